@@ -1,0 +1,1 @@
+"""gpt2-assist: a private writing and coding companion."""
