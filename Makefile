@@ -1,12 +1,32 @@
-.PHONY: test clean
+.PHONY: repl test install bench clean
 
-.venv/installed: pyproject.toml constraints.txt
-	python3 -m venv .venv
-	.venv/bin/pip install -q -c constraints.txt -e '.[dev]'
-	touch $@
+PYTHON ?= python3
 
-test: .venv/installed
+repl: install
+	@.venv/bin/gpt2-repl $(ARGS)
+
+test: .venv/dev
+	.venv/bin/ruff check -q .
 	.venv/bin/python -m pytest -q
+
+install: .venv/installed
+
+bench: .venv/dev
+	.venv/bin/python benchmarks/latency.py
+	.venv/bin/python benchmarks/decode.py
+	.venv/bin/python benchmarks/quality.py
 
 clean:
 	rm -rf .venv build *.egg-info
+
+# What pip and the compilers say goes to the error stream: `make -s repl` prints only text to standard output.
+.venv/installed: pyproject.toml constraints.txt
+	@test -x .venv/bin/python || $(PYTHON) -m venv .venv
+	@echo "Installing into .venv; this happens once and takes a minute or two." >&2
+	@.venv/bin/pip install -q --disable-pip-version-check -c constraints.txt -e . >&2
+	@.venv/bin/python -m compileall -q .venv/lib >/dev/null 2>&1 || true
+	@touch $@
+
+.venv/dev: .venv/installed
+	@.venv/bin/pip install -q --disable-pip-version-check -c constraints.txt -e '.[dev]' >&2
+	@touch $@

@@ -7,6 +7,42 @@ class AssistError(Exception):
     exit_code = 1
 
 
+class UsageError(AssistError):
+    """A setting or an argument makes no sense."""
+
+    exit_code = 2
+
+
+class ModelError(AssistError):
+    """A model is missing, damaged or of another kind."""
+
+    exit_code = 3
+
+
+class DataError(AssistError):
+    """A file that the user gave can't be read as what it should be."""
+
+    exit_code = 4
+
+
+class NetworkError(AssistError):
+    """A hub can't be reached or refuses."""
+
+    exit_code = 5
+
+
+class StorageError(AssistError):
+    """A file can't be written."""
+
+    exit_code = 6
+
+
+class DaemonError(AssistError):
+    """The daemon can't be started, reached or trusted."""
+
+    exit_code = 7
+
+
 class ProtocolError(AssistError):
     """The peer sent something that is no frame of this protocol."""
 

@@ -1,22 +1,314 @@
-"""Frames between clients, supervisor and workers: a 4-byte big-endian length, then one msgpack map.
+"""The wire between clients, supervisor and workers: frames, messages and their limits.
 
-Every limit of the wire stands here. The module knows nothing of models, text or sockets.
+A frame is a 4-byte big-endian length and one msgpack map; its entry `type` names one of the dataclasses below, the
+other entries are that dataclass's fields. Every limit of the wire stands here. The module knows no sockets.
 """
 import struct
+from dataclasses import dataclass, field, fields
+from types import UnionType
+from typing import Any, ClassVar, get_args, get_origin
 
 import msgpack
 
-from gpt2_assist.errors import ProtocolError
+from gpt2_assist.errors import ProtocolError, UsageError
 
+PROTOCOL_VERSION = 1
 MAX_FRAME_BYTES = 8 * 1024 * 1024
 MAX_DEPTH = 16
+MAX_REQUESTS_PER_CLIENT = 256
+MAX_CLIENTS = 256
+MAX_OUTPUT_BYTES = 4 * 1024 * 1024
+"""A client that leaves so much unread is disconnected."""
+MAX_SAMPLES = 64
+MAX_NEW_TOKENS = 1_000_000
+MAX_STOP_STRINGS = 32
+MAX_STOP_CHARACTERS = 1024
+PRIORITIES = ("keystroke", "session", "bulk")
 _LENGTH = struct.Struct(">I")
+
+
+@dataclass(frozen=True)
+class Generation:
+    """What to generate: every setting of a request, with the defaults that all front ends share."""
+
+    max_new_tokens: int = 128
+    temperature: float = 0.8
+    """0 is greedy."""
+    top_k: int = 40
+    """0 is off."""
+    top_p: float = 1.0
+    """1 is off."""
+    min_p: float = 0.0
+    """0 is off: tokens less likely than min_p times the likeliest are dropped."""
+    repetition_penalty: float = 1.0
+    """1 is off; as in CTRL (Keskar et al. 2019), on tokens of the prompt and the text so far."""
+    logit_bias: list = field(default_factory=list)
+    """Pairs [token id, bias]."""
+    stop: list = field(default_factory=list)
+    """Strings that end a sample; they are not part of its text."""
+    stop_tokens: list = field(default_factory=list)
+    """Token ids that end a sample, besides the model's own end of text."""
+    seed: int | None = None
+    """None: the daemon draws one and reports it."""
+    n: int = 1
+    """Samples."""
+    logprobs: int | None = None
+    """None is off; k gives the chosen tokens' log-probabilities and those of the k likeliest."""
+    echo: bool = False
+    """Whether each sample's text begins with the prompt."""
+
+    def validate(self) -> None:
+        """Raises UsageError with a sentence that names the setting."""
+        _within("max_new_tokens", self.max_new_tokens, 0, MAX_NEW_TOKENS)
+        _within("temperature", self.temperature, 0.0, 100.0)
+        _within("top_k", self.top_k, 0, 1 << 31)
+        _within("top_p", self.top_p, 0.0, 1.0)
+        _within("min_p", self.min_p, 0.0, 1.0)
+        if not 0.01 <= self.repetition_penalty <= 100:
+            raise UsageError(f"repetition_penalty must be between 0.01 and 100, not {self.repetition_penalty}.")
+        _within("n", self.n, 1, MAX_SAMPLES)
+        if self.seed is not None:
+            _within("seed", self.seed, 0, (1 << 63) - 1)
+        if self.logprobs is not None:
+            _within("logprobs", self.logprobs, 0, 20)
+        if len(self.stop) > MAX_STOP_STRINGS:
+            raise UsageError(f"There are {len(self.stop)} stop strings; at most {MAX_STOP_STRINGS} are allowed.")
+        for text in self.stop:
+            if not isinstance(text, str) or not 0 < len(text) <= MAX_STOP_CHARACTERS:
+                raise UsageError(f"A stop string must have 1 to {MAX_STOP_CHARACTERS} characters.")
+        for token in self.stop_tokens:
+            _within("a stop token", token, 0, (1 << 31) - 1)
+        for pair in self.logit_bias:
+            if not isinstance(pair, (list, tuple)) or len(pair) != 2:
+                raise UsageError("logit_bias must hold pairs of a token id and a number.")
+            _within("a token of logit_bias", pair[0], 0, (1 << 31) - 1)
+            _within("a bias of logit_bias", pair[1], -1e4, 1e4)
+
+
+def _within(name: str, value: Any, low: float, high: float) -> None:
+    whole = isinstance(low, int)
+    right = isinstance(value, int) if whole else isinstance(value, (int, float))
+    if not right or isinstance(value, bool) or not low <= value <= high:
+        kind = "a whole number" if whole else "a number"
+        raise UsageError(f"{name} must be {kind} between {low:g} and {high:g}, not {value}.")
+
+
+# From a client.
+
+@dataclass(frozen=True)
+class Hello:
+    """The first message of every client."""
+    protocol: int
+    version: str
+    client: str
+    token: str = ""
+    """Compulsory over TCP, empty over a Unix socket."""
+
+
+@dataclass(frozen=True)
+class Generate:
+    """Starts a generation. `id` is the client's own number for it, in use until Finished or Failure."""
+    id: int
+    model: str
+    prompt: str
+    settings: Generation
+    priority: str = "session"
+    document: str = ""
+    """If set, an earlier unfinished request of this client with the same document is cancelled."""
+    precision: str = "auto"
+    device: str = "auto"
+
+
+@dataclass(frozen=True)
+class Cancel:
+    id: int
+
+
+@dataclass(frozen=True)
+class Load:
+    """Makes a model ready; answered by Loaded or Failure."""
+    id: int
+    model: str
+    precision: str = "auto"
+    device: str = "auto"
+
+
+@dataclass(frozen=True)
+class StatusRequest:
+    id: int
+
+
+@dataclass(frozen=True)
+class Shutdown:
+    id: int
+
+
+# To a client.
+
+@dataclass(frozen=True)
+class Welcome:
+    protocol: int
+    version: str
+    pid: int
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A request failed; id 0 concerns the connection, which is then closed."""
+    id: int
+    sentence: str
+    exit_code: int
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """More text of one sample, always whole characters and never part of a stop string."""
+    id: int
+    index: int
+    text: str
+    tokens: list
+    """The token ids decoded since the last chunk; a restarted worker continues from them."""
+    logprobs: list
+    """One [token text, log-probability, [[token text, log-probability], …]] per token when asked for, else empty."""
+
+
+@dataclass(frozen=True)
+class SampleDone:
+    id: int
+    index: int
+    finish_reason: str
+    """stop, length or cancelled."""
+    tokens: int
+    """New tokens decoded, a stop token or a stop string's tokens included."""
+
+
+@dataclass(frozen=True)
+class Finished:
+    """The last message of a generation."""
+    id: int
+    model: str
+    seed: int
+    prompt_tokens: int
+    cached_tokens: int
+    """Prompt tokens whose keys and values were in the cache."""
+    context: int
+    """Tokens in the context at the end, of the first sample."""
+    n_ctx: int
+    seconds: float
+    """From the worker's acceptance to the last token."""
+
+
+@dataclass(frozen=True)
+class Loading:
+    """A model is being loaded for the request; sent at most once per load."""
+    id: int
+    model: str
+
+
+@dataclass(frozen=True)
+class Loaded:
+    id: int
+    model: str
+    n_ctx: int
+    parameters: int
+    device: str
+    precision: str
+
+
+@dataclass(frozen=True)
+class StatusReply:
+    id: int
+    status: dict
+
+
+@dataclass(frozen=True)
+class Goodbye:
+    """The daemon is going; answers Shutdown."""
+    id: int
+
+
+# Between supervisor and worker (besides Generate, Cancel, Chunk, SampleDone, Finished, Failure, Loaded).
+
+@dataclass(frozen=True)
+class Resume:
+    """Generate again after a crash: `tokens` per sample were already delivered and are not delivered again."""
+    request: Generate
+    tokens: list
+    done: list
+    """Indices of samples that were already done."""
+
+
+@dataclass(frozen=True)
+class WorkerState:
+    """Sent by a worker after every change, so that the supervisor can answer `status` by itself."""
+    state: str
+    """loading, idle or generating."""
+    memory_bytes: int
+    cached_tokens: int
+    cache_hit_rate: float
+
+
+@dataclass(frozen=True)
+class Message:
+    """The table of all messages by the name on the wire."""
+    KINDS: ClassVar[dict[str, type]] = {kind.__name__: kind for kind in (
+        Hello, Generate, Cancel, Load, StatusRequest, Shutdown, Welcome, Failure, Chunk, SampleDone, Finished,
+        Loading, Loaded, StatusReply, Goodbye, Resume, WorkerState)}
+    PARTS: ClassVar[dict[type, None]] = {Generation: None, Generate: None}
+
+
+def to_wire(message: object) -> bytes:
+    """One frame of a message dataclass. Raises ProtocolError where a decoder would refuse it."""
+    return encode({"type": type(message).__name__, **_plain(message)})
+
+
+def from_wire(entries: dict) -> Any:
+    """The dataclass that a decoded map stands for. Raises ProtocolError on anything else."""
+    kind = Message.KINDS.get(entries.get("type")) if isinstance(entries.get("type"), str) else None
+    if kind is None:
+        raise ProtocolError("A message of an unknown type came.")
+    return _build(kind, {key: value for key, value in entries.items() if key != "type"})
+
+
+def _plain(message: object) -> dict:
+    return {entry.name: _plain(value) if type(value) in Message.PARTS else value
+            for entry in fields(message) for value in [getattr(message, entry.name)]}
+
+
+def _build(kind: type, entries: dict) -> Any:
+    values = {}
+    for entry in fields(kind):
+        if entry.name not in entries:
+            continue
+        value = entries.pop(entry.name)
+        if entry.type in Message.PARTS and isinstance(value, dict):
+            value = _build(entry.type, value)
+        elif entry.type is float and type(value) is int:
+            value = float(value)
+        if not _fits(value, entry.type):
+            raise ProtocolError(f"The entry {entry.name} of a {kind.__name__} has the wrong type.")
+        values[entry.name] = value
+    if entries:
+        raise ProtocolError(f"A {kind.__name__} has an unknown entry.")
+    try:
+        return kind(**values)
+    except TypeError:
+        raise ProtocolError(f"A {kind.__name__} lacks an entry.") from None
+
+
+def _fits(value: object, kind: Any) -> bool:
+    if get_origin(kind) is UnionType:
+        return any(_fits(value, part) for part in get_args(kind))
+    return type(value) is kind
 
 
 def encode(message: dict) -> bytes:
     """One frame of `message`. Raises ProtocolError where a decoder would refuse it."""
     _check(message)
-    body = msgpack.packb(message, use_bin_type=True)
+    try:
+        body = msgpack.packb(message, use_bin_type=True)
+    except (UnicodeEncodeError, OverflowError):
+        raise ProtocolError("The message holds text or a number that can't be sent.") from None
     if len(body) > MAX_FRAME_BYTES:
         raise ProtocolError(f"The message has {len(body)} bytes; at most {MAX_FRAME_BYTES} are allowed.")
     return _LENGTH.pack(len(body)) + body

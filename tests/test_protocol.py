@@ -1,10 +1,12 @@
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gpt2_assist.errors import ProtocolError
 from gpt2_assist.protocol import MAX_DEPTH, MAX_FRAME_BYTES, Decoder, encode
 
-scalars = st.none() | st.booleans() | st.integers(-2**63, 2**64 - 1) | st.floats(allow_nan=False) | st.text() | st.binary()
+scalars = (st.none() | st.booleans() | st.integers(-2**63, 2**64 - 1) | st.floats(allow_nan=False) | st.text()
+           | st.binary())
 messages = st.dictionaries(st.text(), st.recursive(scalars, lambda inner: st.lists(inner), max_leaves=8), max_size=5)
 
 

@@ -1,0 +1,80 @@
+"""The user's settings (one TOML file) and the folders in which everything lies."""
+import os
+import tempfile
+import tomllib
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from gpt2_assist.errors import UsageError
+
+BUNDLED_MODELS = Path(__file__).parent / "models"
+DEFAULT_MODEL = "mini"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What `settings.toml` in the home folder may set."""
+
+    model: str = DEFAULT_MODEL
+    precision: str = "auto"
+    """int8, int4, bf16, fp32, or auto: what is fastest on the device without changing the text noticeably."""
+    device: str = "auto"
+    cache_mb: int = 1024
+    """Memory for keys and values of earlier texts, in a worker."""
+    threads: int = 0
+    """Threads of a worker; 0 is one per core."""
+    unload_after_s: float = 900.0
+    """A worker that was idle so long ends and gives its memory back."""
+    exit_after_s: float = 3600.0
+    """A daemon without clients and workers ends after so long."""
+
+
+def home() -> Path:
+    """Where models, runs, sessions and settings lie."""
+    given = os.environ.get("GPT2_ASSIST_HOME")
+    if given:
+        return Path(given)
+    from platformdirs import user_data_path  # only where it is needed: clients start within 100 ms
+    return user_data_path("gpt2-assist")
+
+
+def runtime() -> Path:
+    """Where the daemon's socket, lock and log lie."""
+    given = os.environ.get("GPT2_ASSIST_RUNTIME")
+    if given:
+        return Path(given)
+    folder = os.environ.get("XDG_RUNTIME_DIR")
+    if folder:
+        return Path(folder) / "gpt2-assist"
+    who = os.getuid() if hasattr(os, "getuid") else os.environ.get("USERNAME", "user")
+    return Path(tempfile.gettempdir()) / f"gpt2-assist-{who}"
+
+
+def models() -> Path:
+    """Models that the user pulled or imported; the bundled one lies in BUNDLED_MODELS."""
+    return home() / "models"
+
+
+def sessions() -> Path:
+    """The database of writing sessions."""
+    return home() / "sessions.sqlite"
+
+
+def read_settings() -> Settings:
+    """The settings file's values over the defaults. Raises UsageError with the entry that is wrong."""
+    path = home() / "settings.toml"
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return Settings()
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise UsageError(f"The settings file {path} can't be read: {error}.") from None
+    known = {entry.name: entry.type for entry in fields(Settings)}
+    for name, value in table.items():
+        if name not in known:
+            raise UsageError(f"The settings file {path} has an unknown entry: {name}.")
+        if known[name] is float and type(value) is int:
+            table[name] = float(value)
+        elif type(value) is not known[name]:
+            raise UsageError(f"The entry {name} of {path} must be a {known[name].__name__}, not {value!r}.")
+    return Settings(**table)

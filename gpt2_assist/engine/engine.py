@@ -1,0 +1,75 @@
+"""The interface that a worker drives. Token ids in, token ids out; no text, no sockets, no threads of its own."""
+from collections.abc import Sequence as SequenceOf
+from dataclasses import dataclass, field
+from typing import Protocol
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How the next token is chosen; names and meanings as in protocol.Generation."""
+
+    temperature: float = 0.8
+    top_k: int = 0
+    top_p: float = 1.0
+    min_p: float = 0.0
+    repetition_penalty: float = 1.0
+    logit_bias: dict[int, float] = field(default_factory=dict)
+    seed: int = 0
+    logprobs: int | None = None
+
+
+@dataclass(frozen=True)
+class Token:
+    """One decoded token. Log-probabilities are of the model itself: before temperature, filters and bias."""
+
+    id: int
+    logprob: float = 0.0
+    """Natural logarithm; only computed when asked for."""
+    best: tuple[tuple[int, float], ...] = ()
+    """The likeliest tokens with their log-probabilities, best first, when asked for."""
+
+
+class Sequence(Protocol):
+    """One sample in the making, owned by its engine."""
+
+    tokens: list[int]
+    """Prompt and new tokens. The engine appends to it in `decode`."""
+    prompt_tokens: int
+    cached_tokens: int
+    """Prompt tokens that the prefix cache gave at `open`."""
+    context: int
+    """Tokens of the window now."""
+
+
+class Engine(Protocol):
+    """One loaded model with its cache."""
+
+    n_ctx: int
+    vocab_size: int
+    device: str
+    precision: str
+
+    def open(self, prompt: SequenceOf[int], sampling: Sampling, index: int = 0,
+             new_tokens: SequenceOf[int] = ()) -> Sequence:
+        """A sample that continues `prompt` (not empty) as sample `index`; `new_tokens` were decoded before a crash.
+
+        Costs no model time. Randomness comes from (seed, index, number of new tokens so far), nothing else.
+        """
+
+    def prefill(self, sequence: Sequence) -> bool:
+        """Runs the model over one chunk of what is not cached. True once the sequence can be decoded."""
+
+    def decode(self, sequences: SequenceOf[Sequence]) -> list[Token]:
+        """One new token for each of the prefilled sequences, appended to its `tokens`.
+
+        Where a window is full it moves, and the sequence wants `prefill` again: see `ready`.
+        """
+
+    def ready(self, sequence: Sequence) -> bool:
+        """Whether `decode` can take the sequence without a `prefill` before."""
+
+    def close(self, sequence: Sequence) -> None:
+        """Ends a sequence; its keys and values stay in the cache for prompts that share its beginning."""
+
+    def cached_tokens(self) -> int:
+        """Tokens whose keys and values are held."""

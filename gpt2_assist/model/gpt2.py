@@ -1,0 +1,144 @@
+"""GPT-2 in plain torch, with the parameter names and layouts of the hub's files.
+
+Shapes: B sequences, T positions, D width, V vocabulary. The four projections of a block keep the [in, out]
+layout of the original Conv1D. The architecture is that of Radford et al. 2019 ("Language Models are Unsupervised
+Multitask Learners"): pre-norm blocks, learned positions, tanh GELU, and a head tied to the token embedding.
+"""
+from dataclasses import asdict, dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from gpt2_assist.errors import ModelError
+
+
+@dataclass(frozen=True)
+class GPT2Config:
+    """The sizes of a model."""
+
+    n_layer: int
+    n_head: int
+    n_embd: int
+    n_ctx: int
+    vocab_size: int
+    layer_norm_epsilon: float = 1e-5
+
+    def __post_init__(self) -> None:
+        sizes = (self.n_layer, self.n_head, self.n_embd, self.n_ctx, self.vocab_size)
+        if any(not isinstance(size, int) or size < 1 for size in sizes):
+            raise ModelError("The model's configuration holds a size that is no positive whole number.")
+        if self.n_embd % self.n_head:
+            raise ModelError(f"The model's width {self.n_embd} can't be divided among {self.n_head} heads.")
+
+    @classmethod
+    def from_hub(cls, config: dict) -> "GPT2Config":
+        """From a hub's config.json. Raises ModelError where it describes something other than a GPT-2."""
+        if config.get("model_type", "gpt2") != "gpt2":
+            raise ModelError(f"This is a {config['model_type']} model; only GPT-2's architecture is known here.")
+        activation = config.get("activation_function", "gelu_new")
+        if activation not in ("gelu_new", "gelu_pytorch_tanh"):
+            raise ModelError(f"The model wants the activation {activation}; GPT-2's is gelu_new.")
+        if config.get("scale_attn_by_inverse_layer_idx") or not config.get("scale_attn_weights", True):
+            raise ModelError("The model scales its attention in a way that GPT-2 does not.")
+        inner = config.get("n_inner")
+        if inner not in (None, 4 * config.get("n_embd", 0)):
+            raise ModelError(f"The model's inner width {inner} is not four times its width.")
+        try:
+            return cls(config["n_layer"], config["n_head"], config["n_embd"],
+                       config.get("n_positions", config.get("n_ctx")), config["vocab_size"],
+                       config.get("layer_norm_epsilon", 1e-5))
+        except KeyError as error:
+            raise ModelError(f"The model's config.json lacks {error.args[0]}.") from None
+
+    def to_hub(self) -> dict:
+        """The config.json with which other programs read the model too."""
+        sizes = asdict(self)
+        return {"model_type": "gpt2", "architectures": ["GPT2LMHeadModel"], "activation_function": "gelu_new",
+                "n_positions": self.n_ctx, "tie_word_embeddings": True, **sizes}
+
+
+class Conv1D(nn.Module):
+    """An affine map whose weight is stored [in, out]."""
+
+    def __init__(self, width_in: int, width_out: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(width_in, width_out))
+        self.bias = nn.Parameter(torch.zeros(width_out))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return F.linear(x, self.weight.t(), self.bias)
+
+
+class Attention(nn.Module):
+    def __init__(self, config: GPT2Config) -> None:
+        super().__init__()
+        self.n_head = config.n_head
+        self.c_attn = Conv1D(config.n_embd, 3 * config.n_embd)
+        self.c_proj = Conv1D(config.n_embd, config.n_embd)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        B, T, D = x.shape
+        q, k, v = (part.view(B, T, self.n_head, D // self.n_head).transpose(1, 2)
+                   for part in self.c_attn(x).split(D, dim=2))
+        y = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        return self.c_proj(y.transpose(1, 2).reshape(B, T, D))
+
+
+class MLP(nn.Module):
+    def __init__(self, config: GPT2Config) -> None:
+        super().__init__()
+        self.c_fc = Conv1D(config.n_embd, 4 * config.n_embd)
+        self.c_proj = Conv1D(4 * config.n_embd, config.n_embd)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.c_proj(F.gelu(self.c_fc(x), approximate="tanh"))
+
+
+class Block(nn.Module):
+    def __init__(self, config: GPT2Config) -> None:
+        super().__init__()
+        self.ln_1 = nn.LayerNorm(config.n_embd, eps=config.layer_norm_epsilon)
+        self.attn = Attention(config)
+        self.ln_2 = nn.LayerNorm(config.n_embd, eps=config.layer_norm_epsilon)
+        self.mlp = MLP(config)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = x + self.attn(self.ln_1(x))
+        return x + self.mlp(self.ln_2(x))
+
+
+class GPT2(nn.Module):
+    """The whole model; its state_dict has the hub's names without `transformer.`."""
+
+    def __init__(self, config: GPT2Config) -> None:
+        super().__init__()
+        self.config = config
+        self.wte = nn.Embedding(config.vocab_size, config.n_embd)
+        self.wpe = nn.Embedding(config.n_ctx, config.n_embd)
+        self.h = nn.ModuleList(Block(config) for _ in range(config.n_layer))
+        self.ln_f = nn.LayerNorm(config.n_embd, eps=config.layer_norm_epsilon)
+
+    @torch.no_grad()
+    def initialise(self, generator: torch.Generator) -> None:
+        """Random weights as GPT-2 drew them: normal of 0.02, residual projections divided by sqrt(2 * layers)."""
+        residual = (2 * self.config.n_layer) ** -0.5
+        for name, parameter in self.named_parameters():
+            if parameter.dim() == 2:
+                scale = 0.02 * (residual if name.endswith("c_proj.weight") else 1.0)
+                parameter.normal_(0.0, scale, generator=generator)
+
+    def hidden(self, ids: torch.Tensor, positions: torch.Tensor | None = None) -> torch.Tensor:
+        """ids [B, T] -> what the head sees, [B, T, D]. `positions` [T] or [B, T] default to 0 … T-1."""
+        if positions is None:
+            if ids.shape[1] > self.config.n_ctx:
+                raise ModelError(f"{ids.shape[1]} tokens do not fit the model's context of {self.config.n_ctx}.")
+            positions = torch.arange(ids.shape[1], device=ids.device)
+        x = self.wte(ids) + self.wpe(positions)
+        for block in self.h:
+            x = block(x)
+        return self.ln_f(x)
+
+    def forward(self, ids: torch.Tensor) -> torch.Tensor:
+        """ids [B, T] -> logits [B, T, V]."""
+        return F.linear(self.hidden(ids), self.wte.weight)

@@ -1,0 +1,1 @@
+"""Between text and token ids: the tokenizer, UTF-8-safe streaming and stop strings. Knows no model."""

@@ -1,0 +1,30 @@
+"""A training's state in one safetensors file: weights, optimiser and progress, written whole or not at all."""
+import json
+import os
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from gpt2_assist.errors import DataError
+
+
+def save_checkpoint(path: Path, tensors: dict[str, torch.Tensor], progress: dict) -> None:
+    """Writes tensors and progress (plain JSON values), synced, in place of any older file."""
+    temporary = path.with_suffix(".part")
+    save_file({name: value.contiguous() for name, value in tensors.items()}, temporary,
+              metadata={"progress": json.dumps(progress)})
+    with open(temporary, "rb") as file:
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+def load_checkpoint(path: Path) -> tuple[dict[str, torch.Tensor], dict]:
+    """(tensors, progress) as they were saved. Raises DataError on a damaged file."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            names = list(file.keys())
+            return {name: file.get_tensor(name) for name in names}, json.loads(file.metadata()["progress"])
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError):
+        raise DataError(f"The checkpoint {path} is damaged.") from None

@@ -1,0 +1,63 @@
+"""The cross entropy of the next token without ever holding the logits of a whole batch.
+
+A batch of 8192 tokens and a vocabulary of 8192 has 256 MB of logits; touching fresh pages for them costs more time
+than the product itself. Here the logits exist for `_ROWS` positions at a time, in buffers that each thread keeps,
+and the gradient is formed in the same pass.
+"""
+import threading
+
+import torch
+
+_ROWS = 256
+_buffers = threading.local()
+
+
+class _ChunkedCrossEntropy(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, hidden, weight, targets, kind):  # hidden [N, D], weight [V, D], targets [N]
+        N, V = hidden.shape[0], weight.shape[0]
+        hidden, small_weight = hidden.to(kind), weight.to(kind)
+        narrow, wide = _chunk_buffers(V, kind, weight.device)
+        total = torch.zeros((), dtype=torch.float32, device=weight.device)
+        hidden_grad = torch.empty_like(hidden)
+        weight_grad = torch.zeros_like(weight)
+        for start in range(0, N, _ROWS):
+            x, target = hidden[start:start + _ROWS], targets[start:start + _ROWS]
+            logits, scores = wide[:len(x)], narrow[:len(x)]
+            torch.mm(x, small_weight.t(), out=scores)
+            logits.copy_(scores)
+            logits.sub_(logits.amax(dim=1, keepdim=True))
+            chosen = logits.gather(1, target[:, None])
+            logits.exp_()
+            mass = logits.sum(dim=1, keepdim=True)
+            total += (mass.log() - chosen).sum()
+            logits.div_(mass * N)
+            logits.scatter_add_(1, target[:, None], torch.full_like(chosen, -1.0 / N))
+            scores.copy_(logits)
+            torch.mm(scores, small_weight, out=hidden_grad[start:start + _ROWS])
+            weight_grad += torch.mm(scores.t(), x)
+        ctx.save_for_backward(hidden_grad, weight_grad)
+        return total / N
+
+    @staticmethod
+    def backward(ctx, grad):
+        hidden_grad, weight_grad = ctx.saved_tensors
+        return hidden_grad.mul_(grad), weight_grad.mul_(grad), None, None
+
+
+def _chunk_buffers(vocabulary, kind, device):
+    key = (vocabulary, kind, device)
+    if getattr(_buffers, "key", None) != key:
+        _buffers.key = key
+        _buffers.pair = (torch.empty(_ROWS, vocabulary, dtype=kind, device=device),
+                         torch.empty(_ROWS, vocabulary, dtype=torch.float32, device=device))
+    return _buffers.pair
+
+
+def next_token_loss(hidden: torch.Tensor, weight: torch.Tensor, targets: torch.Tensor,
+                    kind: torch.dtype = torch.float32) -> torch.Tensor:
+    """Mean cross entropy in nats: hidden [N, D], the head's weight [V, D], targets [N]. Products run in `kind`.
+
+    The result can be differentiated once.
+    """
+    return _ChunkedCrossEntropy.apply(hidden, weight, targets, kind)

@@ -1,0 +1,74 @@
+"""`gpt2-assist pretrain RECIPE`: from a recipe to a model's folder; stopped at any moment, it goes on where it was."""
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from tokenizers import Tokenizer
+
+from gpt2_assist.errors import DataError
+from gpt2_assist.model.gpt2 import GPT2, GPT2Config
+from gpt2_assist.training.evaluate import bits_per_byte
+from gpt2_assist.training.loop import Training
+from gpt2_assist.training.mixture import held_out_documents, prepare
+from gpt2_assist.training.packing import encode_documents
+from gpt2_assist.training.recipe import Recipe
+
+_VALIDATE_EVERY_S = 600.0
+_SAMPLE_BYTES = 100_000
+
+
+def pretrain(recipe: Recipe, folder: Path, threads: int, say: Callable[[str], None],
+             stop: Callable[[], bool] = lambda: False) -> GPT2:
+    """Trains the recipe's model in `folder` (made if need be) and returns it. Raises DataError on unusable corpora."""
+    folder.mkdir(parents=True, exist_ok=True)
+    tokenizer, stream = prepare(recipe, folder, say)
+    shape = recipe.shape
+    config = GPT2Config(shape.n_layer, shape.n_head, shape.n_embd, shape.n_ctx, tokenizer.get_vocab_size())
+    if len(stream) <= config.n_ctx:
+        raise DataError(f"The corpora give only {len(stream)} tokens, less than one context of {config.n_ctx}.")
+    model = GPT2(config)
+    model.initialise(torch.Generator().manual_seed(recipe.schedule.seed))
+    training = Training(model, stream, recipe.schedule, folder / "checkpoint.safetensors", threads, torch.bfloat16)
+    held_out = held_out_documents(recipe)
+    last_validation = training.seconds
+    with open(folder / "log.jsonl", "a", encoding="utf-8") as log:
+        for report in training.steps(stop=stop):
+            entry = {"step": report.step, "tokens": report.tokens, "loss": round(report.loss, 4),
+                     "seconds": round(report.seconds, 1)}
+            if report.step % 20 == 0:
+                say(f"step {report.step}  {100 * report.progress:.1f} %  {report.tokens / 1e6:.2f}M tokens  "
+                    f"loss {report.loss:.3f}  {report.tokens / report.seconds:.0f} tok/s")
+            if report.seconds - last_validation > _VALIDATE_EVERY_S:
+                last_validation = report.seconds
+                entry["bits_per_byte"] = measure(model, tokenizer, held_out, 20_000)
+                say(f"held-out bits per byte: {entry['bits_per_byte']}")
+            log.write(json.dumps(entry) + "\n")
+            log.flush()
+    return model
+
+
+def measure(model: GPT2, tokenizer: Tokenizer, held_out: dict[str, list[str]],
+            sample_bytes: int = _SAMPLE_BYTES) -> dict[str, float]:
+    """Bits per byte of each source, on about `sample_bytes` of its held-out documents."""
+    figures = {}
+    for name, documents in held_out.items():
+        sample = held_out_sample(documents, sample_bytes)
+        ids = [encode_documents(tokenizer, [text], 1 << 40) for text in sample]
+        figures[name] = round(bits_per_byte(model, ids, [len(text.encode()) for text in sample]), 4)
+    figures["mean"] = round(float(np.mean(list(figures.values()))), 4)
+    return figures
+
+
+def held_out_sample(documents: list[str], sample_bytes: int) -> list[str]:
+    """The beginnings of held-out documents, evenly, together about `sample_bytes`."""
+    share = max(2_000, sample_bytes // max(1, len(documents)))
+    sample, size = [], 0
+    for document in documents:
+        text = document[:share]
+        sample.append(text)
+        size += len(text)
+        if size >= sample_bytes:
+            break
+    return sample

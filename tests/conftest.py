@@ -1,0 +1,61 @@
+"""Fixtures that several test files share: small models, and a home and runtime folder of the test's own."""
+import json
+import os
+import tempfile
+from pathlib import Path
+
+import pytest
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+TINY = {"n_layer": 2, "n_head": 3, "n_embd": 24, "n_ctx": 64}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_folders(tmp_path_factory):
+    """No test touches the user's models, sessions or daemon. Socket paths are short: the system allows about 100."""
+    with tempfile.TemporaryDirectory(prefix="g2a-") as runtime:
+        os.environ["GPT2_ASSIST_HOME"] = str(tmp_path_factory.mktemp("home"))
+        os.environ["GPT2_ASSIST_RUNTIME"] = runtime
+        yield
+
+
+def make_model(folder: Path, n_layer: int, n_head: int, n_embd: int, n_ctx: int, seed: int = 0,
+               scale: float = 8.0, vocab_size: int = 400) -> Path:
+    """A model folder with random weights and a tokenizer trained on this very file.
+
+    The weights are scaled up so that the next token's distribution is far from flat: then text really depends on
+    the prompt and on the cache.
+    """
+    import torch
+    from safetensors.torch import save_file
+
+    from gpt2_assist.model.gpt2 import GPT2, GPT2Config
+    from gpt2_assist.training.tokenizer_training import train_tokenizer
+
+    folder.mkdir(parents=True, exist_ok=True)
+    tokenizer = train_tokenizer([Path(__file__).read_text(encoding="utf-8")], vocab_size)
+    tokenizer.save(str(folder / "tokenizer.json"))
+    config = GPT2Config(n_layer, n_head, n_embd, n_ctx, tokenizer.get_vocab_size())
+    model = GPT2(config)
+    model.initialise(torch.Generator().manual_seed(seed))
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.dim() == 2:
+                parameter.mul_(scale)
+    save_file({name: value.contiguous() for name, value in model.state_dict().items()}, folder / "model.safetensors",
+              metadata={"format": "pt"})
+    (folder / "config.json").write_text(json.dumps(config.to_hub()), encoding="utf-8")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory) -> Path:
+    """A folder with a model of odd sizes that loads and runs in an instant."""
+    return make_model(tmp_path_factory.mktemp("models") / "tiny", **TINY)
+
+
+@pytest.fixture(scope="session")
+def other_tiny_model(tmp_path_factory) -> Path:
+    """A second one, with other weights."""
+    return make_model(tmp_path_factory.mktemp("models") / "other", **TINY, seed=1)
