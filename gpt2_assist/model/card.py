@@ -1,0 +1,53 @@
+"""The model card: the JSON beside the weights that says where they come from and how to talk to them."""
+import json
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+
+from gpt2_assist.errors import ModelError
+
+CARD_FILE = "card.json"
+
+
+@dataclass(frozen=True)
+class Card:
+    origin: str = "unknown"
+    """A repository of the hub with its revision, a file that was imported, or a recipe."""
+    licence: str = "unknown"
+    data: str = "unknown"
+    """What the model was trained on."""
+    tokenizer: str = "byte-level BPE"
+    stop_strings: list = field(default_factory=list)
+    """Strings that end every generation of this model, besides the request's own."""
+    prompt_prefix: str = ""
+    """What stands before every prompt; models tuned with separators spelled in ordinary tokens want one."""
+    hashes: dict = field(default_factory=dict)
+    """SHA-256 by file name, in hexadecimal."""
+    figures: dict = field(default_factory=dict)
+    """Whatever else is known in numbers: tokens seen, bits per byte."""
+
+
+def read_card(folder: Path) -> Card:
+    """The folder's card, a default one where there is none. Raises ModelError on a damaged one."""
+    path = folder / CARD_FILE
+    try:
+        entries = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return Card()
+    except (OSError, ValueError):
+        raise ModelError(f"The model card {path} can't be read as JSON.") from None
+    if not isinstance(entries, dict):
+        raise ModelError(f"The model card {path} is no JSON object.")
+    known = {entry.name: entry.type for entry in fields(Card)}
+    for name, value in entries.items():
+        if name not in known:
+            raise ModelError(f"The model card {path} has an unknown entry: {name}.")
+        if type(value) is not known[name]:
+            raise ModelError(f"The entry {name} of the model card {path} must be a {known[name].__name__}.")
+    if not all(isinstance(stop, str) and stop for stop in entries.get("stop_strings", [])):
+        raise ModelError(f"The stop strings of the model card {path} must be texts that are not empty.")
+    return Card(**entries)
+
+
+def write_card(folder: Path, card: Card) -> None:
+    """Writes the card into a model folder that is still being made."""
+    (folder / CARD_FILE).write_text(json.dumps(asdict(card), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

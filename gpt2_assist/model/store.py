@@ -1,0 +1,128 @@
+"""The local store: which models there are, by name. It knows folders and cards, not weights, and imports no torch."""
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from gpt2_assist import config
+from gpt2_assist.errors import ModelError, StorageError, UsageError
+from gpt2_assist.model.card import Card, read_card
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
+
+
+@dataclass(frozen=True)
+class ModelFolder:
+    """A model on this machine."""
+
+    name: str
+    """How the user names it: a store name, or the absolute path of a folder outside the store."""
+    path: Path
+    card: Card
+    bundled: bool = False
+
+    @property
+    def size_bytes(self) -> int:
+        """Of all its files together."""
+        return sum(entry.stat().st_size for entry in self.path.iterdir() if entry.is_file())
+
+
+def find_model(name: str) -> ModelFolder:
+    """The model that `name` means: a bundled one, one of the store, or a folder. Raises ModelError if there is none."""
+    for parent in (config.BUNDLED_MODELS, config.models()):
+        if _NAME.fullmatch(name) and (parent / name / "config.json").is_file():
+            return _folder(parent / name)
+    path = Path(name).expanduser()
+    if name and (path / "config.json").is_file():
+        path = path.resolve()
+        return ModelFolder(str(path), path, read_card(path))
+    if name and path.is_dir():
+        raise ModelError(f"The folder {path} is no model: it has no config.json.")
+    there = ", ".join(sorted(_names())) or "none"
+    raise ModelError(f"There is no model {name!r}; the models here are: {there}. "
+                     "`gpt2-assist pull NAME` fetches one from the hub.")
+
+
+def list_models() -> list[ModelFolder]:
+    """The bundled models, then those of the store, by name."""
+    return [_folder(path) for parent in (config.BUNDLED_MODELS, config.models()) for path in _folders(parent)]
+
+
+def remove_model(name: str) -> None:
+    """Deletes a model of the store. It is gone from the store at once, whatever interrupts the deletion.
+
+    Raises ModelError where there is none of that name or it came with the program.
+    """
+    if (config.BUNDLED_MODELS / name / "config.json").is_file() and _NAME.fullmatch(name):
+        raise ModelError(f"The model {name} came with the program and can't be removed.")
+    path = config.models() / name
+    if not _NAME.fullmatch(name) or not path.is_dir():
+        there = ", ".join(path.name for path in _folders(config.models())) or "none"
+        raise ModelError(f"The store has no model {name!r} to remove; it holds: {there}.")
+    removed = config.models() / f".removed-{name}-{os.getpid()}"
+    try:
+        path.rename(removed)
+        for leftover in config.models().glob(".removed-*"):
+            shutil.rmtree(leftover)
+    except OSError as error:
+        raise StorageError(f"The model {name} can't be removed: {error}.") from None
+
+
+def free_name(name: str) -> str:
+    """`name` itself if a new model can take it. Raises UsageError if it is no name or already taken."""
+    if not _NAME.fullmatch(name):
+        raise UsageError(f"{name!r} can't name a model: use letters, digits, dots, dashes and underscores.")
+    if name in _names():
+        raise UsageError(f"There is already a model {name}; remove it first, or give another name with --name.")
+    return name
+
+
+@contextmanager
+def new_model(name: str) -> Iterator[Path]:
+    """A folder to fill, which becomes the model `name` if the block ends without an error and vanishes otherwise.
+
+    Raises UsageError if the name is taken, StorageError if the disk refuses.
+    """
+    free_name(name)
+    folder = config.models() / f".new-{name}-{os.getpid()}"
+    try:
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        yield folder
+        for path in [*folder.iterdir(), folder]:
+            _sync(path)
+        folder.rename(config.models() / free_name(name))
+        _sync(config.models())
+    except OSError as error:
+        raise StorageError(f"The model {name} can't be written to {config.models()}: {error.strerror}.") from None
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _sync(path: Path) -> None:
+    if path.is_dir() and os.name == "nt":  # Windows opens no folders
+        return
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _folder(path: Path) -> ModelFolder:
+    return ModelFolder(path.name, path, read_card(path), path.parent == config.BUNDLED_MODELS)
+
+
+def _folders(parent: Path) -> list[Path]:
+    """Whole models only: what is being made or removed has a name that begins with a dot."""
+    if not parent.is_dir():
+        return []
+    return sorted(path for path in parent.iterdir()
+                  if _NAME.fullmatch(path.name) and (path / "config.json").is_file())
+
+
+def _names() -> set[str]:
+    return {path.name for parent in (config.BUNDLED_MODELS, config.models()) for path in _folders(parent)}

@@ -1,0 +1,100 @@
+"""Byte-level BPE as GPT-2 has it: text to token ids, and each token's bytes.
+
+Bytes, not text, are what a token stands for: a character may be cut between two tokens, so decoding one token at a
+time must give bytes and leave the characters to text/stream.py.
+"""
+import json
+from pathlib import Path
+
+from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
+
+from gpt2_assist.errors import ModelError
+
+END_OF_TEXT = "<|endoftext|>"
+TOKENIZER_FILES = ("tokenizer.json", "vocab.json", "merges.txt", "encoder.json", "vocab.bpe", "added_tokens.json")
+"""Every file name that `from_folder` may read."""
+_PAIRS = (("vocab.json", "merges.txt"), ("encoder.json", "vocab.bpe"))
+
+
+def _byte_alphabet() -> dict[str, int]:
+    """The character that stands for each byte in a vocabulary, as GPT-2 chose them.
+
+    Printable bytes stand for themselves, the 68 others for the characters from U+0100 on, in order.
+    """
+    printable = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
+    others = [byte for byte in range(256) if byte not in printable]
+    return {**{chr(byte): byte for byte in printable}, **{chr(256 + k): byte for k, byte in enumerate(others)}}
+
+
+_BYTE_OF = _byte_alphabet()
+
+
+class TextTokenizer:
+    """A model's tokenizer. `<|endoftext|>` in a text is encoded as the special token, as GPT-2's users expect."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        if not isinstance(tokenizer.model, models.BPE) or tokenizer.token_to_id("Ġ") is None:
+            raise ModelError("The model's tokenizer is not a byte-level BPE, the only kind that GPT-2 has.")
+        tokenizer.no_truncation()
+        tokenizer.no_padding()
+        self._tokenizer = tokenizer
+        self._special = {id: token.content.encode() for id, token in tokenizer.get_added_tokens_decoder().items()}
+        self.vocab_size: int = tokenizer.get_vocab_size()
+        self.end_of_text: int | None = tokenizer.token_to_id(END_OF_TEXT)
+
+    @classmethod
+    def from_folder(cls, folder: Path) -> "TextTokenizer":
+        """Reads tokenizer.json, or vocab.json and merges.txt, or encoder.json and vocab.bpe, the first that is there.
+
+        Raises ModelError where there is none, or it is damaged or no byte-level BPE.
+        """
+        folder = Path(folder)
+        try:
+            if (folder / "tokenizer.json").is_file():
+                return cls(Tokenizer.from_file(str(folder / "tokenizer.json")))
+            for vocabulary, merges in _PAIRS:
+                if (folder / vocabulary).is_file() and (folder / merges).is_file():
+                    return cls(_from_pair(folder, vocabulary, merges))
+        except ModelError:
+            raise
+        except Exception as error:  # tokenizers raises bare Exceptions on files it can't read
+            raise ModelError(f"The tokenizer files in {folder} are damaged: {error}.") from None
+        raise ModelError(f"{folder} holds no tokenizer: put the model's tokenizer.json there, "
+                         "or vocab.json and merges.txt, or encoder.json and vocab.bpe.")
+
+    def encode(self, text: str) -> list[int]:
+        """Token ids of `text`. Surrogates, which no UTF-8 can hold, count as U+FFFD."""
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        return self._tokenizer.encode(text, add_special_tokens=False).ids
+
+    def decode(self, ids: list[int]) -> str:
+        """The text of whole `ids`, broken bytes as U+FFFD."""
+        return b"".join(map(self.token_bytes, ids)).decode("utf-8", "replace")
+
+    def token_bytes(self, id: int) -> bytes:
+        """What one token stands for: often not whole characters. Empty for an id that no token has.
+
+        Models whose vocabulary was padded to a round number can produce such ids.
+        """
+        special = self._special.get(id)
+        if special is not None:
+            return special
+        token = self._tokenizer.id_to_token(id)
+        return b"" if token is None else bytes(_BYTE_OF[character] for character in token)
+
+
+def _from_pair(folder: Path, vocabulary: str, merges: str) -> Tokenizer:
+    tokenizer = Tokenizer(models.BPE.from_file(str(folder / vocabulary), str(folder / merges)))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
+    tokenizer.decoder = decoders.ByteLevel()
+    added = {END_OF_TEXT: id} if (id := tokenizer.token_to_id(END_OF_TEXT)) is not None else {}
+    if (folder / "added_tokens.json").is_file():
+        added |= json.loads((folder / "added_tokens.json").read_text(encoding="utf-8"))
+    for token, id in sorted(added.items(), key=lambda entry: entry[1]):
+        tokenizer.add_special_tokens([AddedToken(token, special=True, normalized=False)])
+        if tokenizer.token_to_id(token) != id:
+            raise ModelError(f"The tokenizer files in {folder} disagree about the id of {token}.")
+    return tokenizer
