@@ -59,8 +59,8 @@ class Training:
         by_clock = self.seconds / (60 * self._schedule.max_minutes) if self._schedule.max_minutes else 0.0
         return max(by_tokens, by_clock)
 
-    def steps(self, save_every: float = 120.0, stop: Callable[[], bool] = lambda: False) -> Iterator[StepReport]:
-        """Trains to the end or until `stop()`; saves every `save_every` seconds and at the end."""
+    def steps(self, stop: Callable[[], bool] = lambda: False) -> Iterator[StepReport]:
+        """Trains to the end or until `stop()`; saves at the schedule's intervals and at the end."""
         saved = time.monotonic()
         while self.progress < 1 and not stop():
             began = time.monotonic()
@@ -69,7 +69,7 @@ class Training:
             self._optimizer.step(rate_share(self.step, progress, self._schedule))
             self.step += 1
             self.seconds += time.monotonic() - began
-            if time.monotonic() - saved > save_every:
+            if time.monotonic() - saved > 60 * self._schedule.save_minutes:
                 self.save()
                 saved = time.monotonic()
             yield StepReport(self.step, self.step * self._batches.tokens, loss, self.seconds, self.progress)

@@ -19,14 +19,19 @@ def prepare(recipe: Recipe, folder: Path, say: Callable[[str], None]) -> tuple[T
     tokenizer_path, stream_path = folder / "tokenizer.json", folder / "stream.npy"
     if not stream_path.exists():
         say("reading the corpora")
-        documents = {source.name: split_documents(read_documents(source.path), recipe.held_out)[0]
-                     for source in recipe.sources}
+        documents = training_documents(recipe)
         say("training the tokenizer")
         tokenizer = train_tokenizer(_sample(recipe, documents), recipe.shape.vocab_size)
         tokenizer.save(str(tokenizer_path))
         say("encoding the corpora")
-        write_stream(stream_path, _encode_mixture(recipe, documents, tokenizer))
+        write_stream(stream_path, encode_mixture(recipe, documents, tokenizer))
     return Tokenizer.from_file(str(tokenizer_path)), np.load(stream_path, mmap_mode="r")
+
+
+def training_documents(recipe: Recipe) -> dict[str, list[str]]:
+    """The documents of each source that training may see."""
+    return {source.name: split_documents(read_documents(source.path), recipe.held_out)[0]
+            for source in recipe.sources}
 
 
 def held_out_documents(recipe: Recipe) -> dict[str, list[str]]:
@@ -60,7 +65,7 @@ def _sample(recipe: Recipe, documents: dict[str, list[str]]) -> list[str]:
     return texts
 
 
-def _encode_mixture(recipe: Recipe, documents: dict[str, list[str]], tokenizer: Tokenizer) -> np.ndarray:
+def encode_mixture(recipe: Recipe, documents: dict[str, list[str]], tokenizer: Tokenizer) -> np.ndarray:
     """Each source gives its share of the recipe's tokens; a source too small for it is used as it is."""
     parts = []
     for name, share in _shares(recipe).items():

@@ -50,6 +50,8 @@ class Schedule:
     """The cosine ends at this share of the peak."""
     max_minutes: float = 0.0
     """If set, the schedule also runs by the clock and ends after so many minutes of training."""
+    save_minutes: float = 2.0
+    """A kill costs at most so much training."""
     seed: int = 1
 
 
