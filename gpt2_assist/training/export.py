@@ -1,0 +1,36 @@
+"""From a trained model to a model folder that every front end can load."""
+import hashlib
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+
+from gpt2_assist.model.card import Card, write_card
+from gpt2_assist.model.gpt2 import GPT2
+from gpt2_assist.training.recipe import Recipe
+
+
+def export_model(model: GPT2, tokenizer: Path, card: Card, folder: Path, kind: torch.dtype = torch.bfloat16) -> None:
+    """Writes config, weights (as `kind`), tokenizer.json and the card, its hashes filled in, into `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    save_file({name: value.to(kind).contiguous() for name, value in model.state_dict().items()},
+              folder / "model.safetensors", metadata={"format": "pt"})
+    (folder / "config.json").write_text(json.dumps(model.config.to_hub(), indent=2) + "\n", encoding="utf-8")
+    shutil.copyfile(tokenizer, folder / "tokenizer.json")
+    hashes = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest()
+              for name in ("config.json", "model.safetensors", "tokenizer.json")}
+    write_card(folder, replace(card, hashes=hashes))
+
+
+def card_of_recipe(recipe: Recipe, figures: dict) -> Card:
+    """The card of a model made from nothing by `recipe`; `figures` are what training measured."""
+    total = sum(source.weight for source in recipe.sources)
+    shares = [f"{source.name} {100 * source.weight / total:.0f} %" for source in recipe.sources]
+    return Card(origin=f"trained from nothing by gpt2-assist pretrain, recipe {recipe.name}: {recipe.description}",
+                licence="; ".join(f"{source.name}: {source.licence}" for source in recipe.sources),
+                data=", ".join(shares),
+                tokenizer=f"byte-level BPE of {recipe.shape.vocab_size} entries, trained on the same data",
+                figures=figures)
