@@ -35,15 +35,22 @@ def find_model(name: str) -> ModelFolder:
     for parent in (config.BUNDLED_MODELS, config.models()):
         if _NAME.fullmatch(name) and (parent / name / "config.json").is_file():
             return _folder(parent / name)
-    path = Path(name).expanduser()
-    if name and (path / "config.json").is_file():
-        path = path.resolve()
+    path = _existing(name)
+    if path and (path / "config.json").is_file():
         return ModelFolder(str(path), path, read_card(path))
-    if name and path.is_dir():
+    if path and path.is_dir():
         raise ModelError(f"The folder {path} is no model: it has no config.json.")
     there = ", ".join(sorted(_names())) or "none"
-    raise ModelError(f"There is no model {name!r}; the models here are: {there}. "
+    raise ModelError(f"There is no model {name[:100]!r}; the models here are: {there}. "
                      "`gpt2-assist pull NAME` fetches one from the hub.")
+
+
+def _existing(name: str) -> Path | None:
+    """The absolute path that `name` means, if there is something; many names can't be paths at all."""
+    try:
+        return Path(name).expanduser().resolve(strict=True) if name else None
+    except (OSError, ValueError, RuntimeError):
+        return None
 
 
 def list_models() -> list[ModelFolder]:
@@ -89,17 +96,32 @@ def new_model(name: str) -> Iterator[Path]:
     free_name(name)
     folder = config.models() / f".new-{name}-{os.getpid()}"
     try:
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
+        with writing(name):
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(parents=True)
         yield folder
+        publish(folder, name)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def publish(folder: Path, name: str) -> None:
+    """Makes a finished folder inside the store the model `name`, whole and synced, in one step."""
+    with writing(name):
         for path in [*folder.iterdir(), folder]:
             _sync(path)
         folder.rename(config.models() / free_name(name))
         _sync(config.models())
+
+
+@contextmanager
+def writing(name: str) -> Iterator[None]:
+    """Turns what the disk says while the model `name` is being written into a StorageError."""
+    try:
+        yield
     except OSError as error:
-        raise StorageError(f"The model {name} can't be written to {config.models()}: {error.strerror}.") from None
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        raise StorageError(f"The model {name} can't be written to {config.models()}: "
+                           f"{error.strerror or error}.") from None
 
 
 def _sync(path: Path) -> None:

@@ -1,0 +1,1 @@
+"""The subcommands of gpt2-assist, one module per family."""

@@ -1,0 +1,145 @@
+"""`gpt2-assist pull` and `gpt2-assist models`: which models there are, and how they come and go."""
+import argparse
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+from gpt2_assist.model import store
+from gpt2_assist.model.store import ModelFolder
+
+
+def add_parser(subparsers: argparse._SubParsersAction) -> None:
+    """Adds both families to the program's parser."""
+    pull = _command(subparsers, "pull", "fetch a model from the hub",
+                    "gpt2-assist pull gpt2\n  gpt2-assist pull distilgpt2\n  gpt2-assist pull OWNER/NAME --name mine")
+    pull.add_argument("model", metavar="NAME",
+                      help="gpt2, gpt2-medium, gpt2-large, gpt2-xl, distilgpt2, or OWNER/NAME")
+    pull.add_argument("--name", metavar="STORE_NAME", help="what to call it here (default: its name on the hub)")
+    _finish(pull, _pull)
+    models = _command(subparsers, "models", "list, show, remove or import models",
+                      "gpt2-assist models\n  gpt2-assist models show mini\n  gpt2-assist models import ./my-gpt2")
+    _finish(models, _list)
+    actions = models.add_subparsers(metavar="ACTION")
+    _finish(_command(actions, "list", "list the models here", "gpt2-assist models list --json"), _list)
+    show = _command(actions, "show", "print a model's card and sizes", "gpt2-assist models show mini")
+    show.add_argument("model", metavar="MODEL", help="a store name or a folder")
+    _finish(show, _show)
+    remove = _command(actions, "remove", "delete a model of the store", "gpt2-assist models remove gpt2-xl")
+    remove.add_argument("model", metavar="MODEL", help="a store name")
+    _finish(remove, _remove)
+    bring = _command(actions, "import", "bring a GPT-2 that you have as files into the store",
+                     "gpt2-assist models import ./my-gpt2\n"
+                     "  gpt2-assist models import ./old/pytorch_model.bin --name old --tokenizer ./gpt2")
+    bring.add_argument("source", metavar="PATH", type=Path,
+                       help="a folder, or a .safetensors, .bin or .pt file beside its config.json")
+    bring.add_argument("--name", metavar="STORE_NAME", help="what to call it here (default: the folder's or file's)")
+    bring.add_argument("--tokenizer", metavar="FOLDER", type=Path, help="a folder with its tokenizer's files")
+    _finish(bring, _import)
+
+
+def _command(subparsers, name: str, summary: str, example: str) -> argparse.ArgumentParser:
+    return subparsers.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".",
+                                 epilog=f"example:\n  {example}",
+                                 formatter_class=argparse.RawDescriptionHelpFormatter)
+
+
+def _finish(parser: argparse.ArgumentParser, run) -> None:
+    # Without a default of its own, an action's parser leaves alone the --json that stood before the action.
+    parser.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="print JSON for programs")
+    parser.set_defaults(run=run)
+
+
+def _pull(args: argparse.Namespace) -> int:
+    from tqdm import tqdm
+
+    from gpt2_assist.model.hub import pull
+    with tqdm(desc=args.model, unit="B", unit_scale=True, unit_divisor=1000, file=sys.stderr,
+              mininterval=0.2 if sys.stderr.isatty() else 5.0) as bar:
+
+        def progress(there: int, total: int) -> None:
+            if bar.total is None:
+                bar.reset(total)
+                bar.initial = there  # what an earlier command fetched does not count for the speed
+            bar.update(there - bar.n)
+
+        model = pull(args.model, args.name, progress)
+    return _say(args, model, f"{model.name} is ready: gpt2-assist generate --model {model.name}")
+
+
+def _list(args: argparse.Namespace) -> int:
+    models = store.list_models()
+    if _wants_json(args):
+        print(json.dumps([_summary(model) for model in models]))
+        return 0
+    width = max([len(model.name) for model in models], default=0)
+    for model in models:
+        print(f"{model.name:<{width}}  {_megabytes(model.size_bytes):>9}  {model.card.licence}"
+              + ("  (bundled)" if model.bundled else ""))
+    if not models:
+        print("There are no models here; `gpt2-assist pull NAME` fetches one.", file=sys.stderr)
+    return 0
+
+
+def _show(args: argparse.Namespace) -> int:
+    model = store.find_model(args.model)
+    if _wants_json(args):
+        print(json.dumps({**_summary(model), "card": asdict(model.card), "sizes": _sizes(model),
+                          "files": _files(model)}))
+        return 0
+    lines = {"name": model.name, "folder": model.path, **_sizes(model), **asdict(model.card)}
+    hashes, figures = lines.pop("hashes"), lines.pop("figures")
+    lines["stop_strings"] = ", ".join(map(repr, model.card.stop_strings)) or "none"
+    lines["prompt_prefix"] = repr(model.card.prompt_prefix) if model.card.prompt_prefix else "none"
+    lines |= {name: json.dumps(value) if isinstance(value, (dict, list)) else value for name, value in figures.items()}
+    lines |= {f"SHA-256 of {name}": value for name, value in hashes.items()}
+    for name, value in lines.items():
+        print(f"{name.replace('_', ' ')}: {value}")
+    for name, size in _files(model).items():
+        print(f"  {_megabytes(size):>9}  {name}")
+    print(f"  {_megabytes(model.size_bytes):>9}  in all")
+    return 0
+
+
+def _remove(args: argparse.Namespace) -> int:
+    store.remove_model(args.model)
+    print(json.dumps({"removed": args.model}) if _wants_json(args) else f"Removed {args.model}.")
+    return 0
+
+
+def _import(args: argparse.Namespace) -> int:
+    from gpt2_assist.model.importing import import_model
+    model = import_model(args.source, args.name, args.tokenizer)
+    return _say(args, model, f"{model.name} is imported: gpt2-assist generate --model {model.name}")
+
+
+def _say(args: argparse.Namespace, model: ModelFolder, sentence: str) -> int:
+    print(json.dumps(_summary(model)) if _wants_json(args) else sentence)
+    return 0
+
+
+def _wants_json(args: argparse.Namespace) -> bool:
+    return getattr(args, "json", False)
+
+
+def _summary(model: ModelFolder) -> dict:
+    return {"name": model.name, "path": str(model.path), "bundled": model.bundled, "size_bytes": model.size_bytes,
+            "origin": model.card.origin, "licence": model.card.licence}
+
+
+def _sizes(model: ModelFolder) -> dict[str, object]:
+    """What config.json states, read without torch."""
+    try:
+        entries = json.loads((model.path / "config.json").read_text(encoding="utf-8"))
+        return {name: entries[name] for name in ("n_layer", "n_head", "n_embd", "n_positions", "vocab_size")
+                if name in entries}
+    except (OSError, ValueError, TypeError):
+        return {}
+
+
+def _files(model: ModelFolder) -> dict[str, int]:
+    return {path.name: path.stat().st_size for path in sorted(model.path.iterdir()) if path.is_file()}
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:.1f} MB"

@@ -1,0 +1,230 @@
+"""Fetches a model from the hub into the store: only what a GPT-2 needs, each file checked, all of it or nothing.
+
+The hub's own library is asked for its address, its errors, its session and its statements about a repository; its
+cache is not used, because a download has to go on in a later process. Nothing here runs unless the user says `pull`.
+"""
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from gpt2_assist import config
+from gpt2_assist.errors import ModelError, NetworkError, StorageError, UsageError
+from gpt2_assist.model.card import CARD_FILE, Card, write_card
+from gpt2_assist.model.download import TIMEOUT_S, RemoteFile, download, on_disk, sha256_of
+from gpt2_assist.model.store import ModelFolder, find_model, free_name, publish, writing
+
+SHORT_NAMES = {
+    "gpt2": "openai-community/gpt2",
+    "gpt2-medium": "openai-community/gpt2-medium",
+    "gpt2-large": "openai-community/gpt2-large",
+    "gpt2-xl": "openai-community/gpt2-xl",
+    "distilgpt2": "distilbert/distilgpt2",
+}
+_WEIGHTS = re.compile(r"model-\d{5}-of-\d{5}\.safetensors")
+_INDEX = "model.safetensors.index.json"
+_TOKENIZERS = ({"tokenizer.json"}, {"vocab.json", "merges.txt"}, {"encoder.json", "vocab.bpe"})
+_SMALL = {"config.json", "added_tokens.json", "tokenizer_config.json", "special_tokens_map.json", "README.md",
+          *set().union(*_TOKENIZERS)}
+_LICENCE = re.compile(r"licen[cs]e(\.(md|txt))?", re.IGNORECASE)
+Progress = Callable[[int, int], None]
+"""Called with (bytes there now, bytes in all)."""
+
+
+@dataclass(frozen=True)
+class _Repository:
+    id: str
+    revision: str
+    licence: str
+    data: str
+    files: list[RemoteFile]
+
+
+def repository_of(name: str) -> str:
+    """The hub's OWNER/NAME for what the user typed. Raises UsageError if it is neither a short name nor that form."""
+    if name in SHORT_NAMES:
+        return SHORT_NAMES[name]
+    if re.fullmatch(r"[A-Za-z0-9._-]+/[A-Za-z0-9._-]+", name):
+        return name
+    raise UsageError(f"{name!r} is no model of the hub: write OWNER/NAME, or one of {', '.join(SHORT_NAMES)}.")
+
+
+def pull(name: str, store_name: str | None, progress: Progress) -> ModelFolder:
+    """Fetches `name` into the store, where it appears once every file is there, checked and loadable.
+
+    Interrupted, it leaves what came, and the same call goes on from there. Raises UsageError on a bad or taken name,
+    NetworkError where the hub can't be reached, refuses or sends something else than it states, ModelError where the
+    repository holds no GPT-2 in safetensors, StorageError where the disk is full.
+    """
+    repository_id = repository_of(name)
+    store_name = free_name(store_name or repository_id.split("/")[1])
+    _keep_to_ourselves()
+    from filelock import FileLock, Timeout
+    with writing(store_name):
+        config.models().mkdir(parents=True, exist_ok=True)
+        lock = FileLock(config.models() / f".pull-{store_name}.lock")
+    try:
+        with lock.acquire(timeout=0):
+            with _hub_errors(repository_id):
+                repository = _ask(repository_id)
+                _fetch(repository, store_name, progress)
+    except Timeout:
+        raise StorageError(f"Another command is already fetching {store_name}; wait for it.") from None
+    return find_model(store_name)
+
+
+def _keep_to_ourselves() -> None:
+    """Before the hub's library is imported, which reads these once: no telemetry, and no folder outside our own."""
+    os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+    os.environ["HF_HOME"] = str(config.home() / "hub")
+
+
+def _headers() -> dict[str, str]:
+    from huggingface_hub.utils import build_hf_headers
+    return build_hf_headers(library_name="gpt2-assist")
+
+
+def _ask(repository_id: str) -> _Repository:
+    from huggingface_hub import HfApi, hf_hub_url
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+    api = HfApi(library_name="gpt2-assist")
+    try:
+        info = api.model_info(repository_id, files_metadata=True, timeout=TIMEOUT_S)
+        revision, siblings = str(info.sha), {entry.rfilename: entry for entry in info.siblings or []}
+        names = _wanted(repository_id, set(siblings))
+        files = [RemoteFile(name, hf_hub_url(repository_id, name, revision=revision), int(siblings[name].size),
+                            siblings[name].lfs.sha256 if siblings[name].lfs else None,
+                            None if siblings[name].lfs else siblings[name].blob_id) for name in names]
+    except (HfHubHTTPError, HFValidationError):  # some of them are ValueErrors too
+        raise
+    except (KeyError, TypeError, ValueError):
+        raise NetworkError(f"What answered for {repository_id} is no hub that this program understands; "
+                           "check HF_ENDPOINT and whether the network wants a login.") from None
+    stated = info.card_data.to_dict() if info.card_data else {}
+    return _Repository(repository_id, revision, _words(stated.get("license")), _words(stated.get("datasets")), files)
+
+
+def _words(stated: object) -> str:
+    if isinstance(stated, list):
+        stated = ", ".join(map(str, stated))
+    return str(stated) if stated else "not stated; see README.md"
+
+
+def _wanted(repository_id: str, there: set[str]) -> list[str]:
+    """The names to fetch, config.json first, weights last."""
+    if "config.json" not in there:
+        raise ModelError(f"The repository {repository_id} holds no config.json, so it is no GPT-2.")
+    shards = {name for name in there if _WEIGHTS.fullmatch(name)}
+    if "model.safetensors" in there:
+        weights = {"model.safetensors"}
+    elif _INDEX in there and shards:
+        weights = {_INDEX, *shards}
+    elif others := sorted(name for name in there if name.endswith((".bin", ".pt"))):
+        raise ModelError(f"The repository {repository_id} has its weights only as {others[0]}, which can carry code; "
+                         "download it yourself and run `gpt2-assist models import FOLDER`.")
+    else:
+        raise ModelError(f"The repository {repository_id} holds no weights as safetensors.")
+    if not any(files <= there for files in _TOKENIZERS):
+        raise ModelError(f"The repository {repository_id} holds no tokenizer files of GPT-2's kind.")
+    small = {name for name in there if name in _SMALL or _LICENCE.fullmatch(name)}
+    return sorted(small, key=lambda name: (name != "config.json", name)) + sorted(weights)
+
+
+def _fetch(repository: _Repository, store_name: str, progress: Progress) -> None:
+    whose = f".pull-{store_name}-{repository.id.replace('/', '--')}-{repository.revision[:12]}"
+    folder = config.models() / whose
+    total = sum(file.size for file in repository.files)
+    with writing(store_name):
+        for older in config.models().glob(f".pull-{store_name}-{repository.id.replace('/', '--')}-*"):
+            if older != folder:
+                shutil.rmtree(older)
+        folder.mkdir(exist_ok=True)
+        there = sum(on_disk(file, folder) for file in repository.files)
+        free = shutil.disk_usage(folder).free
+    if free < total - there:
+        raise StorageError(f"The model {store_name} needs {(total - there) / 1e6:.0f} MB more in {config.models()}, "
+                           f"but only {free / 1e6:.0f} MB are free there.")
+
+    def advance(step: int) -> None:
+        nonlocal there
+        there += step
+        progress(there, total)
+
+    progress(there, total)
+    headers = _headers()
+    try:
+        for file in repository.files:
+            with _disk_errors(store_name):
+                download(file, folder, headers, advance)
+            if file.name == "config.json":
+                _refuse_other_models(folder)
+        _finish(repository, folder)
+    except ModelError:
+        shutil.rmtree(folder, ignore_errors=True)  # fetching the rest would not make it a GPT-2
+        raise
+    publish(folder, store_name)
+
+
+def _refuse_other_models(folder: Path) -> None:
+    from gpt2_assist.model.weights import read_config
+    read_config(folder)
+
+
+def _finish(repository: _Repository, folder: Path) -> None:
+    from gpt2_assist.model.weights import load_weights
+    from gpt2_assist.text.tokenizer import TextTokenizer
+    _, weights = load_weights(folder)
+    TextTokenizer.from_folder(folder)
+    hashes = {file.name: file.sha256 or sha256_of(folder / file.name) for file in repository.files
+              if file.name.endswith(".safetensors")}
+    (folder / CARD_FILE).unlink(missing_ok=True)
+    write_card(folder, Card(origin=f"{repository.id}@{repository.revision}", licence=repository.licence,
+                            data=repository.data, hashes=hashes,
+                            figures={"parameters": sum(value.numel() for value in weights.values())}))
+
+
+@contextmanager
+def _disk_errors(store_name: str) -> Iterator[None]:
+    """As store.writing, but lets pass the hub library's errors, which are OSErrors too."""
+    from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
+    try:
+        yield
+    except (HfHubHTTPError, OfflineModeIsEnabled):
+        raise
+    except OSError as error:
+        raise StorageError(f"The model {store_name} can't be written to {config.models()}: {error.strerror or error}. "
+                           "What came so far is kept; run the command again to go on.") from None
+
+
+@contextmanager
+def _hub_errors(repository_id: str) -> Iterator[None]:
+    from huggingface_hub import constants
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        HfHubHTTPError,
+        HFValidationError,
+        OfflineModeIsEnabled,
+        RepositoryNotFoundError,
+    )
+    from huggingface_hub.utils import httpx
+    try:
+        yield
+    except HFValidationError:
+        raise UsageError(f"{repository_id!r} can't be a repository of the hub; check the spelling.") from None
+    except OfflineModeIsEnabled:
+        raise NetworkError("HF_HUB_OFFLINE forbids the network; unset it to fetch a model.") from None
+    except GatedRepoError:
+        raise NetworkError(f"The repository {repository_id} is gated: ask its owner for access on the hub, "
+                           "then set HF_TOKEN to a token of your account.") from None
+    except RepositoryNotFoundError:
+        raise NetworkError(f"The hub has no repository {repository_id}, or it is private; check the spelling, "
+                           "or set HF_TOKEN to a token that may read it.") from None
+    except HfHubHTTPError as error:
+        raise NetworkError(f"The hub refused {repository_id} with status {error.response.status_code}; "
+                           "try again later.") from None
+    except httpx.TransportError:
+        raise NetworkError(f"The hub at {constants.ENDPOINT} can't be reached; "
+                           "check the connection and run the command again.") from None
