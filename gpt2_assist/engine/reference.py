@@ -1,0 +1,29 @@
+"""The slow and obvious engine: for every token a fresh pass of the whole window through model/gpt2.py.
+
+What the fast path computes is tested against this one.
+"""
+from collections.abc import Sequence
+
+import torch
+
+from gpt2_assist.engine.engine import Sampling, Token
+from gpt2_assist.engine.sampling import sample
+from gpt2_assist.engine.window import window_start
+from gpt2_assist.model.gpt2 import GPT2
+
+
+@torch.inference_mode()
+def reference_logits(model: GPT2, tokens: Sequence[int]) -> torch.Tensor:
+    """Logits [V] of the token after `tokens`."""
+    start = window_start(len(tokens), model.config.n_ctx)
+    return model(torch.tensor([list(tokens[start:])]))[0, -1]
+
+
+def reference_generate(model: GPT2, prompt: Sequence[int], sampling: Sampling, count: int,
+                       index: int = 0) -> list[Token]:
+    """`count` new tokens of sample `index`."""
+    tokens, new = list(prompt), []
+    for number in range(count):
+        new.append(sample(reference_logits(model, tokens).numpy(), tokens, sampling, index, number))
+        tokens.append(new[-1].id)
+    return new

@@ -1,0 +1,142 @@
+"""The engine in plain torch: incremental decoding over cached keys and values, on any device that torch knows."""
+import os
+from collections.abc import Sequence as SequenceOf
+
+import torch
+
+from gpt2_assist.engine.engine import Sampling, Token
+from gpt2_assist.engine.forward import Forward, Segment
+from gpt2_assist.engine.kv_cache import BLOCK, KeysValues, PrefixCache
+from gpt2_assist.engine.sampling import sample
+from gpt2_assist.engine.window import window_start
+from gpt2_assist.errors import ModelError, UsageError
+from gpt2_assist.model.gpt2 import GPT2Config
+
+_CHUNK_WORK = 64 * 12 * 768 * 768
+"""Bounds a prefill chunk, in tokens × layers × width²: about 100 ms at 124M parameters on two cores."""
+_LARGEST_CHUNK = 512
+
+
+class TorchSequence:
+    """One sample in the making; see engine.Sequence."""
+
+    def __init__(self, tokens: list[int], prompt_tokens: int, cached_tokens: int, sampling: Sampling,
+                 index: int) -> None:
+        self.tokens, self.prompt_tokens, self.cached_tokens = tokens, prompt_tokens, cached_tokens
+        self.sampling, self.index = sampling, index
+        self.start = 0
+        self.cache: KeysValues | None = None
+
+    @property
+    def context(self) -> int:
+        return len(self.tokens) - self.start
+
+
+class TorchEngine:
+    """See engine.Engine. `precision`: fp32 or bf16 for the blocks' matrices; auto is bf16 where the device has it."""
+
+    def __init__(self, config: GPT2Config, weights: dict[str, torch.Tensor], precision: str = "auto",
+                 device: str = "auto", cache_bytes: int = 1 << 30, threads: int = 0) -> None:
+        self.config, self.n_ctx, self.vocab_size = config, config.n_ctx, config.vocab_size
+        self.device = choose_device(device)
+        self.precision = choose_precision(precision, self.device)
+        torch.set_num_threads(threads or os.cpu_count() or 1)
+        kind = torch.bfloat16 if self.precision == "bf16" else torch.float32
+        with torch.inference_mode():
+            self._forward = Forward(config, weights, kind, self.device)
+        self._cache = PrefixCache(cache_bytes)
+        tokens = _CHUNK_WORK // (config.n_layer * config.n_embd ** 2)
+        self._chunk = min(_LARGEST_CHUNK, max(BLOCK, tokens // BLOCK * BLOCK))
+
+    def open(self, prompt: SequenceOf[int], sampling: Sampling, index: int = 0,
+             new_tokens: SequenceOf[int] = ()) -> TorchSequence:
+        if not prompt:
+            raise UsageError("There is no prompt token to go on from.")
+        tokens = [*prompt, *new_tokens]
+        if not all(0 <= token < self.vocab_size for token in tokens):
+            raise UsageError("The prompt holds a token that the model doesn't have.")
+        start = window_start(len(tokens), self.n_ctx)
+        shared = self._cache.shared(tokens[start:-1])
+        return TorchSequence(tokens, len(prompt), min(shared, max(0, len(prompt) - start)), sampling, index)
+
+    def prefill(self, sequence: TorchSequence) -> bool:
+        self._take_cache(sequence)
+        wanted = sequence.tokens[sequence.start:-1]  # the last token is run by `decode`, which needs its logits
+        done = len(sequence.cache.tokens)
+        if done < len(wanted):
+            end = min(len(wanted), (done // BLOCK) * BLOCK + self._chunk)  # chunks end where blocks do
+            with torch.inference_mode():
+                self._forward.hidden([Segment(sequence.cache, wanted[done:end], done)])
+        return self.ready(sequence)
+
+    def ready(self, sequence: TorchSequence) -> bool:
+        return (sequence.cache is not None and sequence.start == window_start(len(sequence.tokens), self.n_ctx)
+                and len(sequence.cache.tokens) == sequence.context - 1)
+
+    def decode(self, sequences: SequenceOf[TorchSequence]) -> list[Token]:
+        segments = [Segment(sequence.cache, sequence.tokens[-1:], sequence.context - 1) for sequence in sequences]
+        tokens = []
+        with torch.inference_mode():
+            hidden = self._forward.hidden(segments)
+            for sequence, row in zip(sequences, hidden, strict=True):
+                logits = self._forward.logits(row).cpu().numpy()
+                tokens.append(sample(logits, sequence.tokens, sequence.sampling, sequence.index,
+                                     len(sequence.tokens) - sequence.prompt_tokens))
+                sequence.tokens.append(tokens[-1].id)
+        return tokens
+
+    def close(self, sequence: TorchSequence) -> None:
+        if sequence.cache is not None:
+            self._cache.release(sequence.cache)
+            sequence.cache = None
+
+    def cached_tokens(self) -> int:
+        return self._cache.tokens()
+
+    def logits(self, sequence: TorchSequence) -> torch.Tensor:
+        """The logits [V] that would decide the next token of a prefilled sequence, which stays as it is."""
+        cache, before = sequence.cache, list(sequence.cache.tokens)
+        with torch.inference_mode():
+            row = self._forward.hidden([Segment(cache, sequence.tokens[-1:], sequence.context - 1)])[0]
+            cache.tokens = before
+            return self._forward.logits(row)
+
+    def _take_cache(self, sequence: TorchSequence) -> None:
+        """Gives the sequence keys and values for its present window."""
+        start = window_start(len(sequence.tokens), self.n_ctx)
+        if sequence.cache is not None and sequence.start == start:
+            return
+        self.close(sequence)
+        config = self.config
+        empty = KeysValues(config.n_layer, config.n_head, config.n_embd // config.n_head, config.n_ctx, self.device)
+        sequence.start = start
+        with torch.inference_mode():
+            sequence.cache = self._cache.acquire(sequence.tokens[start:-1], empty)
+
+
+def choose_device(name: str) -> str:
+    """The device that `name` means here. Raises ModelError where torch lacks it."""
+    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if name == "auto":
+        return next(kind for kind in ("cuda", "mps", "cpu") if there[kind])
+    if name not in there:
+        raise UsageError(f"There is no device {name}; choose auto, cpu, cuda or mps.")
+    if not there[name]:
+        raise ModelError(f"This machine's torch has no {name}; use --device cpu.")
+    return name
+
+
+def choose_precision(name: str, device: str) -> str:
+    """fp32 or bf16, as `name` asks or as suits the device."""
+    if name == "auto":
+        fast = device == "cuda" or (device == "cpu" and _bf16_products())
+        return "bf16" if fast else "fp32"
+    if name not in ("fp32", "bf16"):
+        raise UsageError(f"The precision {name} is not available; choose auto, bf16 or fp32.")
+    return name
+
+
+def _bf16_products() -> bool:
+    """Whether this CPU multiplies bfloat16 itself; elsewhere torch emulates it, slowly."""
+    return any(getattr(torch.cpu, name, lambda: False)() for name in
+               ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
