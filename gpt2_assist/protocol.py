@@ -52,6 +52,9 @@ class Generation:
     """None: the daemon draws one and reports it."""
     n: int = 1
     """Samples."""
+    first_index: int = 0
+    """The place of the first sample in a longer series: sample i draws the randomness of index first_index + i, so a
+    series is the same however it is cut into requests."""
     logprobs: int | None = None
     """None is off; k gives the chosen tokens' log-probabilities and those of the k likeliest."""
     echo: bool = False
@@ -67,6 +70,7 @@ class Generation:
         if not 0.01 <= self.repetition_penalty <= 100:
             raise UsageError(f"repetition_penalty must be between 0.01 and 100, not {self.repetition_penalty}.")
         _within("n", self.n, 1, MAX_SAMPLES)
+        _within("first_index", self.first_index, 0, (1 << 31) - 1)
         if self.seed is not None:
             _within("seed", self.seed, 0, (1 << 63) - 1)
         if self.logprobs is not None:
