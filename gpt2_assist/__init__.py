@@ -1,1 +1,3 @@
-"""gpt2-assist: a private writing and coding companion."""
+"""A private writing and coding companion that runs GPT-2-family models on the user's own machine."""
+
+__version__ = "0.1.0"

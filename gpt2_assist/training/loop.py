@@ -54,8 +54,13 @@ class Training:
             self._resume()
 
     @property
+    def tokens(self) -> int:
+        """Tokens seen since the training's beginning."""
+        return self.step * self._batches.tokens
+
+    @property
     def progress(self) -> float:
-        by_tokens = self.step * self._batches.tokens / self._schedule.tokens
+        by_tokens = self.tokens / self._schedule.tokens
         by_clock = self.seconds / (60 * self._schedule.max_minutes) if self._schedule.max_minutes else 0.0
         return max(by_tokens, by_clock)
 
@@ -72,7 +77,7 @@ class Training:
             if time.monotonic() - saved > 60 * self._schedule.save_minutes:
                 self.save()
                 saved = time.monotonic()
-            yield StepReport(self.step, self.step * self._batches.tokens, loss, self.seconds, self.progress)
+            yield StepReport(self.step, self.tokens, loss, self.seconds, self.progress)
         self.save()
 
     def _batch(self, progress: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -10,6 +10,7 @@ from tokenizers import Tokenizer
 from gpt2_assist.errors import DataError
 from gpt2_assist.model.gpt2 import GPT2, GPT2Config
 from gpt2_assist.training.evaluate import bits_per_byte
+from gpt2_assist.training.export import card_of_recipe, export_model
 from gpt2_assist.training.loop import Training
 from gpt2_assist.training.mixture import held_out_documents, prepare
 from gpt2_assist.training.packing import encode_documents
@@ -20,8 +21,11 @@ _SAMPLE_BYTES = 100_000
 
 
 def pretrain(recipe: Recipe, folder: Path, threads: int, say: Callable[[str], None],
-             stop: Callable[[], bool] = lambda: False) -> GPT2:
-    """Trains the recipe's model in `folder` (made if need be) and returns it. Raises DataError on unusable corpora."""
+             stop: Callable[[], bool] = lambda: False) -> bool:
+    """Trains the recipe's model in `folder` (made if need be) and exports it to `folder/model`.
+
+    False if `stop()` ended the training early; then nothing is exported. Raises DataError on unusable corpora.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer, stream = prepare(recipe, folder, say)
     shape = recipe.shape
@@ -46,7 +50,22 @@ def pretrain(recipe: Recipe, folder: Path, threads: int, say: Callable[[str], No
                 say(f"held-out bits per byte: {entry['bits_per_byte']}")
             log.write(json.dumps(entry) + "\n")
             log.flush()
-    return model
+    if training.progress < 1:
+        return False
+    say("measuring on held-out documents")
+    _export(recipe, training, tokenizer, held_out, folder)
+    return True
+
+
+def _export(recipe: Recipe, training: Training, tokenizer: Tokenizer, held_out: dict[str, list[str]],
+            folder: Path) -> None:
+    model = training.model
+    for parameter in model.parameters():  # what is measured is what is written
+        parameter.data = parameter.data.to(torch.bfloat16).float()
+    figures = {"parameters": sum(parameter.numel() for parameter in model.parameters()),
+               "tokens_seen": training.tokens, "training_minutes": round(training.seconds / 60),
+               "bits_per_byte": measure(model, tokenizer, held_out)}
+    export_model(model, folder / "tokenizer.json", card_of_recipe(recipe, figures), folder / "model")
 
 
 def measure(model: GPT2, tokenizer: Tokenizer, held_out: dict[str, list[str]],

@@ -1,0 +1,77 @@
+"""`gpt2-assist`: finds the subcommand, runs it, and turns errors into one sentence and an exit code.
+
+Only the chosen subcommand's module is imported, so that `--version` and `daemon status` answer at once.
+"""
+import argparse
+import importlib
+import os
+import sys
+
+from gpt2_assist import __version__
+from gpt2_assist.errors import AssistError
+
+INTERRUPTED = 130
+_MODULES = {"generate": "generate", "pull": "models", "models": "models", "daemon": "daemon", "pretrain": "pretrain"}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs one command line; returns its exit code."""
+    arguments = sys.argv[1:] if argv is None else argv
+    return guarded(lambda: _run(arguments))
+
+
+def guarded(work) -> int:
+    """The exit code of `work()`; what it raises becomes a sentence on the error stream."""
+    try:
+        return work()
+    except AssistError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:  # whoever read our output has left; keep the interpreter from complaining at its exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:
+        return _unexpected(error)
+
+
+def _run(arguments: list[str]) -> int:
+    if arguments == ["--version"]:
+        print(f"gpt2-assist {__version__}")
+        return 0
+    args = _parser(arguments).parse_args(arguments)
+    return args.run(args)
+
+
+def _parser(arguments: list[str]) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="gpt2-assist", description="A private writing and coding companion on your own machine.",
+        epilog='example:\n  gpt2-assist generate "Once upon a time" --max-new-tokens 60\n\n'
+               "`gpt2-repl` opens a writing session.", formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--version", action="version", version=f"gpt2-assist {__version__}")
+    subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
+    chosen = _MODULES.get(arguments[0]) if arguments else None
+    for module in [chosen] if chosen else dict.fromkeys(_MODULES.values()):
+        importlib.import_module(f"gpt2_assist.commands.{module}").add_parser(subparsers)
+    return parser
+
+
+def _unexpected(error: Exception) -> int:
+    import traceback
+
+    from gpt2_assist import config
+    path = config.home() / "error.log"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(path, "a", encoding="utf-8") as log:
+            traceback.print_exception(error, file=log)
+        place = f"the details are in {path}"
+    except OSError:
+        place = f"the details could not be written to {path}"
+    print(f"Something went wrong inside gpt2-assist ({type(error).__name__}); {place}.", file=sys.stderr)
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,73 @@
+"""`gpt2-assist generate`: continues a text, to the screen, a file or as JSON lines."""
+import argparse
+import sys
+from pathlib import Path
+
+from gpt2_assist.commands.prompt import read_prompt
+from gpt2_assist.commands.sampling import add_sampling_arguments, settings_from
+from gpt2_assist.errors import UsageError
+
+_DEFAULT_BATCH = 8
+_INTERRUPTED = 130
+_EXAMPLE = """example:
+  gpt2-assist generate "Once upon a time" --max-new-tokens 60 --temperature 0.7
+  gpt2-assist generate --prefix "Title:" --truncate "\\n" --include-prefix -n 20 --batch-size 5 -o titles.txt
+  cat chapter.txt | gpt2-assist generate --json"""
+
+
+def add_parser(subparsers: argparse._SubParsersAction) -> None:
+    parser = subparsers.add_parser("generate", help="continue a text", epilog=_EXAMPLE,
+                                   description="Continue a text. Only the new text is printed.",
+                                   formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("prompt", nargs="?", metavar="PROMPT", help="the text to go on from; - is standard input")
+    parser.add_argument("-f", "--file", type=Path, metavar="FILE", help="read the prompt from a file")
+    parser.add_argument("--prefix", metavar="S", help="the text that each sample goes on from, as in gpt-2-simple")
+    parser.add_argument("--include-prefix", "--echo", action="store_true", help="print the prompt before each sample")
+    parser.add_argument("--truncate", metavar="S", help="cut each sample at the first S")
+    parser.add_argument("-n", type=int, default=1, metavar="N", help="so many samples (default 1)")
+    parser.add_argument("--batch-size", type=int, metavar="B",
+                        help=f"generate so many samples at once (default {_DEFAULT_BATCH}); it changes no text")
+    add_sampling_arguments(parser)
+    parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="write to a file instead of the screen")
+    parser.add_argument("--json", action="store_true", help="one JSON object a line for each sample")
+    parser.add_argument("--model", metavar="M", help="a store name or a model's folder")
+    parser.add_argument("--precision", default=None, choices=["auto", "fp32", "bf16"])
+    parser.add_argument("--device", default=None, choices=["auto", "cpu", "cuda", "mps"])
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    prompt = read_prompt(args.prompt, args.prefix, args.file)
+    stops = [] if args.truncate is None else [args.truncate]
+    settings = settings_from(args, stops)
+    batch_size = _DEFAULT_BATCH if args.batch_size is None else args.batch_size
+    for name, value in (("-n", args.n), ("--batch-size", batch_size)):
+        if not 1 <= value <= 1_000_000:
+            raise UsageError(f"{name} must be a whole number from 1 on, not {value}.")
+
+    from gpt2_assist.client import Client
+    from gpt2_assist.commands.output import Lines, Pages, Screen, WholeFile
+    from gpt2_assist.commands.samples import Job, generate_series
+    from gpt2_assist.config import read_settings
+    from gpt2_assist.protocol import MAX_SAMPLES
+    defaults = read_settings()
+    model = args.model or defaults.model
+    job = Job(model, prompt, settings, args.precision or defaults.precision, args.device or defaults.device)
+    file = WholeFile(args.output) if args.output else None
+    if args.json:
+        write = file.write if file else _print_line
+        sink = Lines(write, prompt, args.include_prefix, settings.seed, model, args.logprobs is not None)
+    elif file:
+        sink = Pages(file.write, prompt, args.include_prefix)
+    else:
+        sink = Screen(prompt, args.n, args.include_prefix)
+    with Client.connect("generate") as client:
+        whole = generate_series(client, job, args.n, min(batch_size, MAX_SAMPLES), sink.text, sink.done)
+    if file:
+        file.close()
+    return 0 if whole else _INTERRUPTED
+
+
+def _print_line(text: str) -> None:
+    sys.stdout.write(text)
+    sys.stdout.flush()

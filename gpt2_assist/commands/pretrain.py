@@ -1,0 +1,43 @@
+"""`gpt2-assist pretrain RECIPE`: makes a model from nothing, as a recipe says."""
+import argparse
+import os
+from pathlib import Path
+
+from gpt2_assist.errors import UsageError
+
+_INTERRUPTED = 130
+_EXAMPLE = """example:
+  gpt2-assist pretrain recipes/mini.toml --corpora ./corpora --out ./mini-training
+  gpt2-assist models import ./mini-training/model --name my-mini"""
+
+
+def add_parser(subparsers: argparse._SubParsersAction) -> None:
+    parser = subparsers.add_parser("pretrain", help="make a model from nothing, by a recipe", epilog=_EXAMPLE,
+                                   description="Train a tokenizer and a model. Stopped at any moment, the same "
+                                               "command goes on where it was.",
+                                   formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("recipe", type=Path, metavar="RECIPE", help="a TOML file, such as recipes/mini.toml")
+    parser.add_argument("--corpora", type=Path, metavar="FOLDER", help="where the recipe's corpora lie")
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help="where to work (default: NAME-training)")
+    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, metavar="N",
+                        help="how many cores to use (default: all)")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    if args.threads < 1:
+        raise UsageError(f"--threads must be 1 or more, not {args.threads}.")
+    from gpt2_assist.terminal import on_interrupt
+    from gpt2_assist.training.pretrain import pretrain
+    from gpt2_assist.training.recipe import read_recipe
+    recipe = read_recipe(args.recipe, args.corpora)
+    out = args.out or Path(f"{recipe.name}-training")
+    asked: list[bool] = []
+    with on_interrupt(lambda: asked.append(True)):
+        finished = pretrain(recipe, out, args.threads, lambda line: print(line, flush=True), lambda: bool(asked))
+    if not finished:
+        print(f"Stopped and saved in {out}; the same command goes on.")
+        return _INTERRUPTED
+    print(f"The model is in {out / 'model'}; `gpt2-assist models import {out / 'model'} --name {recipe.name}2` "
+          "puts it into your store.")
+    return 0

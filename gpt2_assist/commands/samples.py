@@ -1,0 +1,66 @@
+"""Generating a series of samples through the daemon, a batch of requests at a time."""
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+from gpt2_assist.client import Client
+from gpt2_assist.protocol import Chunk, Finished, Generation, SampleDone
+from gpt2_assist.terminal import on_interrupt
+
+
+@dataclass
+class Sample:
+    """One sample as far as it has come."""
+
+    index: int
+    text: str = ""
+    tokens: int = 0
+    finish_reason: str = "cancelled"
+    logprobs: list = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to generate, and on what."""
+
+    model: str
+    prompt: str
+    settings: Generation
+    precision: str
+    device: str
+
+
+def generate_series(client: Client, job: Job, count: int, batch_size: int,
+                    on_text: Callable[[Sample, str], None], on_done: Callable[[Sample], None]) -> bool:
+    """Generates samples 0 … count - 1, `batch_size` at once; False if Ctrl-C ended the series early.
+
+    `on_text` hears each piece of text as it comes, `on_done` each ended sample, in the order of their indices. What
+    came of a sample before Ctrl-C is kept and reported as any other.
+    """
+    for first in range(0, count, batch_size):
+        size = min(batch_size, count - first)
+        settings = replace(job.settings, n=size, first_index=first)
+        samples = [Sample(first + place) for place in range(size)]
+        reported = 0
+        stream = client.generate(job.model, job.prompt, settings, "session" if count == 1 else "bulk",
+                                 precision=job.precision, device=job.device)
+        done: set[int] = set()
+        with on_interrupt(stream.cancel):
+            for message in stream:
+                if isinstance(message, Chunk):
+                    sample = samples[message.index]
+                    sample.text += message.text
+                    sample.tokens += len(message.tokens)
+                    sample.logprobs += message.logprobs
+                    on_text(sample, message.text)
+                elif isinstance(message, SampleDone):
+                    samples[message.index].finish_reason = message.finish_reason
+                    samples[message.index].tokens = message.tokens
+                    done.add(message.index)
+                    while reported in done:
+                        on_done(samples[reported])
+                        reported += 1
+                elif isinstance(message, Finished):
+                    break
+        if any(sample.finish_reason == "cancelled" for sample in samples):
+            return False
+    return True
