@@ -1,0 +1,123 @@
+"""One base model in one precision on one device: the requests for it and the worker that serves them."""
+import logging
+import time
+from dataclasses import replace
+from typing import NamedTuple
+
+from gpt2_assist.daemon.jobs import MAX_DEATHS, Job
+from gpt2_assist.daemon.process import WorkerProcess
+from gpt2_assist.errors import AssistError, DaemonError
+from gpt2_assist.protocol import Cancel, Chunk, Failure, Finished, Load, Loaded, SampleDone, WorkerState
+
+LOAD = 0
+"""The number under which a worker is told to load; jobs count from 1."""
+
+
+class Key(NamedTuple):
+    """What makes a worker of its own."""
+
+    path: str
+    precision: str
+    device: str
+
+
+class _WorkersError(AssistError):
+    """A sentence that a worker said, with its exit code."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.sentence)
+        self.exit_code = failure.exit_code
+
+
+class Slot:
+    """Jobs go to the worker once it has loaded; a dead worker's jobs wait here for the next."""
+
+    def __init__(self, key: Key, name: str) -> None:
+        self.key, self.name = key, name
+        self.jobs: dict[int, Job] = {}
+        self.worker: WorkerProcess | None = None
+        self.idle_since = time.monotonic()
+        self._loaded: Loaded | None = None
+        self._state: WorkerState | None = None
+        self._load_deaths = 0
+        self._given: set[int] = set()
+
+    @property
+    def idle(self) -> bool:
+        return not self.jobs
+
+    def take(self, worker: WorkerProcess) -> None:
+        """Has the worker load the model."""
+        self.worker = worker
+        worker.send(Load(LOAD, self.key.path, self.key.precision, self.key.device))
+        logging.info("worker %d loads %s", worker.pid, self.name)
+
+    def add(self, job: Job) -> None:
+        self.jobs[job.number] = job
+        if self._loaded:
+            self._give(job)
+        else:
+            job.loading()
+
+    def remove(self, job: Job) -> None:
+        """Forgets a job that has ended."""
+        self.jobs.pop(job.number, None)
+        self._given.discard(job.number)
+        self.idle_since = time.monotonic()
+
+    def cancel(self, job: Job) -> None:
+        """The worker says the last words if it has the job, the supervisor otherwise."""
+        job.cancelled = True
+        if job.number in self._given:
+            self.worker.send(Cancel(job.number))
+        else:
+            job.finish_cancelled()
+
+    def hear(self, message: object) -> None:
+        """What the worker says."""
+        if isinstance(message, WorkerState):
+            self._state = message
+        elif isinstance(message, Loaded):
+            self._loaded, self._load_deaths = message, 0
+            for job in list(self.jobs.values()):
+                self._give(job)
+        elif isinstance(message, Failure) and message.id == LOAD:
+            self._load_deaths = 0
+            for job in list(self.jobs.values()):
+                job.fail(_WorkersError(message))
+        elif isinstance(message, (Chunk, SampleDone, Finished, Failure)) and message.id in self._given:
+            self.jobs[message.id].relay(message)
+
+    def bereft(self) -> None:
+        """The worker is gone: its jobs wait for the next one, those that it dies of are given up."""
+        if self._loaded is None:
+            self._load_deaths += 1
+        for job in list(self.jobs.values()):
+            if job.cancelled:
+                job.finish_cancelled()
+                continue
+            if job.number in self._given:
+                job.deaths += 1
+            if max(job.deaths, self._load_deaths) >= MAX_DEATHS:
+                job.fail(DaemonError(f"The worker of {self.name} died {MAX_DEATHS} times at this request; "
+                                     "`gpt2-assist daemon logs` shows more."))
+        self.worker = self._loaded = self._state = None
+        self._given.clear()
+        for job in list(self.jobs.values()):
+            job.loading()
+
+    def status(self) -> dict:
+        """The worker's entry in the daemon's status."""
+        state = self._state or WorkerState("loading", 0, 0, 0.0)
+        return {"pid": self.worker.pid, "model": self.name, "adapters": [],
+                "device": self._loaded.device if self._loaded else self.key.device,
+                "precision": self._loaded.precision if self._loaded else self.key.precision,
+                "state": state.state, "memory_bytes": state.memory_bytes, "cached_tokens": state.cached_tokens,
+                "cache_hit_rate": state.cache_hit_rate}
+
+    def _give(self, job: Job) -> None:
+        if isinstance(job.request, Load):
+            job.relay(replace(self._loaded, model=job.request.model))
+            return
+        self._given.add(job.number)
+        self.worker.send(job.for_worker())

@@ -1,0 +1,146 @@
+"""The daemon's first process: asyncio, no torch. It hears clients and never computes, so it answers at once."""
+import asyncio
+import logging
+import os
+import signal
+import socket
+import sys
+import time
+from logging.handlers import RotatingFileHandler
+
+from gpt2_assist import __version__, transport
+from gpt2_assist.config import Settings, read_settings
+from gpt2_assist.daemon.jobs import Job
+from gpt2_assist.daemon.pool import Pool
+from gpt2_assist.daemon.session import ClientSession
+from gpt2_assist.errors import AssistError, DaemonError
+from gpt2_assist.model.store import find_model
+from gpt2_assist.protocol import MAX_CLIENTS, PROTOCOL_VERSION
+
+MAX_JOBS = 2048
+MAX_JOB_CHARACTERS = 64 << 20
+"""Prompts of all unfinished requests together."""
+MAX_LOG_BYTES = 1 << 20
+LOCK_PATIENCE_S = 15.0
+"""How long a starting daemon waits for one that is ending."""
+
+
+class Supervisor:
+    def __init__(self, settings: Settings, log: RotatingFileHandler) -> None:
+        self.pid, self.token = os.getpid(), ""
+        self._settings = settings
+        self._begun = time.monotonic()
+        self._sessions: set[ClientSession] = set()
+        self._jobs: set[Job] = set()
+        self._characters = 0
+        self._stopped = asyncio.Event()
+        self._loneliness: asyncio.TimerHandle | None = None
+        self.pool = Pool(settings, lambda: log.stream, self._watch_loneliness)
+
+    async def run(self) -> None:
+        """Serves until `stop`, or until nobody has needed it for long."""
+        loop = asyncio.get_running_loop()
+        self.pool.prepare_spare()
+        listener, self.token = transport.listen()
+        server = await loop.create_server(lambda: ClientSession(self).connection, sock=listener)
+        if os.name != "nt":
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.add_signal_handler(number, self.stop)
+        logging.info("daemon %s listens as process %d", __version__, self.pid)
+        self._watch_loneliness()
+        await self._stopped.wait()
+        transport.address_path().unlink(missing_ok=True)
+        server.close()
+        for job in list(self._jobs):
+            job.fail(DaemonError("The daemon was stopped."))
+        await self.pool.close()
+        logging.info("daemon ends")
+
+    def stop(self) -> None:
+        self._stopped.set()
+
+    def status(self) -> dict:
+        return {"version": __version__, "protocol": PROTOCOL_VERSION, "pid": self.pid,
+                "uptime_s": round(time.monotonic() - self._begun, 3), "clients": len(self._sessions),
+                "queued": sum(job.waiting for job in self._jobs), "workers": self.pool.status()}
+
+    def accept(self, job: Job) -> None:
+        """Counts a job against what the daemon as a whole can keep. Raises DaemonError past that."""
+        if len(self._jobs) >= MAX_JOBS or self._characters + job.size > MAX_JOB_CHARACTERS:
+            raise DaemonError("The daemon has too many requests under way; wait for some to end.")
+        self._jobs.add(job)
+        self._characters += job.size
+
+    def submit(self, job: Job) -> None:
+        """Hands an accepted job to its model's worker. Raises ModelError where there is no such model."""
+        self.pool.submit(job, find_model(job.request.model))
+
+    def ended(self, job: Job) -> None:
+        if job in self._jobs:
+            self._jobs.remove(job)
+            self._characters -= job.size
+            self.pool.ended(job)
+
+    def gone(self, session: ClientSession) -> None:
+        """A client has disconnected."""
+        self._sessions.discard(session)
+        self._watch_loneliness()
+
+    def welcome(self, session: ClientSession, peer: socket.socket) -> None:
+        """Counts a client that has just connected, or refuses it."""
+        if not transport.peer_is_owner(peer):
+            session.refuse(DaemonError("This daemon belongs to another user."))
+        elif len(self._sessions) >= MAX_CLIENTS:
+            session.refuse(DaemonError(f"The daemon has {MAX_CLIENTS} clients, the most it takes; close one."))
+        else:
+            self._sessions.add(session)
+            self._watch_loneliness()
+
+    def _watch_loneliness(self) -> None:
+        if self._loneliness:
+            self._loneliness.cancel()
+            self._loneliness = None
+        if not self._sessions and self.pool.empty:
+            self._loneliness = asyncio.get_running_loop().call_later(self._settings.exit_after_s, self.stop)
+
+
+def open_log() -> RotatingFileHandler:
+    """The daemon's log: times and process ids, never a user's text; two files of bounded size."""
+    handler = RotatingFileHandler(transport.log_path(), maxBytes=MAX_LOG_BYTES, backupCount=1, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    transport.log_path().chmod(0o600)
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
+    return handler
+
+
+def become_the_daemon() -> bool:
+    """Waits for the lock while another daemon is ending. False where one is there and listens."""
+    end = time.monotonic() + LOCK_PATIENCE_S
+    while transport.take_lock() is None:
+        other = transport.connect()
+        if other:
+            other[0].close()
+            return False
+        if time.monotonic() > end:
+            raise DaemonError(f"Another daemon holds {transport.lock_path()} and does not answer; end that process.")
+        time.sleep(0.02)
+    return True
+
+
+async def _serve() -> None:
+    await Supervisor(read_settings(), open_log()).run()
+
+
+def main() -> int:
+    os.umask(0o077)
+    try:
+        if become_the_daemon():
+            asyncio.run(_serve())
+    except AssistError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,132 @@
+"""A worker process: one model, driven step by step. Started by the supervisor; ends when its pipe does."""
+import os
+import queue
+import signal
+import socket
+import sys
+import threading
+import traceback
+from collections.abc import Iterator
+from typing import Any
+
+from gpt2_assist import transport
+from gpt2_assist.config import read_settings
+from gpt2_assist.daemon.generation import Request
+from gpt2_assist.daemon.scheduler import Scheduler
+from gpt2_assist.engine.engine import Engine
+from gpt2_assist.errors import AssistError
+from gpt2_assist.protocol import Cancel, Decoder, Failure, Generate, Load, Resume, WorkerState, from_wire, to_wire
+
+READ_BYTES = 1 << 16
+
+
+class Pipe:
+    """The worker's end: a thread hears what comes, so that the process ends with its pipe whatever it is doing."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self._inbox: queue.SimpleQueue = queue.SimpleQueue()
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def send(self, message: object) -> None:
+        try:
+            self._connection.sendall(to_wire(message))
+        except OSError:
+            os._exit(0)
+
+    def wait(self) -> object:
+        """The next message, however long it takes."""
+        return self._inbox.get()
+
+    def come(self) -> Iterator[object]:
+        """The messages that are there."""
+        while not self._inbox.empty():
+            yield self._inbox.get()
+
+    def _read(self) -> None:
+        decoder = Decoder()
+        try:
+            while data := self._connection.recv(READ_BYTES):
+                for entries in decoder.feed(data):
+                    self._inbox.put(from_wire(entries))
+        finally:
+            os._exit(0)  # not sys.exit: the main thread may be deep in a load
+
+
+class Worker:
+    def __init__(self, pipe: Pipe) -> None:
+        self._pipe = pipe
+        self._said: WorkerState | None = None
+
+    def run(self) -> None:
+        """Loads the one model that it is told to, then serves it for ever; returns where the load fails."""
+        from gpt2_assist.daemon import loading  # torch's import: most of a cold start, begun before any request
+        request = self._pipe.wait()
+        assert isinstance(request, Load)
+        try:
+            model = loading.load(request, read_settings())
+        except AssistError as error:
+            self._pipe.send(Failure(request.id, str(error), error.exit_code))
+            return
+        self._serve(model, request)
+
+    def _serve(self, model: Any, request: Load) -> None:
+        scheduler = Scheduler(model.engine, self._pipe.send)
+        self._pipe.send(model.loaded(request))
+        while True:
+            self._say(scheduler, model.engine)
+            if not scheduler.busy:
+                self._hear(self._pipe.wait(), scheduler, model)
+            for message in self._pipe.come():
+                self._hear(message, scheduler, model)
+            scheduler.step()
+
+    def _hear(self, message: object, scheduler: Scheduler, model: Any) -> None:
+        if isinstance(message, Cancel):
+            scheduler.cancel(message.id)
+        elif isinstance(message, (Generate, Resume)):
+            request = message.request if isinstance(message, Resume) else message
+            try:
+                scheduler.add(Request(message, model.vocabulary, self._pipe.send))
+            except AssistError as error:
+                self._pipe.send(Failure(request.id, str(error), error.exit_code))
+
+    def _say(self, scheduler: Scheduler, engine: Engine) -> None:
+        """Tells the supervisor how the worker is, where idle and busy change."""
+        state = "generating" if scheduler.busy else "idle"
+        if self._said is None or self._said.state != state:
+            rate = scheduler.cached_tokens / scheduler.prompt_tokens if scheduler.prompt_tokens else 0.0
+            self._said = WorkerState(state, resident_bytes(), engine.cached_tokens(), rate)
+            self._pipe.send(self._said)
+
+
+def resident_bytes() -> int:
+    """Memory that this process holds now, or, where only that is known, at its peak."""
+    try:
+        with open("/proc/self/statm", encoding="ascii") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        pass
+    try:
+        import resource
+    except ImportError:  # Windows
+        return 0
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def main() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C is for the client
+    pipe = Pipe(transport.inherited(sys.argv[1]))
+    try:
+        Worker(pipe).run()
+    except Exception:  # what no sentence was written for: the log gets where, never what text was in work
+        where = traceback.extract_tb(sys.exc_info()[2])
+        print("worker", os.getpid(), "ended by", sys.exc_info()[0].__name__, file=sys.stderr)
+        print("".join(f"  {frame.filename}:{frame.lineno} {frame.name}\n" for frame in where), file=sys.stderr)
+        os._exit(1)
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()
