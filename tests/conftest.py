@@ -25,7 +25,7 @@ def make_model(folder: Path, n_layer: int, n_head: int, n_embd: int, n_ctx: int,
     """A model folder with random weights and a tokenizer trained on this very file.
 
     The weights are scaled up so that the next token's distribution is far from flat: then text really depends on
-    the prompt and on the cache.
+    the prompt and on the cache. The end of text is made impossible, so that a generation lasts as long as it may.
     """
     import torch
     from safetensors.torch import save_file
@@ -43,6 +43,9 @@ def make_model(folder: Path, n_layer: int, n_head: int, n_embd: int, n_ctx: int,
         for parameter in model.parameters():
             if parameter.dim() == 2:
                 parameter.mul_(scale)
+        model.ln_f.weight[0], model.ln_f.bias[0] = 0, 1
+        model.wte.weight[:, 0] = 0
+        model.wte.weight[tokenizer.token_to_id("<|endoftext|>"), 0] = -1000
     save_file({name: value.contiguous() for name, value in model.state_dict().items()}, folder / "model.safetensors",
               metadata={"format": "pt"})
     (folder / "config.json").write_text(json.dumps(config.to_hub()), encoding="utf-8")

@@ -1,0 +1,1 @@
+"""The writing session in the terminal."""

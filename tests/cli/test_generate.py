@@ -1,0 +1,115 @@
+"""`gpt2-assist generate` and `gpt2-repl` without a terminal, as programs."""
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+
+import pytest
+
+PROMPT = "The model"
+
+
+def assist(*arguments, stdin: str | bytes = b"", module: str = "gpt2_assist.cli", **options):
+    data = stdin.encode() if isinstance(stdin, str) else stdin
+    return subprocess.run([sys.executable, "-m", module, *map(str, arguments)], input=data, capture_output=True,
+                          timeout=100, **options)
+
+
+@pytest.fixture
+def generate(tiny_model):
+    def run(*arguments, **options):
+        result = assist("generate", "--model", tiny_model, "--seed", 3, "--max-new-tokens", 24, *arguments, **options)
+        assert result.returncode == 0, result.stderr.decode()
+        return result.stdout.decode()
+    return run
+
+
+def test_argument_file_prefix_and_input_are_the_same_prompt(generate, tmp_path):
+    (tmp_path / "prompt.txt").write_text(PROMPT + "\n")
+    text = generate(PROMPT)
+    assert len(text) > 20 and not text.startswith(PROMPT)
+    assert generate("--file", tmp_path / "prompt.txt") == text == generate("--prefix", PROMPT)
+    assert generate(stdin=PROMPT + "\n") == text == generate("-", stdin=PROMPT)
+
+
+def test_include_prefix_and_truncate_work_by_themselves(generate):
+    text = generate(PROMPT)
+    assert generate(PROMPT, "--include-prefix") == PROMPT + text
+    cut = text[8:11]
+    expected = text[:text.index(cut)]
+    assert generate(PROMPT, "--truncate", cut) == (expected if expected.endswith("\n") else expected + "\n")
+    assert generate(PROMPT, "--stop", cut) == generate(PROMPT, "--truncate", cut)
+
+
+def test_samples_are_the_same_at_every_batch_size_and_as_json_lines(generate):
+    lines = generate(PROMPT, "-n", 5, "--json").splitlines()
+    samples = [json.loads(line) for line in lines]
+    assert [sample["index"] for sample in samples] == [0, 1, 2, 3, 4]
+    assert len({sample["text"] for sample in samples}) == 5
+    assert set(samples[0]) == {"index", "text", "tokens", "finish_reason", "seed", "model"}
+    assert samples[0]["seed"] == 3 and samples[0]["finish_reason"] in ("stop", "length")
+    for size in (1, 2, 5):
+        assert generate(PROMPT, "-n", 5, "--json", "--batch-size", size).splitlines() == lines
+    plain = generate(PROMPT, "-n", 5)
+    assert plain.count("=" * 20) == 4 and all(sample["text"] in plain for sample in samples)
+
+
+def test_log_probabilities_come_with_the_tokens(generate):
+    sample = json.loads(generate(PROMPT, "--json", "--logprobs", 2))
+    assert len(sample["logprobs"]) == sample["tokens"]
+    token, value, best = sample["logprobs"][0]
+    assert isinstance(token, str) and value <= best[0][1] <= 0 and len(best) == 2
+
+
+def test_a_file_appears_whole_and_a_refused_one_leaves_the_old(generate, tiny_model, tmp_path):
+    target = tmp_path / "out.txt"
+    generate(PROMPT, "-o", target)
+    text = target.read_text()
+    assert text == generate(PROMPT)
+    result = assist("generate", PROMPT, "--model", tiny_model, "--max-new-tokens", 300, "-o", target,
+                    preexec_fn=lambda: (signal.signal(signal.SIGXFSZ, signal.SIG_IGN),
+                                        resource.setrlimit(resource.RLIMIT_FSIZE, (64, 64))))
+    assert result.returncode == 6 and b"can't be written" in result.stderr
+    assert target.read_text() == text and list(tmp_path.iterdir()) == [target]
+
+
+@pytest.mark.parametrize(("arguments", "stdin", "code", "sentence"), [
+    (["a", "--prefix", "b"], b"", 2, "once"),
+    (["a", "--temperature", "-1"], b"", 2, "temperature"),
+    (["a", "--logit-bias", "x"], b"", 2, "ID=BIAS"),
+    (["a", "-n", "0"], b"", 2, "-n"),
+    (["a", "--model", "no-such"], b"", 3, "gpt2-assist pull"),
+    (["--file", "/no/such/file"], b"", 4, "No such file"),
+    (["-"], b"\xff\xfe", 4, "UTF-8"),
+    (["-"], b"a\0b", 4, "zero bytes"),
+    (["a", "-o", "/no/such/folder/x"], b"", 6, "does not exist"),
+])
+def test_bad_input_gets_one_sentence_and_an_exit_code(arguments, stdin, code, sentence):
+    result = assist("generate", *arguments, stdin=stdin)
+    error = result.stderr.decode()
+    assert result.returncode == code and sentence in error
+    assert error.count("\n") == 1 and "Traceback" not in error and not result.stdout
+
+
+def test_ctrl_c_keeps_what_came(tiny_model):
+    process = subprocess.Popen([sys.executable, "-m", "gpt2_assist.cli", "generate", PROMPT, "--model", tiny_model,
+                                "--max-new-tokens", "1000000"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    came = os.read(process.stdout.fileno(), 10)
+    process.send_signal(signal.SIGINT)
+    rest, errors = process.communicate(timeout=60)
+    assert process.returncode == 130 and came and rest.endswith(b"\n") and not errors
+
+
+def test_a_reader_that_leaves_is_no_error(tiny_model):
+    command = (f"{sys.executable} -m gpt2_assist.cli generate '{PROMPT}' --model {tiny_model} "
+               "--max-new-tokens 4000 | head -c 20")
+    result = subprocess.run(["bash", "-c", command], capture_output=True, timeout=100)
+    assert len(result.stdout) == 20 and not result.stderr
+
+
+def test_the_repl_without_a_terminal_continues_its_input(tiny_model):
+    result = assist("--model", tiny_model, stdin=PROMPT + "\n", module="gpt2_assist.repl.main")
+    text = result.stdout.decode()
+    assert result.returncode == 0 and not result.stderr and text.endswith("\n") and not text.startswith(PROMPT)

@@ -1,0 +1,136 @@
+"""The writing session as a person meets it: a real terminal, the real daemon."""
+import json
+import os
+import re
+import signal
+import sys
+
+import pexpect
+import pytest
+
+from gpt2_assist.repl.store import SessionStore
+from gpt2_assist.terminal import visible
+
+PROMPT = "›"
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    """A home of this test's own; the daemon's socket stays the suite's."""
+    monkeypatch.setenv("GPT2_ASSIST_HOME", str(tmp_path))
+    return tmp_path
+
+
+def start(model, *arguments: str) -> pexpect.spawn:
+    child = pexpect.spawn(sys.executable, ["-m", "gpt2_assist.repl.main", "--model", str(model), *arguments],
+                          encoding="utf-8", codec_errors="replace", dimensions=(40, 200), timeout=60,
+                          env={**os.environ, "TERM": "xterm", "NO_COLOR": "1", "PROMPT_TOOLKIT_NO_CPR": "1"})
+    child.expect_exact(PROMPT)
+    return child
+
+
+def saved_text(home, name: str) -> str:
+    store = SessionStore(home / "sessions.sqlite")
+    saved = store.read(name)
+    store.close()
+    texts, number = [], saved.current
+    while number:
+        texts.append(saved.passages[number].text)
+        number = saved.passages[number].parent
+    return "".join(reversed(texts))
+
+
+def last_words(screen: str) -> str:
+    """The end of what a terminal showed, without what is not text."""
+    return screen.replace("\r\n", "\n")[-150:]
+
+
+def enter(child: pexpect.spawn, line: str, answer: str | None = None) -> None:
+    child.send(line + "\r")
+    if answer is not None:
+        child.expect(answer)
+
+
+def test_a_session_with_retry_undo_model_switch_export_and_reopening(tiny_model, other_tiny_model, home):
+    child = start(tiny_model, "--session", "tale")
+    enter(child, "/set max_new_tokens 12", "max_new_tokens = 12")
+    enter(child, "/set seed 5", "seed = 5")
+    enter(child, "Once upon a time")
+    enter(child, "/save", "saved as tale")
+    first = saved_text(home, "tale")
+    assert first.startswith("Once upon a time") and len(first) > len("Once upon a time")
+    enter(child, "/set seed 6", "seed = 6")
+    enter(child, "/retry")
+    enter(child, "/save", "saved as tale")
+    second = saved_text(home, "tale")
+    assert second.startswith("Once upon a time") and second != first
+    enter(child, "/undo", "undone")
+    enter(child, "/save", "saved as tale")
+    assert saved_text(home, "tale") == "Once upon a time"
+    enter(child, f"/model {other_tiny_model}", r"M parameters, context 64")
+    enter(child, "")
+    enter(child, f"/export {home / 'out.json'}", "written to")
+    exported = json.loads((home / "out.json").read_text())
+    assert exported["passages"][-1]["how"]["model"] == str(other_tiny_model)
+    enter(child, "/retyr", "did you mean /retry")
+    enter(child, "/help", "/export FILE")
+    enter(child, "/quit")
+    child.expect(pexpect.EOF)
+    child.close()
+    assert child.exitstatus == 0
+
+    child = start(tiny_model)
+    enter(child, "/load tale", "Once upon a time")
+    enter(child, "/quit")
+    child.expect(pexpect.EOF)
+
+
+def test_ctrl_c_stops_the_model_and_keeps_what_came(tiny_model, home):
+    child = start(tiny_model, "--session", "stopped")
+    enter(child, "/set max_new_tokens 1000000", "max_new_tokens")
+    enter(child, "The fox", r"(?s)The fox.{600}")
+    child.sendintr()
+    child.expect(PROMPT)
+    enter(child, "/save", "saved as stopped")
+    text = saved_text(home, "stopped")
+    assert len(text) > 40
+    enter(child, f"/export {home / 'out.json'}", "written to")
+    how = json.loads((home / "out.json").read_text())["passages"][-1]["how"]
+    assert how["finish_reason"] == "cancelled" and how["settings"]["max_new_tokens"] == 1_000_000
+    enter(child, "/quit")
+    child.expect(pexpect.EOF)
+
+
+def test_a_killed_terminal_loses_nothing(tiny_model, home):
+    child = start(tiny_model, "--session", "killed")
+    enter(child, "/set max_new_tokens 1000000", "max_new_tokens")
+    enter(child, "The fox", r"(?s)The fox.{600}")
+    child.kill(signal.SIGKILL)
+    shown = child.after
+    child.expect(pexpect.EOF)
+    text = saved_text(home, "killed")
+    assert text.startswith("The fox") and visible(text).endswith(last_words(shown + child.before))
+    child = start(tiny_model, "--session", "killed")
+    enter(child, "/set max_new_tokens 3", "max_new_tokens")
+    enter(child, "/retry")
+    enter(child, "/save", "saved as killed")
+    assert saved_text(home, "killed").startswith("The fox")
+    enter(child, "/quit")
+    child.expect(pexpect.EOF)
+
+
+def test_several_lines_and_a_killed_daemon(tiny_model, home):
+    from gpt2_assist.client import Client
+    child = start(tiny_model, "--session", "lines")
+    enter(child, "/set max_new_tokens 4", "max_new_tokens")
+    enter(child, "One\x1b\rTwo")
+    enter(child, "/save", "saved as lines")
+    assert saved_text(home, "lines").startswith("One\nTwo")
+    with Client.connect("test", start=False) as client:
+        os.kill(client.status()["pid"], signal.SIGKILL)
+    enter(child, "Three")
+    enter(child, "")
+    enter(child, "/save", "saved as lines")
+    assert re.match(r"One\nTwo(?s:.*)Three(?s:.*)", saved_text(home, "lines"))
+    enter(child, "/quit")
+    child.expect(pexpect.EOF)
