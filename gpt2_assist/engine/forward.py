@@ -1,8 +1,7 @@
 """The forward pass of new tokens over cached keys and values.
 
-Every row's result depends on that row's tokens alone, to the last bit, on the CPU: a product of torch gives a row the
-same bits whatever rows stand beside it as long as their number is a multiple of four (in bfloat16: any number), and
-attention sums over whole blocks of keys, as many as the query's own position asks for.
+Every row's result depends on that row's tokens alone, to the last bit, on the CPU: so do the products of
+engine/linear.py, and attention sums over whole blocks of keys, as many as the query's own position asks for.
 
 Shapes: R rows (new tokens of all sequences), D width, H heads, d width of a head, V vocabulary.
 """
@@ -12,9 +11,11 @@ import torch
 import torch.nn.functional as F
 
 from gpt2_assist.engine.kv_cache import BLOCK, KeysValues
+from gpt2_assist.engine.linear import Linear
 from gpt2_assist.model.gpt2 import GPT2Config
 
-_ROW_MULTIPLE = 4
+_QUERY_MULTIPLE = 4
+"""Batched products give a row the same bits for every number of rows that this divides, and no others."""
 
 
 @dataclass(frozen=True)
@@ -29,19 +30,20 @@ class Segment:
 @dataclass(frozen=True)
 class _Layer:
     ln_1: tuple[torch.Tensor, torch.Tensor]
-    attn: tuple[torch.Tensor, torch.Tensor]
-    attn_proj: tuple[torch.Tensor, torch.Tensor]
+    attn: Linear
+    attn_proj: Linear
     ln_2: tuple[torch.Tensor, torch.Tensor]
-    fc: tuple[torch.Tensor, torch.Tensor]
-    fc_proj: tuple[torch.Tensor, torch.Tensor]
+    fc: Linear
+    fc_proj: Linear
 
 
 class Forward:
-    """A model's weights, laid out for decoding: the blocks' matrices [out, in] in `kind`, everything else in fp32."""
+    """A model's weights, laid out for decoding: the blocks' matrices in `kind`, everything else in fp32."""
 
     def __init__(self, config: GPT2Config, weights: dict[str, torch.Tensor], kind: torch.dtype, device: str) -> None:
         self.config, self._kind, self._device = config, kind, device
         self._wte = weights["wte.weight"].to(device, torch.float32)
+        self._head = self._wte.t().contiguous()  # a product with one row reads this layout twice as fast
         self._wpe = weights["wpe.weight"].to(device, torch.float32)
         self._ln_f = self._pair(weights, "ln_f")
         self._layers = [_Layer(self._pair(weights, f"h.{i}.ln_1"), self._matrix(weights, f"h.{i}.attn.c_attn"),
@@ -54,26 +56,21 @@ class Forward:
         return (weights[f"{name}.weight"].to(self._device, torch.float32),
                 weights[f"{name}.bias"].to(self._device, torch.float32))
 
-    def _matrix(self, weights: dict[str, torch.Tensor], name: str) -> tuple[torch.Tensor, torch.Tensor]:
-        return (weights[f"{name}.weight"].to(self._device, self._kind).t().contiguous(),
-                weights[f"{name}.bias"].to(self._device, self._kind))
+    def _matrix(self, weights: dict[str, torch.Tensor], name: str) -> Linear:
+        return Linear(weights[f"{name}.weight"].t(), weights[f"{name}.bias"], self._kind, self._device)
 
     def hidden(self, segments: list[Segment]) -> torch.Tensor:
         """Appends the segments' keys and values to their caches; what the head sees of the new tokens, [R, D]."""
         config = self.config
         ids = [token for segment in segments for token in segment.tokens]
         places = [segment.start + k for segment in segments for k in range(len(segment.tokens))]
-        rows = len(ids)
-        if self._kind == torch.float32 and rows % _ROW_MULTIPLE:
-            padding = _ROW_MULTIPLE - rows % _ROW_MULTIPLE
-            ids, places = ids + [0] * padding, places + [0] * padding
         for segment in segments:
             segment.cache.reserve(segment.start + len(segment.tokens))
         x = self._wte[torch.tensor(ids, device=self._device)] + self._wpe[torch.tensor(places, device=self._device)]
         mixed = torch.zeros_like(x)
         heads, width = config.n_head, config.n_embd // config.n_head
         for number, layer in enumerate(self._layers):
-            qkv = self._linear(self._norm(x, layer.ln_1), layer.attn).view(len(ids), 3, heads, width)
+            qkv = layer.attn(self._norm(x, layer.ln_1)).view(len(ids), 3, heads, width)
             row = 0
             for segment in segments:
                 count = len(segment.tokens)
@@ -83,22 +80,19 @@ class Forward:
                 values[:, segment.start:end] = qkv[row:row + count, 2].transpose(0, 1)
                 self._attend(qkv[row:row + count, 0], keys, values, segment.start, mixed[row:row + count])
                 row += count
-            x = x + self._linear(mixed, layer.attn_proj)
-            inner = self._linear(self._norm(x, layer.ln_2), layer.fc)
-            x = x + self._linear(F.gelu(inner, approximate="tanh"), layer.fc_proj)
+            x = x + layer.attn_proj(mixed)
+            inner = layer.fc(self._norm(x, layer.ln_2))
+            x = x + layer.fc_proj(F.gelu(inner, approximate="tanh"))
         for segment in segments:
             segment.cache.tokens.extend(segment.tokens)
-        return self._norm(x, self._ln_f)[:rows]
+        return self._norm(x, self._ln_f)
 
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
-        """hidden [D] -> logits [V] in fp32, one row at a time: a product with a vector reads the weights fastest."""
-        return torch.mv(self._wte, hidden)
+        """hidden [D] -> logits [V] in fp32; one row at a time, which has its own kernel and so its own bits."""
+        return torch.mm(hidden[None], self._head)[0]
 
     def _norm(self, x: torch.Tensor, pair: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
         return F.layer_norm(x, (self.config.n_embd,), *pair, eps=self.config.layer_norm_epsilon)
-
-    def _linear(self, x: torch.Tensor, pair: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
-        return F.linear(x.to(self._kind), *pair).float()
 
     def _attend(self, queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, start: int,
                 out: torch.Tensor) -> None:
@@ -112,7 +106,7 @@ class Forward:
             block = (start + first) // BLOCK
             last = min(count, (block + 1) * BLOCK - start)
             n, length = last - first, (block + 1) * BLOCK
-            padded = -(-n // _ROW_MULTIPLE) * _ROW_MULTIPLE
+            padded = -(-n // _QUERY_MULTIPLE) * _QUERY_MULTIPLE
             part = queries[first:last].transpose(0, 1) * (queries.shape[2] ** -0.5)
             if padded != n:
                 part = F.pad(part, (0, 0, 0, padded - n))
