@@ -74,7 +74,7 @@ def _list(args: argparse.Namespace) -> int:
         return 0
     width = max([len(model.name) for model in models], default=0)
     for model in models:
-        print(f"{model.name:<{width}}  {_megabytes(model.size_bytes):>9}  {model.card.licence}"
+        print(f"{model.name:<{width}}  {_megabytes(model.size_bytes):>9}  {_short(model.card.licence)}"
               + ("  (bundled)" if model.bundled else ""))
     if not models:
         print("There are no models here; `gpt2-assist pull NAME` fetches one.", file=sys.stderr)
@@ -139,6 +139,10 @@ def _sizes(model: ModelFolder) -> dict[str, object]:
 
 def _files(model: ModelFolder) -> dict[str, int]:
     return {path.name: path.stat().st_size for path in sorted(model.path.iterdir()) if path.is_file()}
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 60 else text[:59] + "…"
 
 
 def _megabytes(size: int) -> str:

@@ -1,6 +1,8 @@
 """Weights from every layout that folders have, and what is said about damaged ones."""
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -73,6 +75,14 @@ def test_the_files_own_precision_is_kept_and_the_model_gets_the_asked_one(folder
 def test_every_parameter_of_a_loaded_model_is_real(folder):
     model = load_model(folder)
     assert all(not value.is_meta for value in [*model.parameters(), *model.buffers()])
+
+
+def test_loading_does_not_pull_in_torchs_symbolic_half(tiny_model):
+    program = ("import sys, pathlib; from gpt2_assist.model.weights import load_model; "
+               "load_model(pathlib.Path(sys.argv[1])); print('sympy' in sys.modules)")
+    said = subprocess.run([sys.executable, "-c", program, str(tiny_model)], cwd=Path(__file__).resolve().parents[2],
+                          capture_output=True, text=True, check=True).stdout
+    assert said == "False\n", "it costs a second at every start"
 
 
 def without(name):
