@@ -67,19 +67,31 @@ def address_path() -> Path:
 
 
 def take_lock() -> int | None:
-    """The daemon's lock, held until the process ends; None where another process holds it."""
+    """The daemon's lock, held until the process ends or the handle is closed; None where another process holds it."""
     handle = os.open(runtime_folder() / lock_path().name, os.O_RDWR | os.O_CREAT, 0o600)
     try:
-        if os.name == "nt":
+        if os.name == "nt":  # there a locked byte can't be read: lock one behind the process id
             import msvcrt
+            os.lseek(handle, 64, os.SEEK_SET)
             msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
+            os.lseek(handle, 0, os.SEEK_SET)
         else:
             import fcntl
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         os.close(handle)
         return None
+    os.write(handle, f"{os.getpid():<20}".encode())
     return handle
+
+
+def lock_holder() -> int | None:
+    """The process id of the daemon, also while it starts or ends; None where there is none."""
+    handle = take_lock()
+    if handle is not None:
+        os.close(handle)
+        return None
+    return int(lock_path().read_text(encoding="ascii") or 0)
 
 
 def listen() -> tuple[socket.socket, str]:
