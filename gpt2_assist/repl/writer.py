@@ -9,7 +9,7 @@ from gpt2_assist.errors import AssistError, DaemonError, StorageError
 from gpt2_assist.protocol import Chunk, Finished, Generation, Loaded, Loading, SampleDone
 from gpt2_assist.repl.page import Page, Toolbar
 from gpt2_assist.repl.session import Session
-from gpt2_assist.terminal import on_interrupt
+from gpt2_assist.terminal import on_interrupt, without_echo
 
 
 class Writer:
@@ -63,7 +63,7 @@ class Writer:
         stream = self._connected().generate(session.model, prompt, settings, "session", document=session.name,
                                             **self._where)
         trouble, begun, tokens = None, 0.0, 0
-        with on_interrupt(stream.cancel):
+        with without_echo(), on_interrupt(stream.cancel):
             for message in stream:
                 if isinstance(message, Loading):
                     self._page.note(f"loading {message.model} …")
