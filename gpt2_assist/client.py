@@ -94,6 +94,10 @@ def open_link(name: str, start: bool) -> Link:
             continue  # it was ending just as we came
         if link.welcome.version == __version__ or not start:
             return link
+        if time.monotonic() > end:
+            link.close()
+            raise DaemonError(f"Daemons of version {link.welcome.version} keep starting, this is {__version__}: is the "
+                              "program installed twice?")
         _replace(link)
 
 

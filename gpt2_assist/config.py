@@ -1,7 +1,5 @@
 """The user's settings (one TOML file) and the folders in which everything lies."""
 import os
-import tempfile
-import tomllib
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -46,6 +44,7 @@ def runtime() -> Path:
     folder = os.environ.get("XDG_RUNTIME_DIR")
     if folder:
         return Path(folder) / "gpt2-assist"
+    import tempfile  # not above: these two cost a client that answers at once a tenth of its time
     who = os.getuid() if hasattr(os, "getuid") else os.environ.get("USERNAME", "user")
     return Path(tempfile.gettempdir()) / f"gpt2-assist-{who}"
 
@@ -62,6 +61,7 @@ def sessions() -> Path:
 
 def read_settings() -> Settings:
     """The settings file's values over the defaults. Raises UsageError with the entry that is wrong."""
+    import tomllib
     path = home() / "settings.toml"
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))

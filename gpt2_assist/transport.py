@@ -4,10 +4,8 @@ Clients reach the daemon over a Unix socket in the runtime folder. Where there a
 asks for it with GPT2_ASSIST_TCP=1, it is loopback TCP, and then a token from the runtime folder is compulsory.
 Workers are reached over a socket pair that they inherit.
 """
-import hmac
 import json
 import os
-import secrets
 import socket
 import stat
 import struct
@@ -104,6 +102,7 @@ def listen() -> tuple[socket.socket, str]:
     fresh = folder / f".{address.name}.new"
     fresh.unlink(missing_ok=True)
     if uses_tcp():
+        import secrets
         listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         listener.bind(("127.0.0.1", 0))
         listener.listen(BACKLOG)
@@ -165,6 +164,7 @@ def peer_is_owner(connection: socket.socket) -> bool:
 
 def token_is_right(given: str, wanted: str) -> bool:
     """Compares in a time that does not depend on where they differ."""
+    import hmac
     return hmac.compare_digest(given.encode("utf-8", "replace"), wanted.encode())
 
 

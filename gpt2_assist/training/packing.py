@@ -12,7 +12,10 @@ _DOCUMENTS_AT_ONCE = 64
 
 
 def encode_documents(tokenizer: Tokenizer, documents: Iterable[str], limit: int) -> np.ndarray:
-    """Token ids [n] of the documents, each followed by the separator, cut after `limit` tokens; uint16 or uint32."""
+    """Token ids [n] of the documents, each followed by the separator, cut after `limit` tokens; uint16 or uint32.
+
+    A document that spells the separator is several documents.
+    """
     separator = tokenizer.token_to_id(SEPARATOR)
     kind = np.uint16 if tokenizer.get_vocab_size() <= 1 << 16 else np.uint32
     pieces, count, waiting = [], 0, []

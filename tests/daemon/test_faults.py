@@ -200,6 +200,44 @@ def test_a_loose_folder_is_refused(runtime):
     runtime.chmod(0o700)
 
 
+@pytest.mark.skipif(not hasattr(os, "getuid") or os.getuid() != 0, reason="only root can give a folder away")
+def test_another_users_folder_is_refused(runtime):
+    runtime.mkdir(mode=0o700)
+    os.chown(runtime, 65534, -1)
+    with pytest.raises(DaemonError, match="belongs to another user"):
+        Client.connect("test")
+    os.chown(runtime, 0, -1)
+
+
+OLD_DAEMON = """
+import gpt2_assist
+gpt2_assist.__version__ = "0.0.1"
+from gpt2_assist import transport
+from gpt2_assist.daemon import supervisor
+listen = transport.listen
+def announced():
+    made = listen()
+    print("listening", flush=True)
+    return made
+transport.listen = announced
+supervisor.main()
+"""
+
+
+def test_a_daemon_of_another_version_is_replaced_if_nobody_uses_it(runtime):
+    runtime.mkdir(mode=0o700)
+    with subprocess.Popen([sys.executable, "-c", OLD_DAEMON], stdout=subprocess.PIPE, text=True) as old:
+        assert old.stdout.readline() == "listening\n"
+        with Client.connect("test", start=False) as user:
+            assert user.status()["version"] == "0.0.1"
+            with pytest.raises(DaemonError, match="version 0.0.1, this is"):
+                Client.connect("test")
+            assert user.status()["pid"] == old.pid
+        with Client.connect("test") as client:
+            assert client.status()["version"] == __version__
+        assert old.wait(30) == 0
+
+
 def test_no_worker_outlives_a_killed_daemon(runtime, tiny_model):
     with Client.connect("test") as client:
         text_of(client, tiny_model, 3, 1)

@@ -1,5 +1,5 @@
 import numpy as np
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gpt2_assist.training.corpus import SEPARATOR
@@ -8,7 +8,8 @@ from gpt2_assist.training.tokenizer_training import train_tokenizer
 
 
 @given(st.lists(st.text(max_size=60), max_size=100))
-def test_encoded_documents_decode_to_themselves(documents):
+@example([SEPARATOR, f"one{SEPARATOR}two"])
+def test_encoded_documents_decode_to_themselves_parted_where_they_spell_the_separator(documents):
     tokenizer = train_tokenizer(["the cat and the dog and the bird " * 3], 270)
     ids = encode_documents(tokenizer, documents, 1 << 30)
     separator = tokenizer.token_to_id(SEPARATOR)
@@ -16,7 +17,7 @@ def test_encoded_documents_decode_to_themselves(documents):
     for end in np.flatnonzero(ids == separator):
         parts.append(tokenizer.decode(ids[start:end].tolist()))
         start = end + 1
-    assert parts == documents and start == len(ids)
+    assert parts == [part for document in documents for part in document.split(SEPARATOR)] and start == len(ids)
 
 
 def test_each_pass_deals_every_block_once_with_shifted_targets():
