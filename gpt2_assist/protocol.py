@@ -12,7 +12,7 @@ import msgpack
 
 from gpt2_assist.errors import ProtocolError, UsageError
 
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
 MAX_FRAME_BYTES = 8 * 1024 * 1024
 MAX_DEPTH = 16
 MAX_REQUESTS_PER_CLIENT = 256
@@ -59,6 +59,9 @@ class Generation:
     """None is off; k gives the chosen tokens' log-probabilities and those of the k likeliest."""
     echo: bool = False
     """Whether each sample's text begins with the prompt."""
+    heal: bool = True
+    """Whether a prompt that ends inside a word goes on as if the word had been whole: the tokens of its end are taken
+    back, and the first new ones spell it again. Those are no new tokens: they are not counted and not shown."""
 
     def validate(self) -> None:
         """Raises UsageError with a sentence that names the setting."""
@@ -171,9 +174,11 @@ class Chunk:
     index: int
     text: str
     tokens: list
-    """The token ids decoded since the last chunk; a restarted worker continues from them."""
+    """The token ids decoded since the last chunk, those included that only spell the prompt's end again; a restarted
+    worker continues from them."""
     logprobs: list
-    """One [token text, log-probability, [[token text, log-probability], …]] per token when asked for, else empty."""
+    """One [token text, log-probability, [[token text, log-probability], …]] per new token when asked for, else empty.
+    Where a prompt's end was healed, the first token's text begins with the end of the prompt."""
 
 
 @dataclass(frozen=True)
@@ -183,7 +188,8 @@ class SampleDone:
     finish_reason: str
     """stop, length or cancelled."""
     tokens: int
-    """New tokens decoded, a stop token or a stop string's tokens included."""
+    """New tokens decoded, a stop token or a stop string's tokens included, those that only spell the prompt's end
+    again left out."""
 
 
 @dataclass(frozen=True)
@@ -193,6 +199,7 @@ class Finished:
     model: str
     seed: int
     prompt_tokens: int
+    """Without those that healing took back."""
     cached_tokens: int
     """Prompt tokens whose keys and values were in the cache."""
     context: int
@@ -204,9 +211,11 @@ class Finished:
 
 @dataclass(frozen=True)
 class Loading:
-    """A model is being loaded for the request; sent at most once per load."""
+    """A model is being loaded for the request; sent again, with `words`, where a part of that takes long."""
     id: int
     model: str
+    words: str = ""
+    """What is being done."""
 
 
 @dataclass(frozen=True)
@@ -250,6 +259,8 @@ class WorkerState:
     memory_bytes: int
     cached_tokens: int
     cache_hit_rate: float
+    words: str = ""
+    """What part of loading is being done, where it takes long."""
 
 
 @dataclass(frozen=True)

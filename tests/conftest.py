@@ -1,6 +1,8 @@
 """Fixtures that several test files share: small models, and a home and runtime folder of the test's own."""
 import json
 import os
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -18,6 +20,7 @@ def own_folders(tmp_path_factory):
         os.environ["GPT2_ASSIST_HOME"] = str(tmp_path_factory.mktemp("home"))
         os.environ["GPT2_ASSIST_RUNTIME"] = runtime
         yield
+        subprocess.run([sys.executable, "-m", "gpt2_assist.cli", "daemon", "stop"], stdout=subprocess.DEVNULL)
 
 
 def make_model(folder: Path, n_layer: int, n_head: int, n_embd: int, n_ctx: int, seed: int = 0,
@@ -30,7 +33,8 @@ def make_model(folder: Path, n_layer: int, n_head: int, n_embd: int, n_ctx: int,
     import torch
     from safetensors.torch import save_file
 
-    from gpt2_assist.model.gpt2 import GPT2, GPT2Config
+    from gpt2_assist.model.gpt2 import GPT2
+    from gpt2_assist.model.sizes import GPT2Config
     from gpt2_assist.training.tokenizer_training import train_tokenizer
 
     folder.mkdir(parents=True, exist_ok=True)

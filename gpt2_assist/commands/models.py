@@ -5,6 +5,7 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
+from gpt2_assist.commands.preparing import prepare_with_progress
 from gpt2_assist.model import store
 from gpt2_assist.model.store import ModelFolder
 
@@ -64,6 +65,7 @@ def _pull(args: argparse.Namespace) -> int:
             bar.update(there - bar.n)
 
         model = pull(args.model, args.name, progress)
+    prepare_with_progress(model)
     return _say(args, model, f"{model.name} is ready: gpt2-assist generate --model {model.name}")
 
 
@@ -85,7 +87,7 @@ def _show(args: argparse.Namespace) -> int:
     model = store.find_model(args.model)
     if _wants_json(args):
         print(json.dumps({**_summary(model), "card": asdict(model.card), "sizes": _sizes(model),
-                          "files": _files(model)}))
+                          "files": dict(model.files())}))
         return 0
     lines = {"name": model.name, "folder": model.path, **_sizes(model), **asdict(model.card)}
     hashes, figures = lines.pop("hashes"), lines.pop("figures")
@@ -95,7 +97,7 @@ def _show(args: argparse.Namespace) -> int:
     lines |= {f"SHA-256 of {name}": value for name, value in hashes.items()}
     for name, value in lines.items():
         print(f"{name.replace('_', ' ')}: {value}")
-    for name, size in _files(model).items():
+    for name, size in model.files():
         print(f"  {_megabytes(size):>9}  {name}")
     print(f"  {_megabytes(model.size_bytes):>9}  in all")
     return 0
@@ -110,6 +112,7 @@ def _remove(args: argparse.Namespace) -> int:
 def _import(args: argparse.Namespace) -> int:
     from gpt2_assist.model.importing import import_model
     model = import_model(args.source, args.name, args.tokenizer)
+    prepare_with_progress(model)
     return _say(args, model, f"{model.name} is imported: gpt2-assist generate --model {model.name}")
 
 
@@ -135,10 +138,6 @@ def _sizes(model: ModelFolder) -> dict[str, object]:
                 if name in entries}
     except (OSError, ValueError, TypeError):
         return {}
-
-
-def _files(model: ModelFolder) -> dict[str, int]:
-    return {path.name: path.stat().st_size for path in sorted(model.path.iterdir()) if path.is_file()}
 
 
 def _short(text: str) -> str:

@@ -1,9 +1,10 @@
 """Generating a series of samples through the daemon, a batch of requests at a time."""
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from gpt2_assist.client import Client
-from gpt2_assist.protocol import Chunk, Finished, Generation, SampleDone
+from gpt2_assist.protocol import Chunk, Finished, Generation, Loading, SampleDone
 from gpt2_assist.terminal import on_interrupt
 
 
@@ -59,6 +60,8 @@ def generate_series(client: Client, job: Job, count: int, batch_size: int,
                     while reported in done:
                         on_done(samples[reported])
                         reported += 1
+                elif isinstance(message, Loading) and message.words and sys.stderr.isatty():
+                    print(f"{message.model}: {message.words}", file=sys.stderr)
                 elif isinstance(message, Finished):
                     break
         if any(sample.finish_reason == "cancelled" for sample in samples):

@@ -31,6 +31,8 @@ def add_sampling_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, metavar="S", help="the same seed gives the same text again")
     parser.add_argument("--logprobs", type=int, metavar="K",
                         help="also give each token's log-probability and those of the K likeliest")
+    parser.add_argument("--no-heal", action="store_true",
+                        help="go on from the prompt's own tokens, even where they end inside a word")
 
 
 def settings_from(args: argparse.Namespace, stops: list[str]) -> Generation:
@@ -39,7 +41,8 @@ def settings_from(args: argparse.Namespace, stops: list[str]) -> Generation:
         max_new_tokens=args.max_new_tokens, temperature=args.temperature, top_k=args.top_k, top_p=args.top_p,
         min_p=args.min_p, repetition_penalty=args.repetition_penalty,
         logit_bias=[_bias(entry) for entry in args.logit_bias], stop=[*args.stop, *stops],
-        stop_tokens=args.stop_token, seed=new_seed() if args.seed is None else args.seed, logprobs=args.logprobs)
+        stop_tokens=args.stop_token, seed=new_seed() if args.seed is None else args.seed, logprobs=args.logprobs,
+        heal=not args.no_heal)
     settings.validate()
     return settings
 

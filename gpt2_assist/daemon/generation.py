@@ -5,6 +5,7 @@ from collections.abc import Callable
 from gpt2_assist.engine.engine import Engine, Sampling, Sequence, Token
 from gpt2_assist.errors import UsageError
 from gpt2_assist.protocol import Chunk, Finished, Generate, Resume, SampleDone
+from gpt2_assist.text.healing import MAX_BYTES, Healing, Respelling
 from gpt2_assist.text.stream import TextStream
 
 Send = Callable[[object], None]
@@ -15,15 +16,24 @@ class Vocabulary:
 
     def __init__(self, tokenizer, card) -> None:
         self.tokenizer, self.card = tokenizer, card
+        self.healing = Healing(tokenizer.ordinary_tokens())
 
-    def prompt(self, text: str) -> list[int]:
-        """Token ids of a prompt; where there is nothing, the end of a text that went before."""
-        ids = self.tokenizer.encode(self.card.prompt_prefix + text)
-        if ids:
-            return ids
-        if self.tokenizer.end_of_text is None:
-            raise UsageError("This model has no token for the beginning of a text, so the prompt can't be empty.")
-        return [self.tokenizer.end_of_text]
+    def prompt(self, text: str, heal: bool) -> tuple[list[int], bytes]:
+        """Token ids to go on from, and the bytes of the prompt's end that new tokens must spell before all else.
+
+        Where there are no ids, or healing took all back, the end of a text that went before stands for them; a model
+        without that token keeps its first. What the card puts before the prompt is never taken back: models are tuned
+        with these very tokens. Raises UsageError where there is nothing to go on from.
+        """
+        ids, unsettled = self.tokenizer.encode_unsettled(self.card.prompt_prefix + text)
+        taken = self.healing.taken(ids, unsettled, len(text[-MAX_BYTES:].encode("utf-8", "replace"))) if heal else 0
+        begin = [] if self.tokenizer.end_of_text is None else [self.tokenizer.end_of_text]
+        if taken == len(ids) and not begin:
+            if not ids:
+                raise UsageError("This model has no token for the beginning of a text, so the prompt can't be empty.")
+            taken -= 1
+        kept = len(ids) - taken
+        return ids[:kept] or begin, b"".join(map(self.tokenizer.token_bytes, ids[kept:]))
 
     def stop_strings(self, asked: list[str]) -> list[str]:
         return list(dict.fromkeys([*asked, *self.card.stop_strings]))
@@ -45,7 +55,7 @@ class Request:
         settings = self.message.settings
         self.id, self.priority = self.message.id, self.message.priority
         self.vocabulary, self._send = vocabulary, send
-        self.prompt = vocabulary.prompt(self.message.prompt)
+        self.prompt, self.spelling = vocabulary.prompt(self.message.prompt, settings.heal)
         self.stops = vocabulary.stop_strings(settings.stop)
         self.stop_tokens = vocabulary.stop_tokens(settings.stop_tokens)
         self.sampling = Sampling(
@@ -75,7 +85,11 @@ class Request:
 
 
 class Sample:
-    """One continuation. `sequence` is the engine's while the sample is open."""
+    """One continuation. `sequence` is the engine's while the sample is open.
+
+    Tokens that only spell the prompt's healed end again are decoded and delivered like all others, so that a restarted
+    worker goes on behind them, but they are no new tokens: they don't count, show or end anything.
+    """
 
     def __init__(self, request: Request, index: int, delivered: list[int] | None, send: Send) -> None:
         self.request, self.index = request, index
@@ -84,34 +98,48 @@ class Sample:
         self._send = send
         self._settings = request.message.settings
         self._stream = TextStream(request.stops)
-        self._new = list(delivered or [])
+        self._respelling = Respelling(request.vocabulary.healing, request.spelling)
+        self._delivered = list(delivered or [])
         self._silent = delivered is not None
+        self._new = 0
+        self._stop_token = False
         self._held: list[int] = []
         self._held_logprobs: list = []
 
+    @property
+    def wants_only_prefill(self) -> bool:
+        """Whether the sample ends, by `prefilled`, as soon as the engine could decode it."""
+        return self._settings.max_new_tokens == 0
+
     def open(self, engine: Engine) -> None:
-        """Begins, or goes on behind what was delivered before a crash. May end at once."""
+        """Begins, or goes on behind what was delivered before a crash, which may have been all."""
         if self._settings.echo and not self._silent:
             self._send(Chunk(self.request.id, self.index, self.request.message.prompt, [], []))
-        for token in self._new:
-            self._stream.feed(self._bytes(token))
-        reason = self._reason(self._new[-1] if self._new else None)
+        for token in self._delivered:
+            self._read(token)
+        reason = self._reason()
         if reason:
             self._end(reason)
         else:
             self.sequence = engine.open(self.request.prompt, self.request.sampling,
-                                        self._settings.first_index + self.index, self._new)
+                                        self._settings.first_index + self.index, self._delivered)
+            self.sequence.allowed = self._respelling.allowed
+
+    def prefilled(self) -> None:
+        """Ends a sample that wanted no more."""
+        self._end("length")
 
     def take(self, token: Token) -> None:
         """The next token: sends what has become safe to show, and ends where an end is reached."""
-        self._new.append(token.id)
+        before = self._new
+        text = self._read(token.id)
+        self.sequence.allowed = self._respelling.allowed
         self._held.append(token.id)
-        if self._settings.logprobs is not None:
+        if self._settings.logprobs is not None and self._new > before:
             shown = self.request.vocabulary.shown
             best = [[shown(id), value] for id, value in token.best]
             self._held_logprobs.append([shown(token.id), token.logprob, best])
-        text = self._stream.feed(self._bytes(token.id))
-        reason = self._reason(token.id)
+        reason = self._reason()
         if reason:  # in one message with the last token, so that a crash can't part them
             text += "" if self._stream.stopped else self._stream.finish()
         if text or reason:
@@ -125,13 +153,22 @@ class Sample:
                 self._flush("" if self._stream.stopped else self._stream.finish())
             self._end("cancelled")
 
-    def _bytes(self, token: int) -> bytes:
-        return b"" if token in self.request.stop_tokens else self.request.vocabulary.tokenizer.token_bytes(token)
+    def _read(self, token: int) -> str:
+        """The text that a token makes safe to show."""
+        if self._respelling.allowed is None:
+            data = self.request.vocabulary.tokenizer.token_bytes(token)
+        else:
+            data = self._respelling.take(token)
+            if not data:
+                return ""
+        self._new += 1
+        self._stop_token = token in self.request.stop_tokens
+        return self._stream.feed(b"" if self._stop_token else data)
 
-    def _reason(self, last: int | None) -> str:
-        if self._stream.stopped or last in self.request.stop_tokens:
+    def _reason(self) -> str:
+        if self._stream.stopped or self._stop_token:
             return "stop"
-        return "length" if len(self._new) >= self._settings.max_new_tokens else ""
+        return "length" if 0 < self._settings.max_new_tokens <= self._new else ""
 
     def _flush(self, text: str) -> None:
         self._send(Chunk(self.request.id, self.index, text, self._held, self._held_logprobs))
@@ -139,4 +176,4 @@ class Sample:
 
     def _end(self, reason: str) -> None:
         self.ended = True
-        self._send(SampleDone(self.request.id, self.index, reason, len(self._new)))
+        self._send(SampleDone(self.request.id, self.index, reason, self._new))

@@ -45,9 +45,9 @@ class Job:
             return request
         return Resume(request, self.tokens, sorted(self.done))
 
-    def loading(self) -> None:
-        """Tells the client that it waits for the model."""
-        self.reply(Loading(self.request.id, self.request.model))
+    def loading(self, words: str = "") -> None:
+        """Tells the client that it waits for the model, and what for where that is known."""
+        self.reply(Loading(self.request.id, self.request.model, words))
 
     def relay(self, message: Chunk | SampleDone | Finished | Failure | Loaded) -> None:
         """Passes on what the worker says about the job, under the client's id."""

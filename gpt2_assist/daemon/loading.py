@@ -1,14 +1,24 @@
-"""From a model's folder to an engine that is ready for a keystroke. Only workers import it: it needs torch."""
+"""From a model's folder to an engine that is ready for a keystroke. Only workers import it: it needs numba."""
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from gpt2_assist.config import Settings
+from gpt2_assist.daemon.calibration import calibrate, choose
+from gpt2_assist.daemon.devices import settled
 from gpt2_assist.daemon.generation import Vocabulary
+from gpt2_assist.engine.cpu.compiling import compile_kernels, compiled
+from gpt2_assist.engine.cpu.cpu_engine import CpuEngine
 from gpt2_assist.engine.engine import Engine, Sampling
-from gpt2_assist.engine.torch_engine import TorchEngine
-from gpt2_assist.model.store import find_model
-from gpt2_assist.model.weights import load_weights
+from gpt2_assist.errors import StorageError
+from gpt2_assist.model.prepared import Prepared, open_prepared, prepare
+from gpt2_assist.model.sizes import parameter_count
+from gpt2_assist.model.store import ModelFolder, find_model
 from gpt2_assist.protocol import Load, Loaded
 from gpt2_assist.text.tokenizer import TextTokenizer
+
+Progress = Callable[[str], None]
+"""Hears in a few words what takes long."""
 
 
 @dataclass(frozen=True)
@@ -24,14 +34,41 @@ class Model:
                       self.engine.precision)
 
 
-def load(request: Load, settings: Settings) -> Model:
-    """Reads and warms a model. Raises ModelError or UsageError with a sentence."""
+def load(request: Load, settings: Settings, progress: Progress = lambda words: None) -> Model:
+    """Reads and warms a model. Raises ModelError, UsageError or StorageError with a sentence."""
     folder = find_model(request.model)
     vocabulary = Vocabulary(TextTokenizer.from_folder(folder.path), folder.card)
-    config, weights = load_weights(folder.path)
-    engine = TorchEngine(config, weights, request.precision, request.device, settings.cache_mb << 20, settings.threads)
+    device = settled(request.device)
+    if device == "cpu":
+        engine = _cpu_engine(folder, request.precision, settings, progress)
+        count = parameter_count(engine.config)
+    else:
+        from gpt2_assist.engine.torch_engine import TorchEngine
+        from gpt2_assist.model.weights import load_weights
+        config, weights = load_weights(folder.path)
+        engine = TorchEngine(config, weights, request.precision, device, settings.cache_mb << 20)
+        count = parameter_count(config)
     warm(engine)
-    return Model(engine, vocabulary, sum(weight.numel() for weight in weights.values()))
+    return Model(engine, vocabulary, count)
+
+
+def _cpu_engine(folder: ModelFolder, precision: str, settings: Settings, progress: Progress) -> CpuEngine:
+    if not compiled():
+        progress("compiling the engine for this processor, once")
+    compile_kernels()
+    prepared, engine = _prepared_engine(folder, "int8" if precision == "auto" else precision, settings, progress)
+    if precision == "auto":
+        with suppress(StorageError):  # a disk that takes no figures is no reason to refuse the model
+            if choose(calibrate(folder.path, prepared, engine)) != "int8":
+                return _prepared_engine(folder, "bf16", settings, progress)[1]
+    return engine
+
+
+def _prepared_engine(folder: ModelFolder, precision: str, settings: Settings,
+                     progress: Progress) -> tuple[Prepared, CpuEngine]:
+    prepared = open_prepared(prepare(folder.path, precision,
+                                     lambda done: progress(f"preparing it for this processor, {done:.0%}")))
+    return prepared, CpuEngine(prepared, settings.cache_mb << 20, settings.threads)
 
 
 def warm(engine: Engine) -> None:

@@ -54,7 +54,8 @@ class Scheduler:
             return
         samples = self._open[priority]
         self._admit(priority)
-        ready = [sample for sample in samples if self._engine.ready(sample.sequence)]
+        ready = [sample for sample in samples
+                 if self._engine.ready(sample.sequence) and not sample.wants_only_prefill]
         unready = [sample for sample in samples if sample not in ready]
         if ready and (self._decode_next or not unready):
             self._decode_next = False
@@ -88,14 +89,22 @@ class Scheduler:
             self._settle(sample.request)
 
     def _prefill(self, sample: Sample) -> None:
-        self._guarded(sample, lambda: self._engine.prefill(sample.sequence))
+        def act() -> None:
+            if self._engine.prefill(sample.sequence) and sample.wants_only_prefill:
+                sample.prefilled()
+
+        self._guarded(sample, act)
+        if sample.ended:
+            self._close(sample)
+            self._settle(sample.request)
 
     def _decode(self, samples: list[Sample]) -> None:
-        for sample, token in zip(samples, self._engine.decode([sample.sequence for sample in samples])):
-            if sample.ended:  # with its request, by an error in a sibling
-                continue
-            self._guarded(sample, lambda sample=sample, token=token: sample.take(token))
-            if sample.ended:
+        for sample, tokens in zip(samples, self._engine.decode([sample.sequence for sample in samples])):
+            for token in tokens:
+                if sample.ended:  # by the token before, or with its request, by an error in a sibling
+                    break
+                self._guarded(sample, lambda sample=sample, token=token: sample.take(token))
+            if sample.ended and sample.sequence is not None:
                 self._close(sample)
                 self._settle(sample.request)
 

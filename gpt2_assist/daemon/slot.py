@@ -77,6 +77,9 @@ class Slot:
         """What the worker says."""
         if isinstance(message, WorkerState):
             self._state = message
+            if message.words:
+                for job in self.jobs.values():
+                    job.loading(message.words)
         elif isinstance(message, Loaded):
             self._loaded, self._load_deaths = message, 0
             for job in list(self.jobs.values()):

@@ -5,6 +5,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Iterator
 from typing import Any
@@ -18,6 +19,7 @@ from gpt2_assist.errors import AssistError
 from gpt2_assist.protocol import Cancel, Decoder, Failure, Generate, Load, Resume, WorkerState, from_wire, to_wire
 
 READ_BYTES = 1 << 16
+_PROGRESS_EVERY_S = 2.0
 
 
 class Pipe:
@@ -38,9 +40,14 @@ class Pipe:
         """The next message, however long it takes."""
         return self._inbox.get()
 
+    @property
+    def quiet(self) -> bool:
+        """Whether no message is there."""
+        return self._inbox.empty()
+
     def come(self) -> Iterator[object]:
         """The messages that are there."""
-        while not self._inbox.empty():
+        while not self.quiet:
             yield self._inbox.get()
 
     def _read(self) -> None:
@@ -57,24 +64,33 @@ class Worker:
     def __init__(self, pipe: Pipe) -> None:
         self._pipe = pipe
         self._said: WorkerState | None = None
+        self._heard_of = 0.0
 
     def run(self) -> None:
         """Loads the one model that it is told to, then serves it for ever; returns where the load fails."""
-        from gpt2_assist.daemon import loading  # torch's import: most of a cold start, begun before any request
+        from gpt2_assist.daemon import loading  # numba's import: most of a cold start, begun before any request
         request = self._pipe.wait()
         assert isinstance(request, Load)
         try:
-            model = loading.load(request, read_settings())
+            model = loading.load(request, read_settings(), self._progress)
         except AssistError as error:
             self._pipe.send(Failure(request.id, str(error), error.exit_code))
             return
         self._serve(model, request)
+
+    def _progress(self, words: str) -> None:
+        """Passes on what takes long while loading, now and then."""
+        if time.monotonic() - self._heard_of > _PROGRESS_EVERY_S:
+            self._heard_of = time.monotonic()
+            self._pipe.send(WorkerState("loading", resident_bytes(), 0, 0.0, words))
 
     def _serve(self, model: Any, request: Load) -> None:
         scheduler = Scheduler(model.engine, self._pipe.send)
         self._pipe.send(model.loaded(request))
         while True:
             self._say(scheduler, model.engine)
+            while not scheduler.busy and self._pipe.quiet and model.engine.idle():
+                pass
             if not scheduler.busy:
                 self._hear(self._pipe.wait(), scheduler, model)
             for message in self._pipe.come():

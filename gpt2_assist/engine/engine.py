@@ -3,6 +3,8 @@ from collections.abc import Sequence as SequenceOf
 from dataclasses import dataclass, field
 from typing import Protocol
 
+import numpy as np
+
 
 @dataclass(frozen=True)
 class Sampling:
@@ -39,6 +41,8 @@ class Sequence(Protocol):
     """Prompt tokens that the prefix cache gave at `open`."""
     context: int
     """Tokens of the window now."""
+    allowed: np.ndarray | None
+    """Ids, ascending, that the next token must be one of; set from outside, None for all. One token is decoded then."""
 
 
 class Engine(Protocol):
@@ -59,8 +63,9 @@ class Engine(Protocol):
     def prefill(self, sequence: Sequence) -> bool:
         """Runs the model over one chunk of what is not cached. True once the sequence can be decoded."""
 
-    def decode(self, sequences: SequenceOf[Sequence]) -> list[Token]:
-        """One new token for each of the prefilled sequences, appended to its `tokens`.
+    def decode(self, sequences: SequenceOf[Sequence]) -> list[list[Token]]:
+        """New tokens for each of the prefilled sequences, appended to its `tokens`: one, or, where a draft of what
+        follows proved right, several.
 
         Where a window is full it moves, and the sequence wants `prefill` again: see `ready`.
         """
@@ -70,6 +75,9 @@ class Engine(Protocol):
 
     def close(self, sequence: Sequence) -> None:
         """Ends a sequence; its keys and values stay in the cache for prompts that share its beginning."""
+
+    def idle(self) -> bool:
+        """A few milliseconds of work that later requests may profit from; False where there is none."""
 
     def cached_tokens(self) -> int:
         """Tokens whose keys and values are held."""

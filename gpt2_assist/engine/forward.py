@@ -12,7 +12,7 @@ import torch.nn.functional as F
 
 from gpt2_assist.engine.kv_cache import BLOCK, KeysValues
 from gpt2_assist.engine.linear import Linear
-from gpt2_assist.model.gpt2 import GPT2Config
+from gpt2_assist.model.sizes import GPT2Config
 
 _QUERY_MULTIPLE = 4
 """Batched products give a row the same bits for every number of rows that this divides, and no others."""

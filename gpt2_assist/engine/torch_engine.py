@@ -2,6 +2,7 @@
 import os
 from collections.abc import Sequence as SequenceOf
 
+import numpy as np
 import torch
 
 from gpt2_assist.engine.engine import Sampling, Token
@@ -10,7 +11,7 @@ from gpt2_assist.engine.kv_cache import BLOCK, KeysValues, PrefixCache
 from gpt2_assist.engine.sampling import sample
 from gpt2_assist.engine.window import window_start
 from gpt2_assist.errors import ModelError, UsageError
-from gpt2_assist.model.gpt2 import GPT2Config
+from gpt2_assist.model.sizes import GPT2Config
 
 _CHUNK_WORK = 64 * 12 * 768 * 768
 """Bounds a prefill chunk, in tokens × layers × width²: about 100 ms at 124M parameters on two cores."""
@@ -24,6 +25,7 @@ class TorchSequence:
                  index: int) -> None:
         self.tokens, self.prompt_tokens, self.cached_tokens = tokens, prompt_tokens, cached_tokens
         self.sampling, self.index = sampling, index
+        self.allowed: np.ndarray | None = None
         self.start = 0
         self.cache: KeysValues | None = None
 
@@ -73,22 +75,26 @@ class TorchEngine:
         return (sequence.cache is not None and sequence.start == window_start(len(sequence.tokens), self.n_ctx)
                 and len(sequence.cache.tokens) == sequence.context - 1)
 
-    def decode(self, sequences: SequenceOf[TorchSequence]) -> list[Token]:
+    def decode(self, sequences: SequenceOf[TorchSequence]) -> list[list[Token]]:
         segments = [Segment(sequence.cache, sequence.tokens[-1:], sequence.context - 1) for sequence in sequences]
         tokens = []
         with torch.inference_mode():
             hidden = self._forward.hidden(segments)
             for sequence, row in zip(sequences, hidden, strict=True):
                 logits = self._forward.logits(row).cpu().numpy()
-                tokens.append(sample(logits, sequence.tokens, sequence.sampling, sequence.index,
-                                     len(sequence.tokens) - sequence.prompt_tokens))
-                sequence.tokens.append(tokens[-1].id)
+                token = sample(logits, sequence.tokens, sequence.sampling, sequence.index,
+                               len(sequence.tokens) - sequence.prompt_tokens, sequence.allowed)
+                tokens.append([token])
+                sequence.tokens.append(token.id)
         return tokens
 
     def close(self, sequence: TorchSequence) -> None:
         if sequence.cache is not None:
             self._cache.release(sequence.cache)
             sequence.cache = None
+
+    def idle(self) -> bool:
+        return False
 
     def cached_tokens(self) -> int:
         return self._cache.tokens()

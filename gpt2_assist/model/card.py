@@ -1,9 +1,10 @@
 """The model card: the JSON beside the weights that says where they come from and how to talk to them."""
 import json
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 
 from gpt2_assist.errors import ModelError
+from gpt2_assist.model.whole_file import whole_file
 
 CARD_FILE = "card.json"
 
@@ -49,5 +50,12 @@ def read_card(folder: Path) -> Card:
 
 
 def write_card(folder: Path, card: Card) -> None:
-    """Writes the card into a model folder that is still being made."""
-    (folder / CARD_FILE).write_text(json.dumps(asdict(card), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    """Writes the card, which is the old or the new one, whole, whatever happens. Raises OSError on a refusing disk."""
+    with whole_file(folder / CARD_FILE) as file:
+        file.write((json.dumps(asdict(card), indent=2, ensure_ascii=False) + "\n").encode())
+
+
+def add_figures(folder: Path, name: str, figures: dict) -> None:
+    """Puts `figures` under `name` among the card's figures. Raises ModelError and OSError as reading and writing do."""
+    card = read_card(folder)
+    write_card(folder, replace(card, figures={**card.figures, name: figures}))

@@ -4,58 +4,12 @@ Shapes: B sequences, T positions, D width, V vocabulary. The four projections of
 layout of the original Conv1D. The architecture is that of Radford et al. 2019 ("Language Models are Unsupervised
 Multitask Learners"): pre-norm blocks, learned positions, tanh GELU, and a head tied to the token embedding.
 """
-from dataclasses import asdict, dataclass
-
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 from gpt2_assist.errors import ModelError
-
-
-@dataclass(frozen=True)
-class GPT2Config:
-    """The sizes of a model."""
-
-    n_layer: int
-    n_head: int
-    n_embd: int
-    n_ctx: int
-    vocab_size: int
-    layer_norm_epsilon: float = 1e-5
-
-    def __post_init__(self) -> None:
-        sizes = (self.n_layer, self.n_head, self.n_embd, self.n_ctx, self.vocab_size)
-        if any(not isinstance(size, int) or size < 1 for size in sizes):
-            raise ModelError("The model's configuration holds a size that is no positive whole number.")
-        if self.n_embd % self.n_head:
-            raise ModelError(f"The model's width {self.n_embd} can't be divided among {self.n_head} heads.")
-
-    @classmethod
-    def from_hub(cls, config: dict) -> "GPT2Config":
-        """From a hub's config.json. Raises ModelError where it describes something other than a GPT-2."""
-        if config.get("model_type", "gpt2") != "gpt2":
-            raise ModelError(f"This is a {config['model_type']} model; only GPT-2's architecture is known here.")
-        activation = config.get("activation_function", "gelu_new")
-        if activation not in ("gelu_new", "gelu_pytorch_tanh"):
-            raise ModelError(f"The model wants the activation {activation}; GPT-2's is gelu_new.")
-        if config.get("scale_attn_by_inverse_layer_idx") or not config.get("scale_attn_weights", True):
-            raise ModelError("The model scales its attention in a way that GPT-2 does not.")
-        inner = config.get("n_inner")
-        if inner not in (None, 4 * config.get("n_embd", 0)):
-            raise ModelError(f"The model's inner width {inner} is not four times its width.")
-        try:
-            return cls(config["n_layer"], config["n_head"], config["n_embd"],
-                       config.get("n_positions", config.get("n_ctx")), config["vocab_size"],
-                       config.get("layer_norm_epsilon", 1e-5))
-        except KeyError as error:
-            raise ModelError(f"The model's config.json lacks {error.args[0]}.") from None
-
-    def to_hub(self) -> dict:
-        """The config.json with which other programs read the model too."""
-        sizes = asdict(self)
-        return {"model_type": "gpt2", "architectures": ["GPT2LMHeadModel"], "activation_function": "gelu_new",
-                "n_positions": self.n_ctx, "tie_word_embeddings": True, **sizes}
+from gpt2_assist.model.sizes import GPT2Config
 
 
 class Conv1D(nn.Module):

@@ -15,6 +15,7 @@ from gpt2_assist import config
 from gpt2_assist.errors import ModelError, NetworkError, StorageError, UsageError
 from gpt2_assist.model.card import CARD_FILE, Card, write_card
 from gpt2_assist.model.download import TIMEOUT_S, RemoteFile, download, on_disk, sha256_of
+from gpt2_assist.model.sizes import parameter_count, read_config
 from gpt2_assist.model.store import ModelFolder, find_model, free_name, publish, writing
 
 SHORT_NAMES = {
@@ -160,7 +161,7 @@ def _fetch(repository: _Repository, store_name: str, progress: Progress) -> None
             with _disk_errors(store_name):
                 download(file, folder, headers, advance)
             if file.name == "config.json":
-                _refuse_other_models(folder)
+                read_config(folder)  # refuses other models
         _finish(repository, folder)
     except ModelError:
         shutil.rmtree(folder, ignore_errors=True)  # fetching the rest would not make it a GPT-2
@@ -168,22 +169,17 @@ def _fetch(repository: _Repository, store_name: str, progress: Progress) -> None
     publish(folder, store_name)
 
 
-def _refuse_other_models(folder: Path) -> None:
-    from gpt2_assist.model.weights import read_config
-    read_config(folder)
-
-
 def _finish(repository: _Repository, folder: Path) -> None:
-    from gpt2_assist.model.weights import load_weights
+    from gpt2_assist.model.tensors import ModelTensors
     from gpt2_assist.text.tokenizer import TextTokenizer
-    _, weights = load_weights(folder)
+    sizes = ModelTensors(folder).config
     TextTokenizer.from_folder(folder)
     hashes = {file.name: file.sha256 or sha256_of(folder / file.name) for file in repository.files
               if file.name.endswith(".safetensors")}
     (folder / CARD_FILE).unlink(missing_ok=True)
     write_card(folder, Card(origin=f"{repository.id}@{repository.revision}", licence=repository.licence,
                             data=repository.data, hashes=hashes,
-                            figures={"parameters": sum(value.numel() for value in weights.values())}))
+                            figures={"parameters": parameter_count(sizes)}))
 
 
 @contextmanager

@@ -15,9 +15,10 @@ from safetensors.torch import load_file, save_file
 from gpt2_assist.errors import DataError, ModelError
 from gpt2_assist.model.card import CARD_FILE, Card, read_card, write_card
 from gpt2_assist.model.download import sha256_of
-from gpt2_assist.model.gpt2 import GPT2Config
+from gpt2_assist.model.sizes import GPT2Config, read_config
 from gpt2_assist.model.store import ModelFolder, find_model, free_name, new_model, writing
-from gpt2_assist.model.weights import INDEX_FILE, WEIGHTS_FILE, gpt2_weights, load_weights, read_config
+from gpt2_assist.model.tensors import INDEX_FILE, WEIGHTS_FILE
+from gpt2_assist.model.weights import gpt2_weights, load_weights
 from gpt2_assist.text.tokenizer import TOKENIZER_FILES, TextTokenizer
 
 _PICKLE = "pytorch_model.bin"

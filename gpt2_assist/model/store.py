@@ -10,6 +10,7 @@ from pathlib import Path
 from gpt2_assist import config
 from gpt2_assist.errors import ModelError, StorageError, UsageError
 from gpt2_assist.model.card import Card, read_card
+from gpt2_assist.model.whole_file import sync
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
 
@@ -27,7 +28,18 @@ class ModelFolder:
     @property
     def size_bytes(self) -> int:
         """Of all its files together."""
-        return sum(entry.stat().st_size for entry in self.path.iterdir() if entry.is_file())
+        return sum(size for _, size in self.files())
+
+    def files(self) -> list[tuple[str, int]]:
+        """(name, bytes) of each file, by name, but for those that vanish meanwhile: others may prepare weights."""
+        there = []
+        for entry in sorted(self.path.iterdir()):
+            try:
+                if entry.is_file():
+                    there.append((entry.name, entry.stat().st_size))
+            except FileNotFoundError:
+                pass
+        return there
 
 
 def find_model(name: str) -> ModelFolder:
@@ -109,9 +121,9 @@ def publish(folder: Path, name: str) -> None:
     """Makes a finished folder inside the store the model `name`, whole and synced, in one step."""
     with writing(name):
         for path in [*folder.iterdir(), folder]:
-            _sync(path)
+            sync(path)
         folder.rename(config.models() / free_name(name))
-        _sync(config.models())
+        sync(config.models())
 
 
 @contextmanager
@@ -122,16 +134,6 @@ def writing(name: str) -> Iterator[None]:
     except OSError as error:
         raise StorageError(f"The model {name} can't be written to {config.models()}: "
                            f"{error.strerror or error}.") from None
-
-
-def _sync(path: Path) -> None:
-    if path.is_dir() and os.name == "nt":  # Windows opens no folders
-        return
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _folder(path: Path) -> ModelFolder:

@@ -1,36 +1,16 @@
-"""Weights from a model folder: safetensors in one file or in shards, with the hub's names or save_pretrained's.
+"""Weights from a model folder as torch tensors: safetensors in one file or in shards, in either key style.
 
 Tensors are mapped from the file, not copied, and come in the file's own precision.
 """
-import json
-import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
 
-from gpt2_assist.errors import ModelError
-from gpt2_assist.model.gpt2 import GPT2, GPT2Config
-
-WEIGHTS_FILE = "model.safetensors"
-INDEX_FILE = "model.safetensors.index.json"
-_MASKS = re.compile(r"h\.\d+\.attn\.(masked_)?bias")
-_HEAD = "lm_head.weight"
-
-
-def read_config(folder: Path) -> GPT2Config:
-    """The sizes that config.json states. Raises ModelError where it is missing, damaged or no GPT-2's."""
-    path = Path(folder) / "config.json"
-    try:
-        entries = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ModelError(f"The folder {folder} is no model: it has no config.json.") from None
-    except (OSError, ValueError):
-        raise ModelError(f"{path} can't be read as JSON; fetch the model again.") from None
-    if not isinstance(entries, dict):
-        raise ModelError(f"{path} is no JSON object; fetch the model again.")
-    return GPT2Config.from_hub(entries)
+from gpt2_assist.model.gpt2 import GPT2
+from gpt2_assist.model.sizes import GPT2Config, read_config
+from gpt2_assist.model.tensors import Stored, damaged, stored_names, untied_head, weight_files
 
 
 def load_weights(folder: Path) -> tuple[GPT2Config, dict[str, torch.Tensor]]:
@@ -54,57 +34,15 @@ def gpt2_weights(stored: Mapping[str, torch.Tensor], config: GPT2Config) -> dict
 
     Raises ModelError where a tensor is missing, unknown or of another shape than `config` says.
     """
-    weights: dict[str, torch.Tensor] = {}
-    for stored_name, value in stored.items():
-        name = stored_name.removeprefix("transformer.")
-        if _MASKS.fullmatch(name):
-            continue
-        if name in weights:
-            raise ModelError(f"The weights hold {name} twice.")
-        weights[name] = value
-    expected = expected_shapes(config)
-    head = weights.pop(_HEAD, None)
-    if missing := [name for name in expected if name not in weights]:
-        raise ModelError(f"The weights lack {missing[0]}{_and_more(missing)}.")
-    if unknown := [name for name in weights if name not in expected]:
-        raise ModelError(f"The weights hold {unknown[0]}{_and_more(unknown)}, which GPT-2 of this size does not have.")
-    for name, shape in expected.items():
-        if tuple(weights[name].shape) != shape:
-            raise ModelError(f"The weights' {name} has the shape {list(weights[name].shape)}, "
-                             f"but config.json wants {list(shape)}.")
-        if not weights[name].is_floating_point():
-            raise ModelError(f"The weights' {name} holds {weights[name].dtype}; only floating-point weights are known.")
-    if head is not None and not torch.equal(head, weights["wte.weight"]):
-        raise ModelError("The model's head differs from its token embedding; GPT-2's are one and the same.")
-    return {name: weights[name] for name in expected}
+    names, head = stored_names({name: Stored(tuple(value.shape), str(value.dtype), value.is_floating_point())
+                                for name, value in stored.items()}, config)
+    if head is not None and not _are_equal(stored[head], stored[names["wte.weight"]]):
+        raise untied_head()
+    return {name: stored[stored_name] for name, stored_name in names.items()}
 
 
-def expected_shapes(config: GPT2Config) -> dict[str, tuple[int, ...]]:
-    """The shape of every parameter, by name, in the model's order."""
-    with torch.device("meta"):
-        return {name: tuple(value.shape) for name, value in GPT2(config).state_dict().items()}
-
-
-def weight_files(folder: Path) -> list[Path]:
-    """The safetensors files of a folder, in order. Raises ModelError where there are none or a shard is missing."""
-    if (folder / WEIGHTS_FILE).is_file():
-        return [folder / WEIGHTS_FILE]
-    if not (folder / INDEX_FILE).is_file():
-        if any(folder.glob("*.bin")) or any(folder.glob("*.pt")):
-            raise ModelError(f"{folder} holds weights that can carry code; "
-                             f"`gpt2-assist models import {folder}` converts them safely.")
-        raise ModelError(f"{folder} holds no weights: there is no {WEIGHTS_FILE}.")
-    try:
-        names = sorted(set(json.loads((folder / INDEX_FILE).read_text(encoding="utf-8"))["weight_map"].values()))
-        paths = [folder / name for name in names if Path(name).name == name]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        raise ModelError(f"{folder / INDEX_FILE} is damaged; fetch the model again.") from None
-    if len(paths) != len(names):
-        raise ModelError(f"{folder / INDEX_FILE} names files outside the model's folder.")
-    for path in paths:
-        if not path.is_file():
-            raise ModelError(f"The model's file {path} is missing; fetch the model again.")
-    return paths
+def _are_equal(first: torch.Tensor, second: torch.Tensor) -> bool:
+    return first.shape == second.shape and torch.equal(first.float(), second.float())
 
 
 def _stored(folder: Path) -> Iterator[tuple[str, torch.Tensor]]:
@@ -114,8 +52,4 @@ def _stored(folder: Path) -> Iterator[tuple[str, torch.Tensor]]:
                 for name in file.keys():  # noqa: SIM118 (no mapping: it has no iterator)
                     yield name, file.get_tensor(name)
         except (OSError, SafetensorError, ValueError):
-            raise ModelError(f"The weights {path} are damaged or cut short; fetch the model again.") from None
-
-
-def _and_more(names: list[str]) -> str:
-    return f" and {len(names) - 1} more" if len(names) > 1 else ""
+            raise damaged(path) from None

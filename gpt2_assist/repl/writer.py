@@ -66,7 +66,7 @@ class Writer:
         with without_echo(), on_interrupt(stream.cancel):
             for message in stream:
                 if isinstance(message, Loading):
-                    self._page.note(f"loading {message.model} …")
+                    self._page.note(f"loading {message.model} …" if not message.words else f"… {message.words}")
                 elif isinstance(message, Chunk):
                     tokens += len(message.tokens)
                     begun = begun or time.monotonic()

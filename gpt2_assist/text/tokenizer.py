@@ -6,7 +6,7 @@ time must give bytes and leave the characters to text/stream.py.
 import json
 from pathlib import Path
 
-from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
+from tokenizers import AddedToken, Encoding, Tokenizer, decoders, models, pre_tokenizers
 
 from gpt2_assist.errors import ModelError
 
@@ -27,6 +27,10 @@ def _byte_alphabet() -> dict[str, int]:
 
 
 _BYTE_OF = _byte_alphabet()
+_TO_LATIN_1 = {code: None for code in range(256)} | {ord(key): chr(byte) for key, byte in _BYTE_OF.items()}
+"""Translates a token to the text whose Latin-1 code is its bytes, the fast way to the bytes of many tokens."""
+_CONTRACTIONS = frozenset((b"'s", b"'d", b"'m", b"'t", b"'ll", b"'ve", b"'re"))
+_BEGUN_CONTRACTIONS = frozenset((b"l", b"v", b"r"))
 
 
 class TextTokenizer:
@@ -64,11 +68,38 @@ class TextTokenizer:
 
     def encode(self, text: str) -> list[int]:
         """Token ids of `text`. Surrogates, which no UTF-8 can hold, count as U+FFFD."""
+        return self._encoding(text).ids
+
+    def encode_unsettled(self, text: str) -> tuple[list[int], int]:
+        """Token ids of `text`, and how many of the last would be others if more text followed in the same word.
+
+        BPE joins bytes within a word only, so these are the tokens of the last word, where a word is what GPT-2's
+        pattern cuts off: letters, digits or other signs with a space before them, or white space. All of these can
+        grow: letters and digits by their like, "http:" to "http://", a space by the word behind it, a line's end by
+        the next one or an indentation. Only a special token, with which no text grows together, and a whole
+        contraction ("'s"), behind which the pattern always cuts, are settled. "they'r" counts back to its
+        apostrophe, with which "e" would make a contraction of it.
+        """
+        encoding = self._encoding(text)
+        ids = encoding.ids
+        if not ids or ids[-1] in self._special:
+            return ids, 0
+        count = _last_word(encoding, len(ids))
+        word = b"".join(map(self.token_bytes, ids[-count:])) if count <= 3 else b""
+        if word in _CONTRACTIONS:
+            return ids, 0
+        if word in _BEGUN_CONTRACTIONS and count < len(ids):
+            before = _last_word(encoding, len(ids) - count)
+            if before == 1 and self.token_bytes(ids[-count - 1]) == b"'":
+                count += 1
+        return ids, count
+
+    def _encoding(self, text: str) -> Encoding:
         try:
             text.encode()
         except UnicodeEncodeError:
             text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-        return self._tokenizer.encode(text, add_special_tokens=False).ids
+        return self._tokenizer.encode(text, add_special_tokens=False)
 
     def decode(self, ids: list[int]) -> str:
         """The text of whole `ids`, broken bytes as U+FFFD."""
@@ -84,6 +115,24 @@ class TextTokenizer:
             return special
         token = self._tokenizer.id_to_token(id)
         return b"" if token is None else bytes(_BYTE_OF[character] for character in token)
+
+    def ordinary_tokens(self) -> list[bytes]:
+        """By id: what each token stands for; empty for special tokens and ids without one."""
+        vocabulary = self._tokenizer.get_vocab(with_added_tokens=False)
+        tokens = [b""] * (max(vocabulary.values()) + 1)
+        for token, id in vocabulary.items():
+            data = token.translate(_TO_LATIN_1).encode("latin-1", "ignore")
+            if id not in self._special and len(data) == len(token):
+                tokens[id] = data
+        return tokens
+
+
+def _last_word(encoding: Encoding, end: int) -> int:
+    """How many of the first `end` tokens belong to the last word among them."""
+    word, start = encoding.token_to_word(end - 1), end - 1
+    while start and encoding.token_to_word(start - 1) == word:
+        start -= 1
+    return end - start
 
 
 def _from_pair(folder: Path, vocabulary: str, merges: str) -> Tokenizer:

@@ -8,7 +8,8 @@ import torch
 from tokenizers import Tokenizer
 
 from gpt2_assist.errors import DataError
-from gpt2_assist.model.gpt2 import GPT2, GPT2Config
+from gpt2_assist.model.gpt2 import GPT2
+from gpt2_assist.model.sizes import GPT2Config
 from gpt2_assist.training.evaluate import bits_per_byte
 from gpt2_assist.training.export import card_of_recipe, export_model
 from gpt2_assist.training.loop import Training

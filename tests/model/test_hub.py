@@ -71,7 +71,7 @@ def test_a_pulled_model_is_there_with_its_card_and_nothing_else(hub, home, files
     assert json.loads(result.stdout)["name"] == "tiny"
     folder = home / "models" / "tiny"
     assert {path.name for path in folder.iterdir()} == {"config.json", "tokenizer.json", WEIGHTS, "README.md",
-                                                        "LICENSE", "card.json"}
+                                                        "LICENSE", "card.json", "prepared-int8.safetensors"}
     assert all((folder / name).read_bytes() == files[name] for name in ("config.json", "tokenizer.json", WEIGHTS))
     card = json.loads((folder / "card.json").read_text())
     assert card["origin"] == f"someone/tiny@{REVISION}"
@@ -204,6 +204,20 @@ def test_a_disk_that_fills_up_on_the_way(hub, home, files):
     assert result.returncode == 6 and "can't be written" in sentence(result)
     assert names_in_store(home) == set()
     assert run(home, hub.url, "pull", "someone/tiny").returncode == 0
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="file sizes can't be limited there")
+def test_a_disk_too_full_to_prepare_the_model_does_not_undo_the_pull(hub, home, files):
+    import torch
+    from safetensors.torch import load, save
+    small = save({name: value.to(torch.bfloat16) for name, value in load(files[WEIGHTS]).items()})
+    limit = f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({len(small) + 10_000},) * 2)\n"
+    with LocalHub({"someone/small": {**files, WEIGHTS: small}}) as hub:
+        result = run(home, hub.url, "pull", "someone/small", before=limit)
+    assert result.returncode == 0 and "small is ready" in result.stdout
+    assert "can't be prepared" in result.stderr and "The model itself is there." in result.stderr
+    names = {path.name for path in (home / "models" / "small").iterdir()}
+    assert WEIGHTS in names and not any("prepared" in name for name in names)
 
 
 def test_something_that_is_no_name(hub, home):

@@ -6,7 +6,8 @@ from transformers import GPT2LMHeadModel
 
 from gpt2_assist.engine.engine import Sampling
 from gpt2_assist.engine.torch_engine import TorchEngine
-from gpt2_assist.model.gpt2 import GPT2, GPT2Config
+from gpt2_assist.model.gpt2 import GPT2
+from gpt2_assist.model.sizes import GPT2Config
 
 SHAPES = {
     "tiny with odd sizes": GPT2Config(n_layer=3, n_head=5, n_embd=35, n_ctx=77, vocab_size=331),

@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from gpt2_assist.errors import ModelError
+from gpt2_assist.model.tensors import ModelTensors
 from gpt2_assist.model.weights import load_model, load_weights
 
 
@@ -17,6 +18,12 @@ from gpt2_assist.model.weights import load_model, load_weights
 def folder(tiny_model, tmp_path) -> Path:
     shutil.copytree(tiny_model, tmp_path / "model")
     return tmp_path / "model"
+
+
+@pytest.fixture(params=[load_weights, ModelTensors], ids=["torch", "numpy"])
+def reader(request):
+    """Both readers say the same of what is wrong."""
+    return request.param
 
 
 def rewrite(folder: Path, change) -> None:
@@ -49,10 +56,13 @@ def test_shards_give_the_same_weights(folder, tmp_path):
     from transformers import GPT2LMHeadModel
     GPT2LMHeadModel.from_pretrained(folder).save_pretrained(tmp_path / "shards", max_shard_size="20KB")
     assert len(list((tmp_path / "shards").glob("model-*.safetensors"))) > 2
+    ours = ModelTensors(tmp_path / "shards")
+    assert all((ours.read_matrix(name) == value.numpy()).all() for name, value in load_weights(folder)[1].items())
     assert same(load_weights(tmp_path / "shards")[1], load_weights(folder)[1])
     next((tmp_path / "shards").glob("model-00002*")).unlink()
-    with pytest.raises(ModelError, match="model-00002.* is missing"):
-        load_weights(tmp_path / "shards")
+    for reader in (load_weights, ModelTensors):
+        with pytest.raises(ModelError, match="model-00002.* is missing"):
+            reader(tmp_path / "shards")
 
 
 def test_masks_and_a_tied_head_are_dropped(folder):
@@ -63,6 +73,7 @@ def test_masks_and_a_tied_head_are_dropped(folder):
         "transformer.h.0.attn.bias": torch.ones(1, 1, 64, 64), "transformer.h.1.attn.masked_bias": torch.tensor(-1e4),
         "lm_head.weight": tensors["wte.weight"].clone()})
     assert same(load_weights(folder)[1], expected)
+    assert all((ModelTensors(folder).read_matrix(name) == value.numpy()).all() for name, value in expected.items())
 
 
 def test_the_files_own_precision_is_kept_and_the_model_gets_the_asked_one(folder):
@@ -95,52 +106,53 @@ def without(name):
     (lambda tensors: {**tensors, "h.0.attn.c_attn.weight": torch.ones(72, 24)}, r"shape \[72, 24\]"),
     (lambda tensors: {**tensors, "wte.weight": torch.ones(400, 24, dtype=torch.int8)}, "floating-point"),
     (lambda tensors: {**tensors, "lm_head.weight": torch.ones(400, 24)}, "head differs"),
+    (lambda tensors: {**tensors, "lm_head.weight": torch.ones(5, 24)}, "head differs"),
     (lambda tensors: {**tensors, "transformer.ln_f.bias": torch.ones(24)}, "ln_f.bias twice"),
-], ids=["missing", "unknown", "shape", "integers", "untied head", "twice"])
-def test_weights_that_do_not_fit_are_refused(folder, change, words):
+], ids=["missing", "unknown", "shape", "integers", "untied head", "head of another shape", "twice"])
+def test_weights_that_do_not_fit_are_refused(folder, reader, change, words):
     rewrite(folder, change)
     with pytest.raises(ModelError, match=words):
-        load_weights(folder)
+        reader(folder)
 
 
 @pytest.mark.parametrize("content", [b"", b"not safetensors at all", b"\xff" * 100])
-def test_a_damaged_file_is_said_to_be_damaged(folder, content):
+def test_a_damaged_file_is_said_to_be_damaged(folder, reader, content):
     (folder / "model.safetensors").write_bytes(content)
     with pytest.raises(ModelError, match="damaged or cut short"):
-        load_weights(folder)
+        reader(folder)
 
 
-def test_a_cut_file_is_said_to_be_cut(folder):
+def test_a_cut_file_is_said_to_be_cut(folder, reader):
     path = folder / "model.safetensors"
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(ModelError, match="cut short"):
-        load_weights(folder)
+        reader(folder)
 
 
 @pytest.mark.parametrize("content, words", [(None, "no config.json"), ("{", "JSON"), ("[]", "JSON object"),
                                             ('{"model_type": "bert"}', "bert"), ('{"n_layer": 2}', "lacks")])
-def test_a_config_that_is_none(folder, content, words):
+def test_a_config_that_is_none(folder, reader, content, words):
     if content is None:
         (folder / "config.json").unlink()
     else:
         (folder / "config.json").write_text(content)
     with pytest.raises(ModelError, match=words):
-        load_weights(folder)
+        reader(folder)
 
 
 @pytest.mark.parametrize("index, words", [("{", "damaged"), ('{"weight_map": 5}', "damaged"),
                                           (json.dumps({"weight_map": {"a": "../x.safetensors"}}), "outside")])
-def test_an_index_that_is_none(folder, index, words):
+def test_an_index_that_is_none(folder, reader, index, words):
     (folder / "model.safetensors").unlink()
     (folder / "model.safetensors.index.json").write_text(index)
     with pytest.raises(ModelError, match=words):
-        load_weights(folder)
+        reader(folder)
 
 
-def test_a_folder_with_only_a_pickle_names_the_import(folder):
+def test_a_folder_with_only_a_pickle_names_the_import(folder, reader):
     (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
     with pytest.raises(ModelError, match="gpt2-assist models import"):
-        load_weights(folder)
+        reader(folder)
     (folder / "pytorch_model.bin").unlink()
     with pytest.raises(ModelError, match="no weights"):
-        load_weights(folder)
+        reader(folder)

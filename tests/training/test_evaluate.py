@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from gpt2_assist.model.gpt2 import GPT2, GPT2Config
+from gpt2_assist.model.gpt2 import GPT2
+from gpt2_assist.model.sizes import GPT2Config
 from gpt2_assist.training.evaluate import bits_per_byte
 
 

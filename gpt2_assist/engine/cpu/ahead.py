@@ -1,0 +1,51 @@
+"""The next window, computed while the present one is still in use, so that no token waits when it moves."""
+from collections.abc import Sequence
+
+from gpt2_assist.engine.cpu.prefix_tree import Branch, PrefixTree
+from gpt2_assist.engine.window import window_start
+
+_LEAST, _MOST = 32, 64
+"""Tokens computed at once: a few milliseconds at 124M parameters."""
+_FOR_EACH = 4
+"""Computed for each token that the text grows by: a window moves by a quarter of the context and holds three quarters,
+so it is ready in time."""
+
+
+class Ahead:
+    """Keys and values of the window that a text of more tokens will have."""
+
+    def __init__(self, tree: PrefixTree, n_ctx: int) -> None:
+        self._tree, self._n_ctx = tree, n_ctx
+        self._branch: Branch | None = None
+        self._start = 0
+        self._grown = 0
+        """Length of the text when a part was given last."""
+
+    def next_part(self, tokens: Sequence[int], idle: bool = False) -> tuple[Branch, list[int]] | None:
+        """The tokens to compute now for the text of `tokens`, if any; `idle`: nothing else is to be done."""
+        start = self._following(len(tokens))
+        if start is None:
+            return None
+        if self._branch is None or start != self._start:
+            self.close()
+            self._branch, self._start = self._tree.acquire(list(tokens[start:-1])), start
+        held = self._branch.length
+        due = _MOST if idle else min(_MOST, _FOR_EACH * (len(tokens) - self._grown))
+        part = list(tokens[start + held:len(tokens) - 1][:due])
+        if not part or (not idle and due < _LEAST):
+            return None
+        self._grown = len(tokens)
+        return self._branch, part
+
+    def close(self) -> None:
+        """Lets go of what was computed; it stays in the tree, where the moved window finds it."""
+        if self._branch is not None:
+            self._tree.release(self._branch)
+            self._branch = None
+
+    def _following(self, length: int) -> int | None:
+        """Where the next window starts, once the text is long enough for it to come soon."""
+        stride = max(1, self._n_ctx // 4)
+        present = window_start(length, self._n_ctx)
+        soon = window_start(length + stride, self._n_ctx)
+        return soon if soon > present else None

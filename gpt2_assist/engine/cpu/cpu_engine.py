@@ -1,0 +1,219 @@
+"""The engine on the processor: numba kernels over packed weights and a tree of pages. Imports no torch."""
+import os
+import time
+import weakref
+from collections.abc import Sequence as SequenceOf
+
+import numpy as np
+
+from gpt2_assist.engine.cpu.ahead import Ahead
+from gpt2_assist.engine.cpu.costs import MOST_ROWS, StepCosts
+from gpt2_assist.engine.cpu.pages import BLOCK, PagePool
+from gpt2_assist.engine.cpu.prefix_tree import Branch, PrefixTree
+from gpt2_assist.engine.cpu.workspace import LARGEST_STEP, LARGEST_WANTED, Workspace
+from gpt2_assist.engine.drafts import Drafter, History
+from gpt2_assist.engine.engine import Sampling, Token
+from gpt2_assist.engine.sampling import sample
+from gpt2_assist.engine.window import window_start
+from gpt2_assist.errors import UsageError
+from gpt2_assist.model.prepared import Prepared
+
+_CHUNK_WORK = 64 * 12 * 768 * 768
+"""Bounds a prefill chunk, in tokens × layers × width²: about 15 ms at 124M parameters on two cores."""
+_MOST_UNFINISHED = 4
+"""Texts whose next windows are computed when the engine is idle."""
+
+
+class CpuSequence:
+    """One sample in the making; see engine.Sequence."""
+
+    def __init__(self, tokens: list[int], prompt_tokens: int, cached_tokens: int, sampling: Sampling,
+                 index: int) -> None:
+        self.tokens, self.prompt_tokens, self.cached_tokens = tokens, prompt_tokens, cached_tokens
+        self.sampling, self.index = sampling, index
+        self.allowed: np.ndarray | None = None
+        self.start = 0
+        self.branch: Branch | None = None
+        self.drafter: Drafter | None = None
+        self.ahead: Ahead | None = None
+
+    @property
+    def context(self) -> int:
+        return len(self.tokens) - self.start
+
+
+class CpuEngine:
+    """See engine.Engine."""
+
+    device = "cpu"
+
+    def __init__(self, prepared: Prepared, cache_bytes: int = 1 << 30, threads: int = 0,
+                 speculate: bool = True) -> None:
+        config = prepared.config
+        self.config, self.n_ctx, self.vocab_size = config, config.n_ctx, config.vocab_size
+        self.precision = prepared.precision
+        self._space = Workspace(prepared, threads or _cores())
+        weakref.finalize(self, self._space.team.stop)
+        head_width = -(-(config.n_embd // config.n_head) // 16) * 16
+        self._pool = PagePool(config.n_layer * config.n_head * 2 * head_width * BLOCK * 2, cache_bytes)
+        self._tree = PrefixTree(self._pool)
+        self._history = History() if speculate else None
+        self._costs = StepCosts()
+        self._unfinished: list[tuple[list[int], Ahead]] = []
+        tokens = _CHUNK_WORK // (config.n_layer * config.n_embd ** 2)
+        self._chunk = min(LARGEST_STEP, max(BLOCK, tokens // BLOCK * BLOCK))
+
+    def open(self, prompt: SequenceOf[int], sampling: Sampling, index: int = 0,
+             new_tokens: SequenceOf[int] = ()) -> CpuSequence:
+        if not prompt:
+            raise UsageError("There is no prompt token to go on from.")
+        tokens = [*prompt, *new_tokens]
+        if not all(0 <= token < self.vocab_size for token in tokens):
+            raise UsageError("The prompt holds a token that the model doesn't have.")
+        start = window_start(len(tokens), self.n_ctx)
+        shared = self._tree.shared(tokens[start:-1])
+        return CpuSequence(tokens, len(prompt), min(shared, max(0, len(prompt) - start)), sampling, index)
+
+    def prefill(self, sequence: CpuSequence) -> bool:
+        self._take_branch(sequence)
+        branch = sequence.branch
+        end = min(sequence.context - 1, branch.length + self._chunk)  # `decode` runs the last token
+        if branch.length < end:
+            tokens = sequence.tokens[sequence.start + branch.length:sequence.start + end]
+            self._compute([(branch, tokens)], [])
+            branch.commit(tokens)
+        return self.ready(sequence)
+
+    def ready(self, sequence: CpuSequence) -> bool:
+        return (sequence.branch is not None and sequence.start == window_start(len(sequence.tokens), self.n_ctx)
+                and sequence.branch.length == sequence.context - 1)
+
+    def decode(self, sequences: SequenceOf[CpuSequence]) -> list[list[Token]]:
+        drafts = [self._draft(sequence, len(sequences)) for sequence in sequences]
+        segments = [(sequence.branch, [sequence.tokens[-1], *draft]) for sequence, draft in zip(sequences, drafts)]
+        count = sum(len(tokens) for _, tokens in segments)
+        ahead = self._segments_ahead(sequences)
+        began = time.perf_counter()
+        logits = self._compute([*segments, *ahead], range(count))
+        if not ahead:
+            self._costs.measured(count, time.perf_counter() - began)
+        for branch, tokens in ahead:
+            branch.commit(tokens)
+        results, row = [], 0
+        for sequence, draft, (branch, tokens) in zip(sequences, drafts, segments):
+            new = self._accepted(sequence, draft, logits[row:row + len(tokens)])
+            branch.commit(tokens[:len(new)])
+            row += len(tokens)
+            if sequence.drafter:
+                sequence.drafter.verified(len(draft), len(new) - 1)
+                sequence.drafter.extend([token.id for token in new])
+            results.append(new)
+        return results
+
+    def close(self, sequence: CpuSequence) -> None:
+        if sequence.drafter:
+            sequence.drafter.close()
+            sequence.drafter = None
+        if sequence.branch is not None and sequence.context > self.n_ctx * 3 // 4:
+            self._unfinished.append((sequence.tokens, sequence.ahead or Ahead(self._tree, self.n_ctx)))
+            sequence.ahead = None
+            for _, ahead in self._unfinished[:-_MOST_UNFINISHED]:
+                ahead.close()
+            del self._unfinished[:-_MOST_UNFINISHED]
+        self._let_go(sequence)
+
+    def idle(self) -> bool:
+        """A few milliseconds of work that later requests may profit from; False where there is none."""
+        while self._unfinished:
+            tokens, ahead = self._unfinished[-1]
+            part = ahead.next_part(tokens, idle=True)
+            if part:
+                self._compute([part], [])
+                part[0].commit(part[1])
+                return True
+            ahead.close()
+            self._unfinished.pop()
+        return False
+
+    def cached_tokens(self) -> int:
+        return self._tree.held_tokens()
+
+    def logits(self, sequence: CpuSequence) -> np.ndarray:
+        """The logits [V] that would decide the next token of a prefilled sequence, which stays as it is."""
+        return self._compute([(sequence.branch, sequence.tokens[-1:])], [0])[0].copy()
+
+    def all_logits(self, tokens: SequenceOf[int]) -> np.ndarray:
+        """The logits [T, V] after each of up to n_ctx tokens."""
+        branch = self._tree.acquire([])
+        out = np.empty((len(tokens), self.vocab_size), np.float32)
+        for first in range(0, len(tokens), LARGEST_WANTED):
+            part = list(tokens[first:first + LARGEST_WANTED])
+            out[first:first + len(part)] = self._compute([(branch, part)], range(len(part)))
+            branch.commit(part)
+        self._tree.release(branch)
+        return out
+
+    def _take_branch(self, sequence: CpuSequence) -> None:
+        """Gives the sequence keys and values for its present window."""
+        start = window_start(len(sequence.tokens), self.n_ctx)
+        if sequence.branch is not None and sequence.start == start:
+            return
+        self._let_go(sequence)
+        sequence.start = start
+        sequence.branch = self._tree.acquire(sequence.tokens[start:-1])
+
+    def _let_go(self, sequence: CpuSequence) -> None:
+        """Ends the use of keys and values; they stay in the tree."""
+        if sequence.ahead:
+            sequence.ahead.close()
+            sequence.ahead = None
+        if sequence.branch is not None:
+            self._tree.release(sequence.branch)
+            sequence.branch = None
+
+    def _draft(self, sequence: CpuSequence, beside: int) -> list[int]:
+        """Tokens that the text may well go on with, to be verified in one step with the token before them."""
+        if self._history is None or sequence.allowed is not None:
+            return []
+        if sequence.drafter is None:
+            sequence.drafter = Drafter(self._history, sequence.tokens)
+        length = len(sequence.tokens)
+        room = sequence.start + self.n_ctx - length  # all of them must see one window
+        limit = min(MOST_ROWS // beside - 1, room)
+        sequence.drafter.costs = self._costs.table(beside)
+        return sequence.drafter.draft(limit) if limit > 0 else []
+
+    def _accepted(self, sequence: CpuSequence, draft: list[int], logits: np.ndarray) -> list[Token]:
+        """The tokens that are sampled one after the other for as long as the draft foretold them, and one more."""
+        new: list[Token] = []
+        for place, row in enumerate(logits):
+            new.append(sample(row, sequence.tokens, sequence.sampling, sequence.index,
+                              len(sequence.tokens) - sequence.prompt_tokens, sequence.allowed))
+            sequence.tokens.append(new[-1].id)
+            if place == len(draft) or new[-1].id != draft[place]:
+                break
+        return new
+
+    def _segments_ahead(self, sequences: SequenceOf[CpuSequence]) -> list[tuple[Branch, list[int]]]:
+        """Parts of the next windows of those sequences whose window will move soon, as far as the step has room."""
+        parts = []
+        for sequence in sequences:
+            if sequence.context > self.n_ctx * 3 // 4 and len(parts) < 2:
+                sequence.ahead = sequence.ahead or Ahead(self._tree, self.n_ctx)
+                part = sequence.ahead.next_part(sequence.tokens)
+                if part:
+                    parts.append(part)
+        return parts
+
+    def _compute(self, segments: list[tuple[Branch, list[int]]], wanted: SequenceOf[int]) -> np.ndarray:
+        """Runs new tokens behind each branch, not yet committed; logits [wanted rows, V], valid until the next step."""
+        parts = []
+        for branch, tokens in segments:
+            branch.reserve(branch.length + len(tokens))
+            parts.append((tokens, branch.length, branch.pages))
+        return self._space.run(parts, wanted)
+
+
+def _cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

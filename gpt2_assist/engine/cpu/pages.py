@@ -1,0 +1,106 @@
+"""Memory for keys and values, in pages of BLOCK positions. Knows sizes and addresses, and nothing of tokens."""
+import contextlib
+import ctypes
+import mmap
+
+BLOCK = 16
+"""Positions in a page; a page holds their keys and values of all layers."""
+
+ALIGNMENT = 64
+"""Bytes: a cache line, and the widest vector that a kernel loads."""
+
+SLAB_BYTES = 16 << 20
+"""About how much is asked of the system at once: several huge pages, and little to regret when a model is small."""
+
+
+class PagePool:
+    """Pages of one size, made when they are first wanted, within a limit that a caller who insists may pass.
+
+    A page is known by its number, which is given out again after it came back. Fresh pages are zero, later ones hold
+    what they held. For one thread.
+    """
+
+    def __init__(self, page_bytes: int, limit_bytes: int) -> None:
+        if page_bytes <= 0 or limit_bytes < 0:
+            raise ValueError("a page has at least one byte, and a limit is not negative")
+        self.page_bytes = -(-page_bytes // ALIGNMENT) * ALIGNMENT
+        self.limit = limit_bytes // self.page_bytes
+        """Pages."""
+        self.mapped = 0
+        """Pages that memory is mapped for, in use or free."""
+        self._slab_pages = max(1, SLAB_BYTES // self.page_bytes)
+        self._slabs: dict[int, _Slab] = {}  # slab s has the pages from s * _slab_pages on
+        self._free: list[int] = []
+        self._addresses: dict[int, int] = {}  # of the pages in use
+
+    @property
+    def used(self) -> int:
+        """Pages in use."""
+        return len(self._addresses)
+
+    @property
+    def full(self) -> bool:
+        """Whether one more page in use would pass the limit."""
+        return self.used >= self.limit
+
+    def take(self) -> int:
+        """A page that nobody uses, beyond the limit too. Raises MemoryError when the system has no more."""
+        if not self._free:
+            self._map_slab()
+        page = self._free.pop()
+        number, place = divmod(page, self._slab_pages)
+        slab = self._slabs[number]
+        slab.used += 1
+        self._addresses[page] = slab.address + place * self.page_bytes
+        return page
+
+    def give(self, page: int) -> None:
+        """Takes a page back. Raises ValueError for one that is not in use."""
+        if self._addresses.pop(page, None) is None:
+            raise ValueError(f"page {page} is not in use")
+        self._free.append(page)
+        number = page // self._slab_pages
+        slab = self._slabs[number]
+        slab.used -= 1
+        if not slab.used and self.mapped - slab.pages >= self.limit:
+            self._unmap_slab(number)
+
+    def address(self, page: int) -> int:
+        """Where a page in use begins, a multiple of ALIGNMENT. Raises KeyError for one that is not in use."""
+        return self._addresses[page]
+
+    def copy(self, source: int, target: int) -> None:
+        """Copies a page's content into another; both are in use."""
+        ctypes.memmove(self._addresses[target], self._addresses[source], self.page_bytes)
+
+    def _map_slab(self) -> None:
+        number = next(number for number in range(len(self._slabs) + 1) if number not in self._slabs)
+        slab = _Slab(min(self._slab_pages, max(1, self.limit - self.mapped)), self.page_bytes)
+        self._slabs[number] = slab
+        self.mapped += slab.pages
+        first = number * self._slab_pages
+        self._free.extend(range(first + slab.pages - 1, first - 1, -1))
+
+    def _unmap_slab(self, number: int) -> None:
+        slab = self._slabs.pop(number)
+        self.mapped -= slab.pages
+        self._free = [page for page in self._free if page // self._slab_pages != number]
+        slab.memory.close()
+
+
+class _Slab:
+    """Consecutive pages in one mapping."""
+
+    def __init__(self, pages: int, page_bytes: int) -> None:
+        self.pages, self.used = pages, 0
+        try:
+            if hasattr(mmap, "MAP_PRIVATE"):  # shared memory, the default, gets no huge pages
+                self.memory = mmap.mmap(-1, pages * page_bytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+            else:
+                self.memory = mmap.mmap(-1, pages * page_bytes)
+        except OSError as error:
+            raise MemoryError(f"the system gives no {pages * page_bytes} bytes for keys and values") from error
+        if hasattr(mmap, "MADV_HUGEPAGE"):
+            with contextlib.suppress(OSError):  # a kernel may be built without them
+                self.memory.madvise(mmap.MADV_HUGEPAGE)
+        self.address = ctypes.addressof(ctypes.c_char.from_buffer(self.memory))

@@ -1,0 +1,188 @@
+"""Matrices in the order in which the kernels read them: tiles of 32 outputs, quantised in groups of inputs.
+
+A matrix W is [K inputs, N outputs]. K is padded with zeros to Kp, a multiple of 64, N to Np, a multiple of 32. Tile t
+holds the outputs 32t … 32t+31:
+
+- fp32: float32 [Np/32, Kp, 32], a[t, k, n] = W[k, 32t+n]; bf16: the same as uint16 bits, rounded to nearest even.
+- int8: uint8 [Np/32, Kp/64, 2112]. Block [t, g] is [16 (i), 32 (n), 4 (j)] of q + 128 for W[64g+4i+j, 32t+n], then 32
+  bfloat16 scales, one for each output. q = w / scale rounded to even, scale = the group's largest magnitude / 127.
+- int4: uint8 [Np/32, Kp/32, 576]. Block [t, g] is [4 (p), 32 (n), 4 (j)], the low half of a byte q + 8 for
+  W[32g+8p+j, 32t+n], the high half for W[32g+8p+4+j, 32t+n], then 32 bfloat16 scales, which may be negative.
+
+A quantised number means q × scale. The scale is rounded to bfloat16 first and q made with the rounded one.
+"""
+from collections.abc import Iterator
+
+import numpy as np
+
+from gpt2_assist.model.bfloat16 import from_bf16, to_bf16
+
+KINDS = ("int8", "int4", "bf16", "fp32")
+TILE = 32
+"""Outputs of a tile."""
+INPUTS_MULTIPLE = 64
+INT8_GROUP = 64
+INT4_GROUP = 32
+INT8_BLOCK = INT8_GROUP * TILE + 2 * TILE
+"""Bytes: the numbers of a group, then its scales."""
+INT4_BLOCK = INT4_GROUP * TILE // 2 + 2 * TILE
+_SLAB = 1 << 18
+"""Numbers that are worked on at once: few enough for the processor's cache."""
+_SHRINKINGS = (1.0, 0.95, 0.9, 0.85, 0.8)
+"""Of int4's scales: a smaller one cuts the largest numbers off and is finer for all others."""
+
+
+def padded(count: int, multiple: int) -> int:
+    """`count` rounded up to a multiple."""
+    return -(-count // multiple) * multiple
+
+
+def packed_shape(kind: str, inputs: int, outputs: int) -> tuple[int, int, int]:
+    """The shape of the packed array of an [inputs, outputs] matrix."""
+    tiles, rows = padded(outputs, TILE) // TILE, padded(inputs, INPUTS_MULTIPLE)
+    if kind == "int8":
+        return tiles, rows // INT8_GROUP, INT8_BLOCK
+    if kind == "int4":
+        return tiles, rows // INT4_GROUP, INT4_BLOCK
+    return tiles, rows, TILE
+
+
+def packed_type(kind: str) -> np.dtype:
+    """The number type of the packed array."""
+    return np.dtype({"int8": np.uint8, "int4": np.uint8, "bf16": np.uint16, "fp32": np.float32}[kind])
+
+
+def pack(weight: np.ndarray, kind: str) -> np.ndarray:
+    """float32 [K, N] -> the packed array. Raises ValueError where a weight is infinite or no number."""
+    inputs, outputs = weight.shape
+    packed = np.empty(packed_shape(kind, inputs, outputs), packed_type(kind))
+    for first, columns in _slabs(inputs, outputs):
+        slab = np.zeros((padded(inputs, INPUTS_MULTIPLE), padded(columns, TILE)), np.float32)
+        slab[:inputs, :columns] = weight[:, first:first + columns]
+        if not np.isfinite(slab).all():
+            raise ValueError("a weight is infinite or no number")
+        _PACK[kind](slab, packed[first // TILE:(first + slab.shape[1]) // TILE])
+    return packed
+
+
+def unpack(blocks: np.ndarray, kind: str, inputs: int, outputs: int) -> np.ndarray:
+    """The packed array -> float32 [K, N], the numbers that it means."""
+    weight = np.empty((inputs, outputs), np.float32)
+    for first, columns in _slabs(inputs, outputs):
+        tiles = blocks[first // TILE:padded(first + columns, TILE) // TILE]
+        values = _UNPACK[kind](tiles)  # [tiles, Kp, 32]
+        slab = values.transpose(1, 0, 2).reshape(values.shape[1], -1)
+        weight[:, first:first + columns] = slab[:inputs, :columns]
+    return weight
+
+
+def _slabs(inputs: int, outputs: int) -> Iterator[tuple[int, int]]:
+    """(first output, number of outputs) of each part; every part but the last is whole tiles."""
+    columns = max(TILE, _SLAB // padded(inputs, INPUTS_MULTIPLE) // TILE * TILE)
+    for first in range(0, outputs, columns):
+        yield first, min(columns, outputs - first)
+
+
+def _pack_fp32(slab: np.ndarray, out: np.ndarray) -> None:
+    out[:] = slab.reshape(len(slab), -1, TILE).transpose(1, 0, 2)
+
+
+def _pack_bf16(slab: np.ndarray, out: np.ndarray) -> None:
+    out[:] = to_bf16(slab).reshape(len(slab), -1, TILE).transpose(1, 0, 2)
+
+
+def _pack_int8(slab: np.ndarray, out: np.ndarray) -> None:
+    groups = slab.reshape(-1, INT8_GROUP, slab.shape[1])
+    bits = to_bf16(np.abs(groups).max(axis=1) / np.float32(127))
+    q = np.clip(_rounded(groups, from_bf16(bits)), -127, 127)
+    q += 128
+    numbers, scales = _int8_parts(out)
+    numbers[:] = q.astype(np.uint8).reshape(-1, 16, 4, len(out), TILE).transpose(3, 0, 1, 4, 2)
+    scales[:] = bits.reshape(-1, len(out), TILE).transpose(1, 0, 2)
+
+
+def _pack_int4(slab: np.ndarray, out: np.ndarray) -> None:
+    groups = slab.reshape(-1, INT4_GROUP, slab.shape[1])
+    bits = _int4_scales(groups)
+    q = np.clip(_rounded(groups, from_bf16(bits)), -8, 7)
+    q += 8
+    halves = q.astype(np.uint8).reshape(-1, 4, 2, 4, len(out), TILE)
+    numbers, scales = _int4_parts(out)
+    numbers[:] = (halves[:, :, 0] | halves[:, :, 1] << 4).transpose(3, 0, 1, 4, 2)
+    scales[:] = bits.reshape(-1, len(out), TILE).transpose(1, 0, 2)
+
+
+def int4_candidates(groups: np.ndarray) -> Iterator[np.ndarray]:
+    """groups [G, 32, n] -> bfloat16 bits [G, n] of each scale that is tried.
+
+    -8 … 7 is lopsided: either the number of the largest magnitude becomes -8, so that the scale has the opposite sign,
+    or the range is used as far as 7 on both sides.
+    """
+    high, low = groups.max(axis=1), groups.min(axis=1)
+    extreme = np.where(high >= -low, high, low)
+    for full in (extreme / np.float32(-8), np.abs(extreme) / np.float32(7)):
+        for shrinking in _SHRINKINGS:
+            yield to_bf16(full * np.float32(shrinking))
+
+
+def _int4_scales(groups: np.ndarray) -> np.ndarray:
+    """groups [G, 32, n] -> bfloat16 bits [G, n] of the candidate with the smallest squared error."""
+    size = np.abs(groups).max(axis=1)
+    size[size == 0] = 1
+    best = np.zeros(size.shape, np.uint16)
+    smallest = np.full(size.shape, np.inf, np.float32)
+    for bits in int4_candidates(groups):
+        scale = from_bf16(bits)
+        exact = _divided(groups, scale)
+        error = np.clip(np.rint(exact), -8, 7)
+        error -= exact
+        # In units of the largest number, because squares of the numbers themselves could overflow or vanish.
+        squared = np.einsum("gkn,gkn->gn", error, error) * (scale / size) ** 2
+        better = (squared < smallest) & (scale != 0)
+        best[better], smallest[better] = bits[better], squared[better]
+    return best
+
+
+def _divided(groups: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    """Where a scale is 0, its whole group is 0, or so small that dividing by 1 rounds it to 0."""
+    return groups / np.where(scale == 0, np.float32(1), scale)[:, None]
+
+
+def _rounded(groups: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    q = _divided(groups, scale)
+    return np.rint(q, out=q)
+
+
+def _int8_parts(blocks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Views of the numbers [t, g, 16 (i), 32 (n), 4 (j)] and the scales' bits [t, g, 32]."""
+    numbers = blocks[..., :INT8_GROUP * TILE].reshape(*blocks.shape[:2], 16, TILE, 4)
+    return numbers, blocks[..., INT8_GROUP * TILE:].view(np.uint16)
+
+
+def _int4_parts(blocks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Views of the bytes [t, g, 4 (p), 32 (n), 4 (j)] and the scales' bits [t, g, 32]."""
+    numbers = blocks[..., :INT4_GROUP * TILE // 2].reshape(*blocks.shape[:2], 4, TILE, 4)
+    return numbers, blocks[..., INT4_GROUP * TILE // 2:].view(np.uint16)
+
+
+def _unpack_int8(blocks: np.ndarray) -> np.ndarray:
+    numbers, scales = _int8_parts(blocks)
+    q = numbers.transpose(0, 1, 2, 4, 3).astype(np.float32)
+    q -= 128
+    q = q.reshape(*scales.shape[:2], INT8_GROUP, TILE)
+    q *= from_bf16(scales)[:, :, None]
+    return q.reshape(len(blocks), -1, TILE)
+
+
+def _unpack_int4(blocks: np.ndarray) -> np.ndarray:
+    numbers, scales = _int4_parts(blocks)
+    by_input = numbers.transpose(0, 1, 2, 4, 3)  # [t, g, p, j, n]
+    q = np.stack([by_input & 15, by_input >> 4], axis=3).astype(np.float32)  # [t, g, p, half, j, n]
+    q -= 8
+    q = q.reshape(*scales.shape[:2], INT4_GROUP, TILE)
+    q *= from_bf16(scales)[:, :, None]
+    return q.reshape(len(blocks), -1, TILE)
+
+
+_PACK = {"int8": _pack_int8, "int4": _pack_int4, "bf16": _pack_bf16, "fp32": _pack_fp32}
+_UNPACK = {"int8": _unpack_int8, "int4": _unpack_int4, "bf16": from_bf16, "fp32": np.asarray}

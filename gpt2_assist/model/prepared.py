@@ -1,0 +1,231 @@
+"""Weights in the CPU engine's order, made once for each precision, kept beside the model and mapped from there.
+
+The file is a safetensors file whose data begin at a page and whose tensors begin at cache lines, so that the kernels
+read it where it lies. The names are GPT2's:
+
+- matrices are packed (engine/cpu/packing.py), the head `wte.weight` as [n_embd inputs, vocabulary outputs];
+- biases are float32 with zeros up to a multiple of 32, layer norms' weights and biases up to a multiple of 64;
+- `wpe.weight` is float32 [n_ctx, n_embd], and the last, because only its size is no multiple of a cache line.
+
+`int4` keeps the head in int8. The metadata say what the file was made of; where that has changed, it is made again.
+"""
+import errno
+import hashlib
+import json
+import math
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from gpt2_assist import config as settings
+from gpt2_assist.errors import ModelError, StorageError, UsageError
+from gpt2_assist.model.packing import INPUTS_MULTIPLE, KINDS, TILE, pack, packed_shape, packed_type, padded
+from gpt2_assist.model.safetensors_file import SafetensorsFile
+from gpt2_assist.model.sizes import GPT2Config, expected_shapes, parameter_count, read_config
+from gpt2_assist.model.tensors import ModelTensors, weight_files
+from gpt2_assist.model.whole_file import whole_file
+
+FORMAT = "1"
+"""Raised with every change of what such a file holds, so that older ones are made again."""
+_PAGE = 4096
+_LINE = 64
+_NAMES = {np.dtype(np.uint8): "U8", np.dtype(np.uint16): "U16", np.dtype(np.float32): "F32"}
+_REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS)
+_SAMPLES = 64
+"""Places of a weights file that are compared besides its size and date, which copies and archives may share."""
+_SAMPLE_BYTES = 4096
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A mapped file of prepared weights."""
+
+    path: Path
+    config: GPT2Config
+    precision: str
+    arrays: dict[str, np.ndarray]
+    """By GPT2's names, read-only; see above for their shapes."""
+    figures: dict
+    """The metadata: "format", "precision", "sizes", and by file "sources": [bytes, date in ns, hash of samples]."""
+
+    @property
+    def parameters(self) -> int:
+        """Numbers that the model has learned, without padding."""
+        return parameter_count(self.config)
+
+
+def prepare(folder: Path, precision: str, progress: Callable[[float], None] = lambda done: None) -> Path:
+    """The file of the model in `folder` prepared in `precision`, made now if there is none that fits.
+
+    `progress` hears the share that is done, from 0 to 1, while it is made. Raises UsageError on an unknown precision,
+    ModelError where the weights are wrong, StorageError where the disk is full. Several processes may do it at once.
+    """
+    if precision not in KINDS:
+        raise UsageError(f"The precision {precision} is not available; choose {', '.join(KINDS)}.")
+    folder = Path(folder).resolve()
+    config, sources = read_config(folder), _stamp(weight_files(folder))
+    places = _places(folder, precision, sources)
+    for path in places:
+        if _fits(path, config, precision, sources):
+            return path
+    weights = ModelTensors(folder)
+    for path in places:
+        try:
+            if path.parent != folder:
+                _make_place(path.parent)
+            _write(path, weights, precision, sources, progress)
+            return path
+        except OSError as error:
+            if path == places[-1] or error.errno not in _REFUSED:
+                raise StorageError(f"The weights of {folder.name} can't be prepared in {path.parent}: "
+                                   f"{error.strerror or error}.") from None
+    raise AssertionError("there is always a place")
+
+
+def open_prepared(path: Path) -> Prepared:
+    """Maps a file that `prepare` made. Raises ModelError where it is missing, damaged or of another version."""
+    try:
+        file = SafetensorsFile(path)
+        found = file.metadata
+        config, precision = GPT2Config(**json.loads(found["sizes"])), found["precision"]
+        if found["format"] != FORMAT or precision not in KINDS:
+            raise ValueError("another version")
+        if config.n_layer > len(file.entries):
+            raise ValueError("more layers than tensors")
+        layout = _layout(config, precision)
+        if {name: (entry.kind, entry.shape) for name, entry in file.entries.items()} != {
+                name: (_NAMES[kind], shape) for name, (kind, shape) in layout.items()}:
+            raise ValueError("other tensors")
+        if file.data_start % _PAGE or any(entry.start % _LINE for entry in file.entries.values()):
+            raise ValueError("tensors that begin elsewhere")
+        figures = {**found, "sizes": json.loads(found["sizes"]), "sources": json.loads(found["sources"])}
+    except (OSError, ValueError, KeyError, TypeError, ModelError):
+        raise ModelError(f"The prepared weights {path} are missing, damaged or of another version of this program; "
+                         "start it again and they are made again.") from None
+    file.read_ahead()
+    return Prepared(path, config, precision, {name: file.array(name) for name in layout}, figures)
+
+
+def prepared_name(precision: str) -> str:
+    """How the file is called."""
+    return f"prepared-{precision}.safetensors"
+
+
+def is_ours_to_write(folder: Path) -> bool:
+    """Whether a model's folder may get further files: what came with the program stays as it came."""
+    return Path(folder).resolve().parent != settings.BUNDLED_MODELS.resolve()
+
+
+def _elsewhere(folder: Path, sources: dict) -> Path:
+    """The folder in the user's home for what a model's own folder can't take."""
+    whose = hashlib.sha256(str(folder).encode(errors="surrogateescape")).hexdigest()[:16]
+    which = hashlib.sha256(json.dumps(sources, sort_keys=True).encode()).hexdigest()[:16]
+    return settings.home() / "prepared" / f"{whose}-{which}"
+
+
+def _places(folder: Path, precision: str, sources: dict) -> list[Path]:
+    """Where the file may lie, the best place first."""
+    parents = [folder] if is_ours_to_write(folder) else []
+    return [parent / prepared_name(precision) for parent in [*parents, _elsewhere(folder, sources)]]
+
+
+def _stamp(paths: list[Path]) -> dict[str, list]:
+    """What tells these weights from others without reading them all; Prepared.figures says what is in it."""
+    stamps: dict[str, list] = {}
+    for path in paths:
+        try:
+            with open(path, "rb") as file:
+                size, samples = path.stat().st_size, hashlib.sha256()
+                for place in range(_SAMPLES):
+                    file.seek(max(0, size - _SAMPLE_BYTES) * place // (_SAMPLES - 1))
+                    samples.update(file.read(_SAMPLE_BYTES))
+                stamps[path.name] = [size, path.stat().st_mtime_ns, samples.hexdigest()]
+        except OSError as error:
+            raise ModelError(f"The weights {path} can't be read: {error.strerror or error}.") from None
+    return stamps
+
+
+def _fits(path: Path, config: GPT2Config, precision: str, sources: dict) -> bool:
+    try:
+        found = open_prepared(path)
+    except ModelError:
+        return False
+    return (found.config, found.precision, found.figures["sources"]) == (config, precision, sources)
+
+
+def _kind(name: str, precision: str) -> str:
+    return "int8" if precision == "int4" and name == "wte.weight" else precision
+
+
+def _layout(config: GPT2Config, precision: str) -> dict[str, tuple[np.dtype, tuple[int, ...]]]:
+    """(number type, shape) of every tensor in the file's order."""
+    layout: dict[str, tuple[np.dtype, tuple[int, ...]]] = {}
+    shapes = expected_shapes(config)
+    last = shapes.pop("wpe.weight")
+    for name, shape in shapes.items():
+        if len(shape) == 2:
+            inputs, outputs = reversed(shape) if name == "wte.weight" else shape
+            kind = _kind(name, precision)
+            layout[name] = packed_type(kind), packed_shape(kind, inputs, outputs)
+        else:
+            layout[name] = np.dtype(np.float32), (padded(shape[0], _vector_multiple(name)),)
+    return {**layout, "wpe.weight": (np.dtype(np.float32), last)}
+
+
+def _vector_multiple(name: str) -> int:
+    return INPUTS_MULTIPLE if "ln_" in name else TILE
+
+
+def _write(path: Path, weights: ModelTensors, precision: str, sources: dict,
+           progress: Callable[[float], None]) -> None:
+    config = weights.config
+    layout = _layout(config, precision)
+    metadata = {"format": FORMAT, "precision": precision, "sizes": json.dumps(asdict(config)),
+                "sources": json.dumps(sources)}
+    total, done = sum(math.prod(shape) for _, shape in layout.values()), 0
+    with whole_file(path) as file:
+        file.write(_header(layout, metadata))
+        for array in _arrays(weights, precision, layout):
+            file.write(array.data)
+            done += array.size
+            progress(done / total)
+
+
+def _make_place(place: Path) -> None:
+    """Makes the folder, and removes those of the same model's earlier weights."""
+    place.mkdir(parents=True, exist_ok=True)
+    for older in place.parent.glob(place.name.split("-")[0] + "-*"):
+        if older != place:
+            shutil.rmtree(older, ignore_errors=True)
+
+
+def _arrays(weights: ModelTensors, precision: str, layout: dict) -> Iterator[np.ndarray]:
+    """What the file holds, in its order."""
+    for name, (kind, shape) in layout.items():
+        values = weights.read_matrix(name)
+        try:
+            if name == "wpe.weight" or values.ndim == 1:
+                array = np.zeros(shape, kind)
+                array[:len(values)] = values
+                if not np.isfinite(array).all():
+                    raise ValueError
+            else:
+                array = pack(values.T if name == "wte.weight" else values, _kind(name, precision))
+        except ValueError:
+            raise ModelError(f"The weights' {name} holds something infinite or no number; "
+                             "such a model can't write.") from None
+        yield array
+
+
+def _header(layout: dict, metadata: dict[str, str]) -> bytes:
+    entries: dict[str, dict] = {"__metadata__": metadata}
+    end = 0
+    for name, (kind, shape) in layout.items():
+        start, end = end, end + math.prod(shape) * kind.itemsize
+        entries[name] = {"dtype": _NAMES[kind], "shape": list(shape), "data_offsets": [start, end]}
+    text = json.dumps(entries).encode()
+    text += b" " * (-(8 + len(text)) % _PAGE)
+    return len(text).to_bytes(8, "little") + text

@@ -1,0 +1,130 @@
+"""A model folder's weights in numpy, and what every reader of weights checks. Needs no torch."""
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from gpt2_assist.errors import ModelError
+from gpt2_assist.model.safetensors_file import FLOATING, SafetensorsFile
+from gpt2_assist.model.sizes import GPT2Config, expected_shapes, read_config
+
+WEIGHTS_FILE = "model.safetensors"
+INDEX_FILE = "model.safetensors.index.json"
+_MASKS = re.compile(r"h\.\d+\.attn\.(masked_)?bias")
+_HEAD = "lm_head.weight"
+_ROWS = 4096
+"""Rows of a matrix that are compared at once."""
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What is known of a stored tensor without reading it."""
+
+    shape: tuple[int, ...]
+    kind: str
+    """What its reader calls the number type."""
+    floating: bool
+    """Whether its reader takes these numbers as weights."""
+
+
+class ModelTensors:
+    """The weights of a folder, mapped from its files. Raises ModelError with what is wrong with them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.config: GPT2Config = read_config(folder)
+        self._files: dict[str, SafetensorsFile] = {}
+        for path in weight_files(Path(folder)):
+            try:
+                file = SafetensorsFile(path)
+            except (OSError, ValueError):
+                raise damaged(path) from None
+            self._files |= dict.fromkeys(file.entries, file)
+        entries = {name: file.entries[name] for name, file in self._files.items()}
+        self._names, head = stored_names({name: Stored(entry.shape, entry.kind, entry.kind in FLOATING)
+                                          for name, entry in entries.items()}, self.config)
+        if head is not None and not self._is_embedding(head):
+            raise untied_head()
+
+    def read_matrix(self, name: str) -> np.ndarray:
+        """A parameter, matrix or vector, by GPT2's name: float32, a read-only view if that is what the file holds."""
+        return self._numbers(self._names[name])
+
+    def _numbers(self, stored_name: str) -> np.ndarray:
+        return self._files[stored_name].numbers(stored_name)
+
+    def _is_embedding(self, head: str) -> bool:
+        entry = self._files[head].entries[head]
+        if entry.kind not in FLOATING or entry.shape != (self.config.vocab_size, self.config.n_embd):
+            return False
+        first, second = self._numbers(head), self.read_matrix("wte.weight")
+        return all(np.array_equal(first[row:row + _ROWS], second[row:row + _ROWS])
+                   for row in range(0, len(first), _ROWS))
+
+
+def stored_names(stored: Mapping[str, Stored], config: GPT2Config) -> tuple[dict[str, str], str | None]:
+    """(GPT2's parameter names, in the model's order, with the name that each is stored by; the stored head, if any).
+
+    Both key styles are known; attention masks are left out. Raises ModelError where a tensor is missing, unknown, of
+    another shape than `config` says, or holds something other than weights.
+    """
+    found: dict[str, str] = {}
+    for stored_name in stored:
+        name = stored_name.removeprefix("transformer.")
+        if _MASKS.fullmatch(name):
+            continue
+        if name in found:
+            raise ModelError(f"The weights hold {name} twice.")
+        found[name] = stored_name
+    head = found.pop(_HEAD, None)
+    expected = expected_shapes(config)
+    if missing := [name for name in expected if name not in found]:
+        raise ModelError(f"The weights lack {missing[0]}{_and_more(missing)}.")
+    if unknown := [name for name in found if name not in expected]:
+        raise ModelError(f"The weights hold {unknown[0]}{_and_more(unknown)}, which GPT-2 of this size does not have.")
+    for name, shape in expected.items():
+        tensor = stored[found[name]]
+        if tensor.shape != shape:
+            raise ModelError(f"The weights' {name} has the shape {list(tensor.shape)}, "
+                             f"but config.json wants {list(shape)}.")
+        if not tensor.floating:
+            raise ModelError(f"The weights' {name} holds {tensor.kind}; only floating-point weights are known.")
+    return {name: found[name] for name in expected}, head
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The safetensors files of a folder, in order. Raises ModelError where there are none or a shard is missing."""
+    if (folder / WEIGHTS_FILE).is_file():
+        return [folder / WEIGHTS_FILE]
+    if not (folder / INDEX_FILE).is_file():
+        if any(folder.glob("*.bin")) or any(folder.glob("*.pt")):
+            raise ModelError(f"{folder} holds weights that can carry code; "
+                             f"`gpt2-assist models import {folder}` converts them safely.")
+        raise ModelError(f"{folder} holds no weights: there is no {WEIGHTS_FILE}.")
+    try:
+        names = sorted(set(json.loads((folder / INDEX_FILE).read_text(encoding="utf-8"))["weight_map"].values()))
+        paths = [folder / name for name in names if Path(name).name == name]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        raise ModelError(f"{folder / INDEX_FILE} is damaged; fetch the model again.") from None
+    if len(paths) != len(names):
+        raise ModelError(f"{folder / INDEX_FILE} names files outside the model's folder.")
+    for path in paths:
+        if not path.is_file():
+            raise ModelError(f"The model's file {path} is missing; fetch the model again.")
+    return paths
+
+
+def damaged(path: Path) -> ModelError:
+    """What every reader says of a file that is none."""
+    return ModelError(f"The weights {path} are damaged or cut short; fetch the model again.")
+
+
+def untied_head() -> ModelError:
+    """What every reader says of a head of its own."""
+    return ModelError("The model's head differs from its token embedding; GPT-2's are one and the same.")
+
+
+def _and_more(names: list[str]) -> str:
+    return f" and {len(names) - 1} more" if len(names) > 1 else ""

@@ -1,0 +1,85 @@
+"""Token healing: a prompt that ends inside a word goes on as if the word had been whole.
+
+BPE cuts a text into tokens by what follows, so the last tokens of a prompt are often such as never stand before what
+the user meant to come: "The light" + "house" is one word in training, and " " + "the" is always the token " the". The
+prompt's last tokens are therefore taken back, and the first new tokens must spell their bytes again, in whatever
+tokens the model likes, the last of which may reach beyond.
+"""
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
+
+import numpy as np
+
+MAX_TOKENS = 8
+"""Tokens that are taken back at most: each may cost a step of the model before new text comes."""
+MAX_BYTES = 32
+"""Bytes that are taken back at most."""
+
+
+class Healing:
+    """The tokens of one vocabulary, ordered by their bytes, so that those with a common beginning stand together."""
+
+    def __init__(self, tokens: Sequence[bytes]) -> None:
+        """`tokens`: by id, what each stands for; empty for those that can't spell anything, such as special tokens."""
+        self._tokens = tokens
+        ids = sorted((id for id, token in enumerate(tokens) if token), key=tokens.__getitem__)
+        self._ordered = [tokens[id] for id in ids]
+        self._ids = np.array(ids, dtype=np.int64)
+        single = {token for token in self._ordered if len(token) == 1}
+        self._complete = len(single) == 256
+        """Whether everything can be spelled, however it was begun; a vocabulary that can't is never healed with."""
+
+    def taken(self, ids: Sequence[int], unsettled: int, most: int = MAX_BYTES) -> int:
+        """How many of a prompt's last tokens to take back: of its `unsettled` ones, with at most `most` bytes."""
+        if not self._complete:
+            return 0
+        count = size = 0
+        for id in reversed(ids[len(ids) - min(unsettled, MAX_TOKENS):]):
+            size += len(self._tokens[id])
+            if size > min(most, MAX_BYTES):
+                break
+            count += 1
+        return count
+
+    def allowed(self, spelling: bytes) -> np.ndarray:
+        """The ids, int64 and ascending, of the tokens that begin with `spelling` (not empty) or are a beginning of it.
+
+        Found by bisection; the tokens that begin with it are one range.
+        """
+        ranges = [(bisect_left(self._ordered, spelling), self._end_of_range(spelling))]
+        for length in range(1, len(spelling)):
+            start = spelling[:length]
+            ranges.append((bisect_left(self._ordered, start), bisect_right(self._ordered, start)))
+        return np.sort(np.concatenate([self._ids[first:end] for first, end in ranges]))
+
+    def _end_of_range(self, start: bytes) -> int:
+        """The place behind the last token that begins with `start`."""
+        stem = start.rstrip(b"\xff")
+        if not stem:
+            return len(self._ordered)
+        return bisect_left(self._ordered, stem[:-1] + bytes([stem[-1] + 1]))
+
+    def bytes_of(self, id: int) -> bytes:
+        return self._tokens[id]
+
+
+class Respelling:
+    """One sample on its way through the bytes that were taken back."""
+
+    def __init__(self, healing: Healing, spelling: bytes) -> None:
+        """`spelling`: the bytes; empty where nothing was taken back."""
+        self._healing, self._rest = healing, spelling
+        self.allowed = healing.allowed(spelling) if spelling else None
+        """The only ids that the next token may have, int64 and ascending; None once all has been spelled."""
+
+    def take(self, id: int) -> bytes:
+        """The new bytes of the next token, which was one of `allowed`: those beyond what had to be spelled.
+
+        Raises ValueError where it was none of them: then the text would not go on from the prompt.
+        """
+        data = self._healing.bytes_of(id)
+        if not data or not (data.startswith(self._rest) or self._rest.startswith(data)):
+            raise ValueError(f"Token {id} was not allowed.")
+        beyond, self._rest = data[len(self._rest):], self._rest[len(data):]
+        self.allowed = self._healing.allowed(self._rest) if self._rest else None
+        return beyond

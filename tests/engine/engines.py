@@ -1,0 +1,83 @@
+"""Every engine over one small model, made alike for the tests that all of them must pass."""
+import json
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+
+from gpt2_assist.engine.cpu.cpu_engine import CpuEngine
+from gpt2_assist.engine.engine import Sampling
+from gpt2_assist.engine.torch_engine import TorchEngine
+from gpt2_assist.model.gpt2 import GPT2
+from gpt2_assist.model.prepared import Prepared, open_prepared, prepare
+from gpt2_assist.model.sizes import GPT2Config
+
+CONFIG = GPT2Config(n_layer=2, n_head=3, n_embd=24, n_ctx=150, vocab_size=211)
+KINDS = ("torch-fp32", "torch-bf16", "cpu-int8", "cpu-int4", "cpu-bf16", "cpu-fp32")
+_FOLDER = TemporaryDirectory(prefix="g2a-")
+
+
+@cache
+def model() -> GPT2:
+    """Weights scaled up, so that what comes next depends on what stands before."""
+    model = GPT2(CONFIG)
+    dice = torch.Generator().manual_seed(5)
+    model.initialise(dice)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if parameter.dim() == 2:
+                parameter.mul_(8)
+            elif name.endswith("bias"):
+                parameter.normal_(0, 0.2, generator=dice)
+    return model.eval()
+
+
+@cache
+def prepared(precision: str) -> Prepared:
+    folder = Path(_FOLDER.name)
+    if not (folder / "config.json").exists():
+        save_file({name: value.contiguous() for name, value in model().state_dict().items()},
+                  folder / "model.safetensors")
+        (folder / "config.json").write_text(json.dumps(CONFIG.to_hub()), encoding="utf-8")
+    return open_prepared(prepare(folder, precision))
+
+
+def fresh(kind: str, cache_bytes: int = 1 << 30, threads: int = 1, speculate: bool = False):
+    """A new engine; `threads` and `speculate` mean something on the CPU engine only."""
+    family, precision = kind.split("-")
+    if family == "cpu":
+        return CpuEngine(prepared(precision), cache_bytes, threads, speculate)
+    return TorchEngine(CONFIG, dict(model().state_dict()), precision, "cpu", cache_bytes)
+
+
+def prefilled(engine, *arguments, **more):
+    sequence = engine.open(*arguments, **more)
+    while not engine.prefill(sequence):
+        pass
+    return sequence
+
+
+def generate(engine, prompt, sampling, count, index=0, new_tokens=()) -> list[int]:
+    """`count` new tokens, those of `new_tokens` among them."""
+    sequence = engine.open(prompt, sampling, index, new_tokens)
+    while len(sequence.tokens) < len(prompt) + count:
+        while not engine.ready(sequence):
+            engine.prefill(sequence)
+        engine.decode([sequence])
+    engine.close(sequence)
+    return sequence.tokens[len(prompt):len(prompt) + count]
+
+
+def logits_of(engine, tokens) -> np.ndarray:
+    """What would decide the token after `tokens`."""
+    sequence = prefilled(engine, tokens, Sampling())
+    logits = np.asarray(engine.logits(sequence)).copy()
+    engine.close(sequence)
+    return logits
+
+
+def random_tokens(seed: int, count: int) -> list[int]:
+    return torch.randint(CONFIG.vocab_size, (count,), generator=torch.Generator().manual_seed(seed)).tolist()

@@ -1,0 +1,84 @@
+"""What every engine does, the torch one and the CPU one in each of its precisions."""
+import numpy as np
+import pytest
+from engines import CONFIG, KINDS, fresh, generate, logits_of, model, prefilled, random_tokens
+
+from gpt2_assist.engine.engine import Sampling
+from gpt2_assist.engine.reference import reference_generate, reference_logits
+from gpt2_assist.errors import UsageError
+
+TOLERANCE = {"torch-fp32": 1e-5, "torch-bf16": 0.03, "cpu-fp32": 0.01, "cpu-bf16": 0.03, "cpu-int8": 0.08,
+             "cpu-int4": 0.5}
+"""Of the logits' root mean square; the CPU engine keeps keys and values in bfloat16."""
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("length", [1, 63, 64, 65, 149, 150, 151, 400])
+def test_its_logits_are_the_references_within_its_precision(kind, length):
+    tokens = random_tokens(length, length)
+    exact = reference_logits(model(), tokens).numpy()
+    difference = logits_of(fresh(kind), tokens) - exact
+    assert np.sqrt((difference ** 2).mean()) < TOLERANCE[kind] * np.sqrt((exact ** 2).mean())
+
+
+@pytest.mark.parametrize("sampling", [Sampling(temperature=0), Sampling(seed=3, top_k=20),
+                                      Sampling(seed=4, top_p=0.9, repetition_penalty=1.3)])
+@pytest.mark.parametrize("length", [1, 63, 64, 65, 149, 150, 151, 400])
+def test_in_fp32_it_generates_what_the_reference_does_also_past_the_context(sampling, length):
+    prompt = random_tokens(length, length)
+    expected = [token.id for token in reference_generate(model(), prompt, sampling, 60)]
+    assert generate(fresh("torch-fp32"), prompt, sampling, 60) == expected
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_shared_beginning_is_not_computed_again(kind):
+    engine, prompt = fresh(kind), random_tokens(4, 100)
+    engine.close(prefilled(engine, prompt, Sampling()))
+    assert engine.open(prompt + [1, 2], Sampling()).cached_tokens == 99
+    assert engine.open(prompt[:50] + [(prompt[50] + 1) % CONFIG.vocab_size] + prompt[50:],
+                       Sampling()).cached_tokens == 50
+    assert engine.open([(prompt[0] + 1) % CONFIG.vocab_size, *prompt], Sampling()).cached_tokens == 0
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_cache_stays_within_its_bytes_and_never_drops_a_live_sequence(kind):
+    row = 2 * CONFIG.n_layer * CONFIG.n_embd * 4 if kind.startswith("torch") else 2 * CONFIG.n_layer * 3 * 16 * 2
+    engine = fresh(kind, cache_bytes=304 * row)
+    prompt = random_tokens(50, 128)
+    live = prefilled(engine, prompt, Sampling(temperature=0))
+    for seed in range(10):
+        engine.close(prefilled(engine, random_tokens(seed, 100), Sampling()))
+        assert engine.cached_tokens() <= 304
+    engine.decode([live])
+    assert live.tokens[-1] == generate(fresh(kind), prompt, Sampling(temperature=0), 1)[0]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_log_probabilities_are_the_models_own(kind):
+    prompt = random_tokens(6, 20)
+    engine = fresh(kind)
+    sequence = prefilled(engine, prompt, Sampling(temperature=3.0, logit_bias={7: 50.0}, logprobs=4))
+    logits = np.asarray(engine.logits(sequence)).astype(np.float64)
+    expected = logits - logits.max() - np.log(np.exp(logits - logits.max()).sum())
+    (token, *_), = engine.decode([sequence])
+    assert token.id == 7 and token.logprob == pytest.approx(expected[7], abs=1e-6)
+    ids = np.argsort(-expected, kind="stable")[:4]
+    assert [id for id, _ in token.best] == ids.tolist()
+    assert [value for _, value in token.best] == pytest.approx(expected[ids].tolist(), abs=1e-6)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_no_model_could_continue_is_refused(kind):
+    for prompt in ([], [CONFIG.vocab_size], [-1]):
+        with pytest.raises(UsageError):
+            fresh(kind).open(prompt, Sampling())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_only_allowed_tokens_come_and_one_at_a_time(kind):
+    engine = fresh(kind, speculate=True)
+    sequence = prefilled(engine, [5, 6] * 20, Sampling(seed=1))
+    for allowed in ([3], [7, 9, 200], [0]):
+        sequence.allowed = np.array(allowed)
+        (token,), = engine.decode([sequence])
+        assert token.id in allowed
