@@ -2,6 +2,8 @@
 import time
 from collections.abc import Callable
 
+import numpy as np
+
 from gpt2_assist.engine.engine import Engine, Sampling, Sequence, Token
 from gpt2_assist.errors import UsageError
 from gpt2_assist.protocol import Chunk, Finished, Generate, Resume, SampleDone
@@ -34,6 +36,22 @@ class Vocabulary:
             taken -= 1
         kept = len(ids) - taken
         return ids[:kept] or begin, b"".join(map(self.tokenizer.token_bytes, ids[kept:]))
+
+    def likely_spelling(self, spelling: bytes) -> list[tuple[int, np.ndarray]]:
+        """Tokens that spell just these bytes as the tokenizer would, each with the ids that are allowed in its place;
+        none where it would not."""
+        try:
+            ids = self.tokenizer.encode(spelling.decode())
+        except UnicodeDecodeError:
+            return []
+        path, respelling = [], Respelling(self.healing, spelling)
+        for id in ids:
+            if respelling.allowed is None or id not in respelling.allowed:
+                break
+            path.append((id, respelling.allowed))
+            if respelling.take(id):
+                break
+        return path if respelling.allowed is None else []
 
     def stop_strings(self, asked: list[str]) -> list[str]:
         return list(dict.fromkeys([*asked, *self.card.stop_strings]))
@@ -124,6 +142,8 @@ class Sample:
             self.sequence = engine.open(self.request.prompt, self.request.sampling,
                                         self._settings.first_index + self.index, self._delivered)
             self.sequence.allowed = self._respelling.allowed
+            if self._respelling.allowed is not None and not self._delivered:
+                self.sequence.likely = self.request.vocabulary.likely_spelling(self.request.spelling)
 
     def prefilled(self) -> None:
         """Ends a sample that wanted no more."""

@@ -1,4 +1,4 @@
-"""From a model's folder to an engine that is ready for a keystroke. Only workers import it: it needs numba."""
+"""From a model's folder to an engine that is ready for a keystroke. For workers: its import is most of their start."""
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from gpt2_assist.config import Settings
 from gpt2_assist.daemon.calibration import calibrate, choose
 from gpt2_assist.daemon.devices import settled
 from gpt2_assist.daemon.generation import Vocabulary
-from gpt2_assist.engine.cpu.compiling import compile_kernels, compiled
+from gpt2_assist.engine.cpu.compiling import compiled, kernels
 from gpt2_assist.engine.cpu.cpu_engine import CpuEngine
 from gpt2_assist.engine.engine import Engine, Sampling
 from gpt2_assist.errors import StorageError
@@ -55,7 +55,7 @@ def load(request: Load, settings: Settings, progress: Progress = lambda words: N
 def _cpu_engine(folder: ModelFolder, precision: str, settings: Settings, progress: Progress) -> CpuEngine:
     if not compiled():
         progress("compiling the engine for this processor, once")
-    compile_kernels()
+    kernels()
     prepared, engine = _prepared_engine(folder, "int8" if precision == "auto" else precision, settings, progress)
     if precision == "auto":
         with suppress(StorageError):  # a disk that takes no figures is no reason to refuse the model

@@ -42,7 +42,10 @@ class Sequence(Protocol):
     context: int
     """Tokens of the window now."""
     allowed: np.ndarray | None
-    """Ids, ascending, that the next token must be one of; set from outside, None for all. One token is decoded then."""
+    """Ids, ascending, that the next token must be one of; set from outside, None for all. More tokens than that one are
+    decoded only along `likely`."""
+    likely: list[tuple[int, np.ndarray]]
+    """A guess, set from outside before the first `decode`: the next tokens, each with what is allowed in its place."""
 
 
 class Engine(Protocol):

@@ -26,6 +26,7 @@ class TorchSequence:
         self.tokens, self.prompt_tokens, self.cached_tokens = tokens, prompt_tokens, cached_tokens
         self.sampling, self.index = sampling, index
         self.allowed: np.ndarray | None = None
+        self.likely: list[tuple[int, np.ndarray]] = []  # not used: each token has a step of its own here
         self.start = 0
         self.cache: KeysValues | None = None
 

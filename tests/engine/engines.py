@@ -49,7 +49,9 @@ def fresh(kind: str, cache_bytes: int = 1 << 30, threads: int = 1, speculate: bo
     """A new engine; `threads` and `speculate` mean something on the CPU engine only."""
     family, precision = kind.split("-")
     if family == "cpu":
-        return CpuEngine(prepared(precision), cache_bytes, threads, speculate)
+        engine = CpuEngine(prepared(precision), cache_bytes, threads, speculate)
+        engine.drafts_pay_from_s = 0.0  # steps of so small a model are short
+        return engine
     return TorchEngine(CONFIG, dict(model().state_dict()), precision, "cpu", cache_bytes)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from gpt2_assist.engine.cpu.prefix_tree import Branch, PrefixTree
 from gpt2_assist.engine.window import window_start
 
-_LEAST, _MOST = 32, 64
+_LEAST, MOST_AHEAD = 32, 64
 """Tokens computed at once: a few milliseconds at 124M parameters."""
 _FOR_EACH = 4
 """Computed for each token that the text grows by: a window moves by a quarter of the context and holds three quarters,
@@ -30,7 +30,7 @@ class Ahead:
             self.close()
             self._branch, self._start = self._tree.acquire(list(tokens[start:-1])), start
         held = self._branch.length
-        due = _MOST if idle else min(_MOST, _FOR_EACH * (len(tokens) - self._grown))
+        due = MOST_AHEAD if idle else min(MOST_AHEAD, _FOR_EACH * (len(tokens) - self._grown))
         part = list(tokens[start + held:len(tokens) - 1][:due])
         if not part or (not idle and due < _LEAST):
             return None

@@ -16,6 +16,11 @@ class StepCosts:
     def __init__(self) -> None:
         self._seconds: list[float | None] = [None] * len(_FIRST_GUESS)
 
+    @property
+    def one(self) -> float:
+        """Seconds of a step with one row; 0 while unknown."""
+        return self._seconds[0] or 0.0
+
     def measured(self, rows: int, seconds: float) -> None:
         """Hears of a step."""
         if rows > MOST_ROWS:
@@ -28,7 +33,7 @@ class StepCosts:
 
     def table(self, rows: int) -> list[float]:
         """The costs of `rows`, `rows` + 1, … MOST_ROWS rows, in any unit."""
-        one = self._seconds[0] or 1.0
+        one = self.one or 1.0
         times, least = [], 0.0
         for guess, seconds in zip(_FIRST_GUESS, self._seconds):
             least = max(least, seconds or one * guess)

@@ -6,7 +6,7 @@ from collections.abc import Sequence as SequenceOf
 
 import numpy as np
 
-from gpt2_assist.engine.cpu.ahead import Ahead
+from gpt2_assist.engine.cpu.ahead import MOST_AHEAD, Ahead
 from gpt2_assist.engine.cpu.costs import MOST_ROWS, StepCosts
 from gpt2_assist.engine.cpu.pages import BLOCK, PagePool
 from gpt2_assist.engine.cpu.prefix_tree import Branch, PrefixTree
@@ -20,6 +20,8 @@ from gpt2_assist.model.prepared import Prepared
 
 _CHUNK_WORK = 64 * 12 * 768 * 768
 """Bounds a prefill chunk, in tokens × layers × width²: about 15 ms at 124M parameters on two cores."""
+_MOST_PENDING = 5
+"""Tokens that `decode` runs in one step, the last one among them: few more rows cost a step little."""
 _MOST_UNFINISHED = 4
 """Texts whose next windows are computed when the engine is idle."""
 
@@ -32,6 +34,7 @@ class CpuSequence:
         self.tokens, self.prompt_tokens, self.cached_tokens = tokens, prompt_tokens, cached_tokens
         self.sampling, self.index = sampling, index
         self.allowed: np.ndarray | None = None
+        self.likely: list[tuple[int, np.ndarray]] = []
         self.start = 0
         self.branch: Branch | None = None
         self.drafter: Drafter | None = None
@@ -41,11 +44,18 @@ class CpuSequence:
     def context(self) -> int:
         return len(self.tokens) - self.start
 
+    @property
+    def pending(self) -> list[int]:
+        """Tokens of the window that the model has not seen yet; at least the last one."""
+        return self.tokens[self.start + self.branch.length:]
+
 
 class CpuEngine:
     """See engine.Engine."""
 
     device = "cpu"
+    drafts_pay_from_s = 1e-3
+    """Drafting costs some 20 µs a token: it is left out where a step takes less than that."""
 
     def __init__(self, prepared: Prepared, cache_bytes: int = 1 << 30, threads: int = 0,
                  speculate: bool = True) -> None:
@@ -76,38 +86,41 @@ class CpuEngine:
 
     def prefill(self, sequence: CpuSequence) -> bool:
         self._take_branch(sequence)
-        branch = sequence.branch
-        end = min(sequence.context - 1, branch.length + self._chunk)  # `decode` runs the last token
-        if branch.length < end:
-            tokens = sequence.tokens[sequence.start + branch.length:sequence.start + end]
-            self._compute([(branch, tokens)], [])
-            branch.commit(tokens)
+        if not self.ready(sequence):
+            tokens = sequence.pending[:-1][:self._chunk]
+            self._compute([(sequence.branch, tokens)], [])
+            sequence.branch.commit(tokens)
         return self.ready(sequence)
 
     def ready(self, sequence: CpuSequence) -> bool:
         return (sequence.branch is not None and sequence.start == window_start(len(sequence.tokens), self.n_ctx)
-                and sequence.branch.length == sequence.context - 1)
+                and sequence.context - sequence.branch.length <= _MOST_PENDING)
 
     def decode(self, sequences: SequenceOf[CpuSequence]) -> list[list[Token]]:
         drafts = [self._draft(sequence, len(sequences)) for sequence in sequences]
-        segments = [(sequence.branch, [sequence.tokens[-1], *draft]) for sequence, draft in zip(sequences, drafts)]
-        count = sum(len(tokens) for _, tokens in segments)
-        ahead = self._segments_ahead(sequences)
+        segments, wanted, count = [], [], 0
+        for sequence, draft in zip(sequences, drafts):
+            tokens = [*sequence.pending, *draft]
+            segments.append((sequence.branch, tokens))
+            count += len(tokens)
+            wanted += range(count - len(draft) - 1, count)
+        ahead = self._segments_ahead(sequences, LARGEST_STEP - count)
         began = time.perf_counter()
-        logits = self._compute([*segments, *ahead], range(count))
-        if not ahead:
-            self._costs.measured(count, time.perf_counter() - began)
+        logits = self._compute([*segments, *ahead], wanted)
         for branch, tokens in ahead:
             branch.commit(tokens)
         results, row = [], 0
         for sequence, draft, (branch, tokens) in zip(sequences, drafts, segments):
-            new = self._accepted(sequence, draft, logits[row:row + len(tokens)])
-            branch.commit(tokens[:len(new)])
-            row += len(tokens)
+            new = self._accepted(sequence, draft, logits[row:row + len(draft) + 1])
+            branch.commit(tokens[:len(tokens) - len(draft) - 1 + len(new)])
+            row += len(draft) + 1
+            results.append(new)
+        if not ahead:
+            self._costs.measured(count, time.perf_counter() - began)
+        for sequence, draft, new in zip(sequences, drafts, results):
             if sequence.drafter:
                 sequence.drafter.verified(len(draft), len(new) - 1)
                 sequence.drafter.extend([token.id for token in new])
-            results.append(new)
         return results
 
     def close(self, sequence: CpuSequence) -> None:
@@ -140,7 +153,8 @@ class CpuEngine:
 
     def logits(self, sequence: CpuSequence) -> np.ndarray:
         """The logits [V] that would decide the next token of a prefilled sequence, which stays as it is."""
-        return self._compute([(sequence.branch, sequence.tokens[-1:])], [0])[0].copy()
+        tokens = sequence.pending
+        return self._compute([(sequence.branch, tokens)], [len(tokens) - 1])[0].copy()
 
     def all_logits(self, tokens: SequenceOf[int]) -> np.ndarray:
         """The logits [T, V] after each of up to n_ctx tokens."""
@@ -173,36 +187,42 @@ class CpuEngine:
 
     def _draft(self, sequence: CpuSequence, beside: int) -> list[int]:
         """Tokens that the text may well go on with, to be verified in one step with the token before them."""
-        if self._history is None or sequence.allowed is not None:
+        room = sequence.start + self.n_ctx - len(sequence.tokens)  # all of them must see one window
+        limit = max(0, min(MOST_ROWS // beside - 1, room))
+        if sequence.allowed is not None:
+            return [token for token, _ in sequence.likely[:limit]]
+        if self._history is None or self._costs.one < self.drafts_pay_from_s or not limit:
             return []
         if sequence.drafter is None:
             sequence.drafter = Drafter(self._history, sequence.tokens)
-        length = len(sequence.tokens)
-        room = sequence.start + self.n_ctx - length  # all of them must see one window
-        limit = min(MOST_ROWS // beside - 1, room)
         sequence.drafter.costs = self._costs.table(beside)
-        return sequence.drafter.draft(limit) if limit > 0 else []
+        return sequence.drafter.draft(limit)
 
     def _accepted(self, sequence: CpuSequence, draft: list[int], logits: np.ndarray) -> list[Token]:
         """The tokens that are sampled one after the other for as long as the draft foretold them, and one more."""
         new: list[Token] = []
+        likely, sequence.likely = sequence.likely, []
         for place, row in enumerate(logits):
+            allowed = None
+            if sequence.allowed is not None:
+                allowed = sequence.allowed if place == 0 else likely[place][1] if place < len(likely) else None
             new.append(sample(row, sequence.tokens, sequence.sampling, sequence.index,
-                              len(sequence.tokens) - sequence.prompt_tokens, sequence.allowed))
+                              len(sequence.tokens) - sequence.prompt_tokens, allowed))
             sequence.tokens.append(new[-1].id)
             if place == len(draft) or new[-1].id != draft[place]:
                 break
         return new
 
-    def _segments_ahead(self, sequences: SequenceOf[CpuSequence]) -> list[tuple[Branch, list[int]]]:
-        """Parts of the next windows of those sequences whose window will move soon, as far as the step has room."""
+    def _segments_ahead(self, sequences: SequenceOf[CpuSequence], room: int) -> list[tuple[Branch, list[int]]]:
+        """Parts of the next windows of those sequences whose window will move soon, at most `room` rows in all."""
         parts = []
         for sequence in sequences:
-            if sequence.context > self.n_ctx * 3 // 4 and len(parts) < 2:
+            if sequence.context > self.n_ctx * 3 // 4 and room >= MOST_AHEAD:
                 sequence.ahead = sequence.ahead or Ahead(self._tree, self.n_ctx)
                 part = sequence.ahead.next_part(sequence.tokens)
                 if part:
                     parts.append(part)
+                    room -= len(part[1])
         return parts
 
     def _compute(self, segments: list[tuple[Branch, list[int]]], wanted: SequenceOf[int]) -> np.ndarray:

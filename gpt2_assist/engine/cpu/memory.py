@@ -2,8 +2,10 @@
 
 Nothing here checks bounds. Who calls it has checked positions and lengths in Python.
 """
+import sys
+
 from llvmlite import ir
-from numba import types
+from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
@@ -29,9 +31,22 @@ def _store(kind: ir.Type, value: types.Type):
     return store
 
 
-load_f32, load_u16, load_u8, load_i64 = (_load(F32, types.float32), _load(I16, types.uint16), _load(I8, types.uint8),
-                                         _load(I64, types.int64))
+load_f32, load_u16, load_u8 = _load(F32, types.float32), _load(I16, types.uint16), _load(I8, types.uint8)
+get = _load(I64, types.int64)
+"""A number of the plan or of another table."""
 store_f32, store_u16 = _store(F32, types.float32), _store(I16, types.uint16)
+
+
+@intrinsic
+def prefetch(typing_context, address):
+    """Asks for the cache line at an address that will soon be read."""
+    def codegen(context, b, signature, args):
+        pointer = I8.as_pointer()
+        ask = cgutils.get_or_insert_function(b.module, ir.FunctionType(ir.VoidType(), [pointer, I32, I32, I32]),
+                                             "llvm.prefetch.p0")
+        b.call(ask, [b.inttoptr(args[0], pointer), *(ir.Constant(I32, value) for value in (0, 2, 1))])
+        return context.get_dummy_value()
+    return types.void(types.int64), codegen
 
 
 @intrinsic
@@ -84,3 +99,17 @@ def relax(typing_context):
                                                   "llvm.x86.sse2.pause"), [])
         return context.get_dummy_value()
     return types.void(), codegen
+
+
+kernel = njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
+"""For functions that only other kernels call; none of them raises anything."""
+
+_sleep = types.ExternalFunction("Sleep" if sys.platform == "win32" else "usleep", types.int32(types.uint32))
+_SHORTLY = 1 if sys.platform == "win32" else 20
+"""In milliseconds there, in microseconds elsewhere."""
+
+
+@kernel
+def pause():
+    """Leaves the core to others for a moment."""
+    _sleep(_SHORTLY)

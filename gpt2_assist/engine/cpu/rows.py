@@ -155,7 +155,8 @@ def quantise_group(typing_context, x, vectors, offset, out, step, first, scale):
             b.store(w.larger(w.unary("fabs", w.load(x, loop.index)), b.load(largest)), largest)
         top, zero, limit = w.maximum(b.load(largest)), ir.Constant(F32, 0.0), ir.Constant(F32, 127.0)
         b.store(b.fdiv(top, limit), w.at(scale, 0, F32, 4))
-        inverse = splat(b, b.select(b.fcmp_ordered("==", top, zero), zero, b.fdiv(limit, top)), LANES)
+        quotient = b.fdiv(limit, top)  # infinite where all are zero, or too small to be told from it
+        inverse = splat(b, b.select(b.fcmp_ordered("==", quotient, ir.Constant(F32, math.inf)), zero, quotient), LANES)
         with cgutils.for_range(b, vectors) as loop:
             whole = b.fptosi(w.unary("rint", b.fmul(w.load(x, loop.index), inverse)), INTS)
             b.store(b.add(b.load(sums), whole), sums)
@@ -249,12 +250,24 @@ def mix_values(typing_context, shares, values, count, vectors, out):
     def codegen(context, b, signature, args):
         shares, values, count, vectors, out = args
         w = _Writer(b)
-        with cgutils.for_range(b, vectors) as column:
-            mixed = w.variable(w.load(out, column.index))
+        word = vectors.type
+
+        def mix(first: ir.Value, columns: int) -> None:
+            """Columns `first` and so on, side by side: a chain of additions each, which the processor overlaps."""
+            places = [b.add(first, ir.Constant(word, column)) for column in range(columns)]
+            mixed = [w.variable(w.load(out, place)) for place in places]
             with cgutils.for_range(b, count) as loop:
-                place = b.add(b.mul(loop.index, vectors), column.index)
-                b.store(w.fma(w.scalar(shares, loop.index), w.load_bf16(values, place), b.load(mixed)), mixed)
-            w.store(b.load(mixed), out, column.index)
+                share, row = w.scalar(shares, loop.index), b.mul(loop.index, vectors)
+                for place, sums in zip(places, mixed):
+                    b.store(w.fma(share, w.load_bf16(values, b.add(row, place)), b.load(sums)), sums)
+            for place, sums in zip(places, mixed):
+                w.store(b.load(sums), out, place)
+
+        four = ir.Constant(word, 4)
+        with cgutils.for_range(b, b.udiv(vectors, four)) as group:
+            mix(b.mul(group.index, four), 4)
+        with cgutils.for_range(b, b.urem(vectors, four)) as rest:
+            mix(b.add(b.mul(b.udiv(vectors, four), four), rest.index), 1)
         return context.get_dummy_value()
     return types.void(*[types.int64] * 5), codegen
 

@@ -5,10 +5,9 @@ is cut into items; a thread takes the next item's ticket from a counter, so a th
 holds nobody up, and no result depends on who computed what. Before a phase's first item a thread waits until all items
 of the phase before are done.
 
-The step reads a plan: int64 numbers, most of them addresses, at the places named below; the engine fills it.
+The step reads a plan (plan.py), which the engine fills.
 """
 import numpy as np
-from numba import njit
 
 from gpt2_assist.engine.cpu import products, rows
 from gpt2_assist.engine.cpu.memory import (
@@ -17,59 +16,107 @@ from gpt2_assist.engine.cpu.memory import (
     atomic_swap,
     bits_of,
     from_bits,
+    get,
+    kernel,
     load_f32,
-    load_i64,
     load_u8,
     load_u16,
+    pause,
+    prefetch,
     relax,
     store_f32,
     store_u16,
 )
 from gpt2_assist.engine.cpu.pages import BLOCK
+from gpt2_assist.engine.cpu.plan import (
+    ATTN,
+    ATTN_BIAS,
+    ATTN_PROJ,
+    ATTN_PROJ_BIAS,
+    BF16,
+    CLOSE_STEP,
+    DATA,
+    DONE,
+    FC,
+    FC_BIAS,
+    FC_PROJ,
+    FC_PROJ_BIAS,
+    FIRST,
+    FIRST_ROW,
+    HEAD,
+    HEAD_KIND,
+    HEAD_WIDTH,
+    HEADS,
+    INNER,
+    INSIDE,
+    INT4,
+    INT8,
+    KIND,
+    LAYER_SIZE,
+    LAYERS,
+    LN_1_BIAS,
+    LN_1_WEIGHT,
+    LN_2_BIAS,
+    LN_2_WEIGHT,
+    LOGITS,
+    MIXED,
+    NO_BIAS,
+    NORM_BIAS,
+    NORM_WEIGHT,
+    OPEN,
+    OPEN_STEP,
+    PAGES,
+    PLACES,
+    POSITIONS,
+    QKV,
+    ROW_COUNT,
+    ROWS,
+    SCALES,
+    SCORES,
+    SCORES_BYTES,
+    SCRATCH,
+    SCRATCH_BYTES,
+    SEGMENT,
+    SEGMENT_SIZE,
+    SEGMENTS,
+    START,
+    STREAM,
+    SYNC,
+    THREADS,
+    TICKETS,
+    TOGETHER,
+    TOKENS,
+    VOCABULARY,
+    WALK,
+    WANTED,
+    WANTED_COUNT,
+    WANTED_TOGETHER,
+    WIDTH,
+)
 from gpt2_assist.model.packing import TILE
-
-KINDS = {"int8": 0, "int4": 1, "bf16": 2, "fp32": 3}
-_INT8, _INT4, _BF16, _FP32 = KINDS.values()
-
-# Of the model, set once.
-(LAYERS, HEADS, WIDTH, HEAD_WIDTH, VOCABULARY, KIND, HEAD_KIND, THREADS, HEAD, POSITIONS, NORM_WEIGHT, NORM_BIAS,
- NO_BIAS,
- # Of the work space, set once: addresses of arrays for the largest step.
- STREAM, MIXED, QKV, INNER, DATA, FIRST, SCALES, SCRATCH, SCRATCH_BYTES, SCORES, SCORES_BYTES, LOGITS,
- SYNC,
- # Of each step.
- ROWS, TOGETHER, SEGMENTS, TOKENS, PLACES, SEGMENT, WANTED, WANTED_COUNT, WANTED_TOGETHER, PLAN_SIZE) = range(36)
-
-# A layer's row in the table of layers: addresses.
-(LN_1_WEIGHT, LN_1_BIAS, ATTN, ATTN_BIAS, ATTN_PROJ, ATTN_PROJ_BIAS, LN_2_WEIGHT, LN_2_BIAS, FC, FC_BIAS, FC_PROJ,
- FC_PROJ_BIAS, LAYER_SIZE) = range(13)
-
-# A segment's row in the table of segments.
-FIRST_ROW, ROW_COUNT, START, PAGES, SEGMENT_SIZE = range(5)
-
-# Counters, a cache line each.
-TICKETS, DONE, OPEN, INSIDE, SYNC_SIZE = 0, 8, 16, 24, 32
 
 _PHASES = 9
 _ITEMS_A_THREAD = 6
 _SPINS = 20_000
+_PATIENCE = 2_000
+_BLOCKS_AHEAD = 4
 _ONE = np.float32(1.0)
 
 
-@njit(nogil=True)
+@kernel
 def _padded(count, multiple):
     return (count + multiple - 1) // multiple * multiple
 
 
-@njit(nogil=True)
+@kernel
 def _group(kind):
-    return 64 if kind == _INT8 else 32 if kind == _INT4 else 1
+    return 64 if kind == INT8 else 32 if kind == INT4 else 1
 
 
-@njit(nogil=True)
+@kernel
 def _block_bytes(kind):
     """Bytes of a group of a tile."""
-    return 2112 if kind == _INT8 else 576 if kind == _INT4 else 64 if kind == _BF16 else 128
+    return 2112 if kind == INT8 else 576 if kind == INT4 else 64 if kind == BF16 else 128
 
 
 def _choice(products_by_rows):
@@ -77,7 +124,7 @@ def _choice(products_by_rows):
     if len(products_by_rows) == 4:
         one, two, four, eight = products_by_rows
 
-        @njit(nogil=True, cache=True)
+        @kernel
         def product(together, weights, data, first, scales, groups, out):
             if together == 1:
                 one(weights, data, first, scales, groups, out)
@@ -90,7 +137,7 @@ def _choice(products_by_rows):
     else:
         one, two = products_by_rows
 
-        @njit(nogil=True, cache=True)
+        @kernel
         def product(together, weights, data, first, scales, groups, out):
             if together == 1:
                 one(weights, data, first, scales, groups, out)
@@ -103,27 +150,27 @@ _int8, _int4, _bf16, _fp32 = (_choice(by_rows) for by_rows in (products.INT8, pr
                                                                products.FP32))
 
 
-@njit(nogil=True)
+@kernel
 def _multiply(p, thread, kind, weights, inputs, outputs, count, together, bias, out, keep, use_gelu, item, items):
     """Tiles of item `item` of `items`: out[count, outputs] = data[count, inputs] @ weights + bias."""
     tiles = _padded(outputs, TILE) // TILE
     group = _group(kind)
     groups = _padded(inputs, 64) // group
     size = _block_bytes(kind) * groups
-    byte = 1 if kind <= _INT4 else 4
-    scratch = p[SCRATCH] + thread * p[SCRATCH_BYTES]
+    byte = 1 if kind <= INT4 else 4
+    scratch = get(p, SCRATCH) + thread * get(p, SCRATCH_BYTES)
     stride = 4 * _padded(outputs, 64)
     for tile in range(tiles * item // items, tiles * (item + 1) // items):
         for block in range((count + together - 1) // together):
-            data = p[DATA] + block * groups * group * together * byte
+            data = get(p, DATA) + block * groups * group * together * byte
             aside = 4 * block * groups * together
-            first, scales = p[FIRST] + aside, p[SCALES] + aside
+            first, scales = get(p, FIRST) + aside, get(p, SCALES) + aside
             tile_weights = weights + tile * size
-            if kind == _INT8:
+            if kind == INT8:
                 _int8(together, tile_weights, data, first, scales, groups, scratch)
-            elif kind == _INT4:
+            elif kind == INT4:
                 _int4(together, tile_weights, data, first, scales, groups, scratch)
-            elif kind == _BF16:
+            elif kind == BF16:
                 _bf16(together, tile_weights, data, first, scales, groups, scratch)
             else:
                 _fp32(together, tile_weights, data, first, scales, groups, scratch)
@@ -134,42 +181,42 @@ def _multiply(p, thread, kind, weights, inputs, outputs, count, together, bias, 
                     rows.gelu(target, 2)
 
 
-@njit(nogil=True)
+@kernel
 def _hand_over(p, kind, source, width, block, row, together):
     """Lays a row of floats out for the products: in groups of bytes, or as floats where the weights are floats."""
     padded = _padded(width, 64)
-    if kind <= _INT4:
+    if kind <= INT4:
         group = _group(kind)
         groups = padded // group
-        base = p[DATA] + block * padded * together
+        base = get(p, DATA) + block * padded * together
         for g in range(groups):
             aside = 4 * (block * groups * together + g * together + row)
-            rows.quantise_group(source + 4 * g * group, group // 16, 128 if kind == _INT8 else 8,
-                                base + g * group * together + 4 * row, 4 * together, p[FIRST] + aside,
-                                p[SCALES] + aside)
+            rows.quantise_group(source + 4 * g * group, group // 16, 128 if kind == INT8 else 8,
+                                base + g * group * together + 4 * row, 4 * together, get(p, FIRST) + aside,
+                                get(p, SCALES) + aside)
     else:
-        base = p[DATA] + 4 * block * padded * together
+        base = get(p, DATA) + 4 * block * padded * together
         for k in range(padded):
             store_f32(base, k * together + row, load_f32(source, k))
 
 
-@njit(nogil=True)
+@kernel
 def _embed(p, row):
     """The row's first state: its token's embedding, a column of the head, and its position's."""
-    token, place = load_i64(p[TOKENS], row), load_i64(p[PLACES], row)
-    kind, width = p[HEAD_KIND], p[WIDTH]
+    token, place = get(get(p, TOKENS), row), get(get(p, PLACES), row)
+    kind, width = get(p, HEAD_KIND), get(p, WIDTH)
     groups = _padded(width, 64) // _group(kind)
     tile, lane = token // TILE, token % TILE
-    weights = p[HEAD] + tile * groups * _block_bytes(kind)
-    target = p[STREAM] + row * 4 * _padded(width, 64)
-    positions = p[POSITIONS] + place * 4 * width
+    weights = get(p, HEAD) + tile * groups * _block_bytes(kind)
+    target = get(p, STREAM) + row * 4 * _padded(width, 64)
+    positions = get(p, POSITIONS) + place * 4 * width
     for k in range(width):
-        if kind == _INT8:
+        if kind == INT8:
             block = weights + k // 64 * 2112
             byte = np.float32(load_u8(block, k % 64 // 4 * 128 + lane * 4 + k % 4)) - np.float32(128.0)
             scale = from_bits(np.uint32(load_u16(block + 2048, lane)) << np.uint32(16))
             value = byte * scale
-        elif kind == _BF16:
+        elif kind == BF16:
             value = from_bits(np.uint32(load_u16(weights, k * TILE + lane)) << np.uint32(16))
         else:
             value = load_f32(weights, k * TILE + lane)
@@ -178,31 +225,38 @@ def _embed(p, row):
         store_f32(target, k, np.float32(0.0))
 
 
-@njit(nogil=True)
+@kernel
 def _bf16_bits(value):
     """Rounded to the nearest bfloat16, to the even one of two."""
     bits = bits_of(value)
     return np.uint16((bits + np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))) >> np.uint32(16))
 
 
-@njit(nogil=True)
+@kernel
+def _fetch(address, size):
+    """Asks for a piece of memory that no processor foresees: pages lie anywhere."""
+    for line in range(0, size, 64):
+        prefetch(address + line)
+
+
+@kernel
 def _attend(p, thread, layer, item):
     """One head of one segment: puts its new keys and values into their pages, then mixes values for each new row.
 
     A page holds, for each layer and head, keys [padded head width, 16] and values [16, padded head width].
     """
-    heads, head_width, width = p[HEADS], p[HEAD_WIDTH], p[WIDTH]
-    segment, head = p[SEGMENT] + item // heads * SEGMENT_SIZE * 8, item % heads
+    heads, head_width, width = get(p, HEADS), get(p, HEAD_WIDTH), get(p, WIDTH)
+    segment, head = get(p, SEGMENT) + item // heads * SEGMENT_SIZE * 8, item % heads
     padded = _padded(head_width, 16)
     part = padded * BLOCK * 2
     offset = (layer * heads + head) * 2 * part
-    first, count, start = load_i64(segment, FIRST_ROW), load_i64(segment, ROW_COUNT), load_i64(segment, START)
-    pages = load_i64(segment, PAGES)
+    first, count, start = get(segment, FIRST_ROW), get(segment, ROW_COUNT), get(segment, START)
+    pages = get(segment, PAGES)
     row_bytes = 4 * _padded(3 * width, 64)
     for n in range(count):
         place = start + n
-        keys = load_i64(pages, place // BLOCK) + offset
-        source = p[QKV] + (first + n) * row_bytes + 4 * (width + head * head_width)
+        keys = get(pages, place // BLOCK) + offset
+        source = get(p, QKV) + (first + n) * row_bytes + 4 * (width + head * head_width)
         values = keys + part + place % BLOCK * padded * 2
         for d in range(padded):
             if d < head_width:
@@ -211,40 +265,45 @@ def _attend(p, thread, layer, item):
                 key = value = np.uint16(0)
             store_u16(keys, d * BLOCK + place % BLOCK, key)
             store_u16(values, d, value)
-    scores = p[SCORES] + thread * p[SCORES_BYTES]
-    query = p[SCRATCH] + thread * p[SCRATCH_BYTES]
+    scores = get(p, SCORES) + thread * get(p, SCORES_BYTES)
+    query = get(p, SCRATCH) + thread * get(p, SCRATCH_BYTES)
     mixed = query + 4 * padded
     scale = _ONE / np.float32(np.sqrt(np.float32(head_width)))
     for n in range(count):
-        source = p[QKV] + (first + n) * row_bytes + 4 * head * head_width
+        source = get(p, QKV) + (first + n) * row_bytes + 4 * head * head_width
         for d in range(padded):
             store_f32(query, d, load_f32(source, d) * scale if d < head_width else np.float32(0.0))
             store_f32(mixed, d, np.float32(0.0))
         length = start + n + 1
         blocks = (length + BLOCK - 1) // BLOCK
         for block in range(blocks):
-            rows.scores_of(query, load_i64(pages, block) + offset, padded, scores + block * BLOCK * 4)
+            if n == 0 and block + _BLOCKS_AHEAD < blocks:
+                _fetch(get(pages, block + _BLOCKS_AHEAD) + offset, part)
+            rows.scores_of(query, get(pages, block) + offset, padded, scores + block * BLOCK * 4)
         total = rows.softmax(scores, length)
         for block in range(blocks):
-            rows.mix_values(scores + block * BLOCK * 4, load_i64(pages, block) + offset + part,
+            if n == 0 and block + _BLOCKS_AHEAD < blocks:
+                _fetch(get(pages, block + _BLOCKS_AHEAD) + offset + part, part)
+            rows.mix_values(scores + block * BLOCK * 4, get(pages, block) + offset + part,
                             min(BLOCK, length - block * BLOCK), padded // 16, mixed)
         rows.scale_row(mixed, padded // 16, _ONE / total)
-        target = p[MIXED] + (first + n) * 4 * _padded(width, 64) + 4 * head * head_width
+        target = get(p, MIXED) + (first + n) * 4 * _padded(width, 64) + 4 * head * head_width
         for d in range(head_width):
             store_f32(target, d, load_f32(mixed, d))
 
 
-@njit(nogil=True)
-def _prepare(p, epsilon, block, source, width, kind, weight, bias, inner, together, count, chosen):
+@kernel
+def _prepare(p, thread, epsilon, block, source, width, kind, weight, bias, together, count, chosen):
     """Rows of one block: normalised where there is a weight, and laid out for the next product.
 
     `chosen` is the address of row numbers, or 0 where the rows are all in order.
     """
     row_bytes = 4 * _padded(width, 64)
+    inner = get(p, SCRATCH) + thread * get(p, SCRATCH_BYTES)
     for n in range(min(together, count - block * together)):
         row = block * together + n
         if chosen:
-            row = load_i64(chosen, row)
+            row = get(chosen, row)
         here = source + row * row_bytes
         if weight:
             rows.layer_norm(here, weight, bias, width, epsilon, inner)
@@ -256,71 +315,87 @@ def _prepare(p, epsilon, block, source, width, kind, weight, bias, inner, togeth
 _NORM_1, _QKV, _ATTENTION, _MIX, _PROJECT, _NORM_2, _GROW, _SHOW, _SHRINK = range(_PHASES)
 
 
-@njit(nogil=True)
+@kernel
 def _tile_items(p, outputs):
-    return min(_padded(outputs, TILE) // TILE, p[THREADS] * _ITEMS_A_THREAD)
+    """Items of a product: some for each thread, more where there is more to balance."""
+    tiles = _padded(outputs, TILE) // TILE
+    return min(tiles, get(p, THREADS) * _ITEMS_A_THREAD * max(1, tiles // 256))
 
 
-@njit(nogil=True)
+@kernel
 def _items(p, phase):
     """Into how many items a layer's phase is cut."""
     if phase == _ATTENTION:
-        return p[SEGMENTS] * p[HEADS]
+        return get(p, SEGMENTS) * get(p, HEADS)
     if phase == _QKV:
-        return _tile_items(p, 3 * p[WIDTH])
+        return _tile_items(p, 3 * get(p, WIDTH))
     if phase == _GROW:
-        return _tile_items(p, 4 * p[WIDTH])
+        return _tile_items(p, 4 * get(p, WIDTH))
     if phase in (_PROJECT, _SHRINK):
-        return _tile_items(p, p[WIDTH])
-    return (p[ROWS] + p[TOGETHER] - 1) // p[TOGETHER]
+        return _tile_items(p, get(p, WIDTH))
+    return (get(p, ROWS) + get(p, TOGETHER) - 1) // get(p, TOGETHER)
 
 
-@njit(nogil=True)
+@kernel
 def _run(p, layers, epsilon, thread, layer, phase, item, items):
     """One item of a layer's phase."""
-    count, together, width, kind = p[ROWS], p[TOGETHER], p[WIDTH], p[KIND]
-    own = layers[layer]
-    inner = p[SCRATCH] + thread * p[SCRATCH_BYTES]
+    count, together, width, kind = get(p, ROWS), get(p, TOGETHER), get(p, WIDTH), get(p, KIND)
+    own, stream = layers + 8 * layer * LAYER_SIZE, get(p, STREAM)
     if phase == _NORM_1:
         if layer == 0:
             for row in range(item * together, min(count, (item + 1) * together)):
                 _embed(p, row)
-        _prepare(p, epsilon, item, p[STREAM], width, kind, own[LN_1_WEIGHT], own[LN_1_BIAS], inner, together, count, 0)
+        _prepare(p, thread, epsilon, item, stream, width, kind, get(own, LN_1_WEIGHT), get(own, LN_1_BIAS), together,
+                 count, 0)
     elif phase == _QKV:
-        _multiply(p, thread, kind, own[ATTN], width, 3 * width, count, together, own[ATTN_BIAS], p[QKV], 0, False,
-                  item, items)
+        _multiply(p, thread, kind, get(own, ATTN), width, 3 * width, count, together, get(own, ATTN_BIAS), get(p, QKV),
+                  0, False, item, items)
     elif phase == _ATTENTION:
         _attend(p, thread, layer, item)
     elif phase == _MIX:
-        _prepare(p, epsilon, item, p[MIXED], width, kind, 0, 0, inner, together, count, 0)
+        _prepare(p, thread, epsilon, item, get(p, MIXED), width, kind, 0, 0, together, count, 0)
     elif phase == _PROJECT:
-        _multiply(p, thread, kind, own[ATTN_PROJ], width, width, count, together, own[ATTN_PROJ_BIAS], p[STREAM], 1,
-                  False, item, items)
+        _multiply(p, thread, kind, get(own, ATTN_PROJ), width, width, count, together, get(own, ATTN_PROJ_BIAS), stream,
+                  1, False, item, items)
     elif phase == _NORM_2:
-        _prepare(p, epsilon, item, p[STREAM], width, kind, own[LN_2_WEIGHT], own[LN_2_BIAS], inner, together, count, 0)
+        _prepare(p, thread, epsilon, item, stream, width, kind, get(own, LN_2_WEIGHT), get(own, LN_2_BIAS), together,
+                 count, 0)
     elif phase == _GROW:
-        _multiply(p, thread, kind, own[FC], width, 4 * width, count, together, own[FC_BIAS], p[INNER], 0, True, item,
-                  items)
+        _multiply(p, thread, kind, get(own, FC), width, 4 * width, count, together, get(own, FC_BIAS), get(p, INNER), 0,
+                  True, item, items)
     elif phase == _SHOW:
-        _prepare(p, epsilon, item, p[INNER], 4 * width, kind, 0, 0, inner, together, count, 0)
+        _prepare(p, thread, epsilon, item, get(p, INNER), 4 * width, kind, 0, 0, together, count, 0)
     else:
-        _multiply(p, thread, kind, own[FC_PROJ], 4 * width, width, count, together, own[FC_PROJ_BIAS], p[STREAM], 1,
-                  False, item, items)
+        _multiply(p, thread, kind, get(own, FC_PROJ), 4 * width, width, count, together, get(own, FC_PROJ_BIAS), stream,
+                  1, False, item, items)
 
 
-@njit(nogil=True)
-def _await(sync, begin):
-    while atomic_load(sync + 8 * DONE) < begin:
+@kernel
+def _rest(waited):
+    """One round of waiting for another thread. It may have lost its core to another program: after a while the waiting
+    one gives up its own, where the system may then let the other go on."""
+    if waited < _PATIENCE:
         relax()
+    else:
+        pause()
+    return waited + 1
 
 
-@njit(nogil=True, cache=True)
-def walk(p, layers, epsilon, thread):
+@kernel
+def _await(sync, begin):
+    """Waits until so many items are done."""
+    waited = 0
+    while atomic_load(sync + 8 * DONE) < begin:
+        waited = _rest(waited)
+
+
+@kernel
+def _walk(p, layers, epsilon, thread):
     """A thread's way through the step: all layers, then the logits of the rows that are wanted."""
-    sync = p[SYNC]
+    sync = get(p, SYNC)
     ticket = atomic_add(sync + 8 * TICKETS, 1)
     begin = 0
-    for layer in range(p[LAYERS]):
+    for layer in range(get(p, LAYERS)):
         for phase in range(_PHASES):
             items = _items(p, phase)
             while ticket < begin + items:
@@ -329,60 +404,74 @@ def walk(p, layers, epsilon, thread):
                 atomic_add(sync + 8 * DONE, 1)
                 ticket = atomic_add(sync + 8 * TICKETS, 1)
             begin += items
-    wanted, together = p[WANTED_COUNT], p[WANTED_TOGETHER]
+    wanted, together, kind = get(p, WANTED_COUNT), get(p, WANTED_TOGETHER), get(p, HEAD_KIND)
     if wanted:
-        inner = p[SCRATCH] + thread * p[SCRATCH_BYTES]
         items = (wanted + together - 1) // together
         while ticket < begin + items:
             _await(sync, begin)
-            _prepare(p, epsilon, ticket - begin, p[STREAM], p[WIDTH], p[HEAD_KIND], p[NORM_WEIGHT], p[NORM_BIAS], inner,
-                     together, wanted, p[WANTED])
+            _prepare(p, thread, epsilon, ticket - begin, get(p, STREAM), get(p, WIDTH), kind, get(p, NORM_WEIGHT),
+                     get(p, NORM_BIAS), together, wanted, get(p, WANTED))
             atomic_add(sync + 8 * DONE, 1)
             ticket = atomic_add(sync + 8 * TICKETS, 1)
         begin += items
-        items = 4 * _tile_items(p, p[VOCABULARY]) if p[VOCABULARY] > 128 * TILE else 1
+        items = _tile_items(p, get(p, VOCABULARY))
         while ticket < begin + items:
             _await(sync, begin)
-            _multiply(p, thread, p[HEAD_KIND], p[HEAD], p[WIDTH], p[VOCABULARY], wanted, together, p[NO_BIAS],
-                      p[LOGITS], 0, False, ticket - begin, items)
+            _multiply(p, thread, kind, get(p, HEAD), get(p, WIDTH), get(p, VOCABULARY), wanted, together,
+                      get(p, NO_BIAS), get(p, LOGITS), 0, False, ticket - begin, items)
             atomic_add(sync + 8 * DONE, 1)
             ticket = atomic_add(sync + 8 * TICKETS, 1)
         begin += items
     _await(sync, begin)
 
 
-@njit(nogil=True, cache=True)
-def open_step(p, number):
+@kernel
+def _open_step(p, number):
     """Lets the other threads in; `number` differs from the last step's and is not 0."""
-    sync = p[SYNC]
+    sync = get(p, SYNC)
     atomic_swap(sync + 8 * TICKETS, 0)
     atomic_swap(sync + 8 * DONE, 0)
     atomic_swap(sync + 8 * OPEN, number)
 
 
-@njit(nogil=True, cache=True)
-def close_step(p):
+@kernel
+def _close_step(p):
     """Waits until no other thread is inside any more."""
-    sync = p[SYNC]
+    sync = get(p, SYNC)
     atomic_swap(sync + 8 * OPEN, 0)
+    waited = 0
     while atomic_load(sync + 8 * INSIDE) > 0:
-        relax()
+        waited = _rest(waited)
 
 
-@njit(nogil=True, cache=True)
-def help_out(p, layers, epsilon, thread, last):
+@kernel
+def _help_out(p, layers, epsilon, thread, last):
     """Another thread's life: joins each step that opens; gives the last step's number once it waited for too long."""
-    sync = p[SYNC]
+    sync = get(p, SYNC)
     waited = 0
     while waited < _SPINS:
         number = atomic_load(sync + 8 * OPEN)
         if number and number != last:
             atomic_add(sync + 8 * INSIDE, 1)
             if atomic_add(sync + 8 * OPEN, 0) == number:
-                walk(p, layers, epsilon, thread)
+                _walk(p, layers, epsilon, thread)
             atomic_add(sync + 8 * INSIDE, -1)
             last, waited = number, 0
         else:
             relax()
             waited += 1
     return last
+
+
+@kernel
+def enter(what, p, layers, epsilon, thread, number):
+    """The one function that callers have: p and layers are addresses, the other arguments as `what` needs."""
+    if what == OPEN_STEP:
+        _open_step(p, number)
+    elif what == WALK:
+        _walk(p, layers, epsilon, thread)
+    elif what == CLOSE_STEP:
+        _close_step(p)
+    else:
+        number = _help_out(p, layers, epsilon, thread, number)
+    return number

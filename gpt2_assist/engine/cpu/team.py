@@ -1,18 +1,21 @@
 """The threads that compute a step together: they spin while steps follow each other, and sleep when none comes."""
+import ctypes
 import threading
 
 import numpy as np
 
-from gpt2_assist.engine.cpu.step import close_step, help_out, open_step, walk
+from gpt2_assist.engine.cpu.compiling import kernels
+from gpt2_assist.engine.cpu.plan import CLOSE_STEP, HELP_OUT, OPEN_STEP, WALK
 
 
 class Team:
-    """`threads` threads, the caller's among them, over one plan (see step.py)."""
+    """`threads` threads, the caller's among them, over one plan (see plan.py)."""
 
     def __init__(self, plan: np.ndarray, layers: np.ndarray, epsilon: float, threads: int, memory: list) -> None:
         """`memory` is what the plan's addresses lie in; it must outlive the threads."""
-        self._memory = memory
-        self._arguments = (plan, layers, np.float32(epsilon))
+        self._memory = [plan, layers, memory]
+        self._arguments = (plan.ctypes.data, layers.ctypes.data, epsilon)
+        self._enter = kernels()
         self._number = 0
         self._stopped = False
         self._asleep = [False] * threads
@@ -23,13 +26,13 @@ class Team:
     def run(self) -> None:
         """Computes the step that the plan describes."""
         self._number += 1
-        open_step(self._arguments[0], self._number)
+        self._call(OPEN_STEP, 0, self._number)
         for thread, asleep in enumerate(self._asleep):
             if asleep:
                 self._asleep[thread] = False
                 self._bells[thread].release()
-        walk(*self._arguments, 0)
-        close_step(self._arguments[0])
+        self._call(WALK, 0, 0)
+        self._call(CLOSE_STEP, 0, 0)
 
     def stop(self) -> None:
         """Ends the other threads."""
@@ -42,8 +45,13 @@ class Team:
         last = 0
         while not self._stopped:
             seen = self._number
-            last = help_out(*self._arguments, thread, last)
+            last = self._call(HELP_OUT, thread, last)
             self._asleep[thread] = True
             if self._number == seen:  # else a step was opened before the caller could see that this thread sleeps
                 self._bells[thread].acquire()
             self._asleep[thread] = False
+
+    def _call(self, what: int, thread: int, number: int) -> int:
+        result, exception = ctypes.c_int64(), ctypes.c_void_p()
+        self._enter(ctypes.addressof(result), ctypes.addressof(exception), what, *self._arguments, thread, number)
+        return result.value

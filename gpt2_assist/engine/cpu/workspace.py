@@ -1,7 +1,8 @@
 """A step's memory: the plan that the kernels read, and every array that they write to but the pages."""
 import numpy as np
 
-from gpt2_assist.engine.cpu import products, step
+from gpt2_assist.engine.cpu import plan as step
+from gpt2_assist.engine.cpu.forms import FORM
 from gpt2_assist.engine.cpu.pages import BLOCK
 from gpt2_assist.engine.cpu.team import Team
 from gpt2_assist.model.packing import TILE
@@ -24,7 +25,7 @@ class Workspace:
     def __init__(self, prepared: Prepared, threads: int) -> None:
         config = self._config = prepared.config
         self._kept: list[np.ndarray] = [*prepared.arrays.values()]  # the plan holds only addresses
-        plan = self._plan = np.zeros(step.PLAN_SIZE, np.int64)
+        self._plan = plan = np.zeros(step.PLAN_SIZE, np.int64)
         kind = step.KINDS[prepared.precision]
         head_kind = step.KINDS["int8"] if prepared.precision == "int4" else kind
         width, inner = _padded(config.n_embd, 64), _padded(4 * config.n_embd, 64)
@@ -37,8 +38,8 @@ class Workspace:
             plan[place] = prepared.arrays[name].ctypes.data
         layers = np.array([[prepared.arrays[f"h.{layer}.{name}"].ctypes.data for name in _LAYER_TENSORS]
                            for layer in range(config.n_layer)], np.int64)
-        rows = _padded(LARGEST_STEP, max(products.ROWS))
-        scratch = 4 * max(max(products.ROWS) * TILE, width, 2 * _padded(config.n_embd // config.n_head, 16))
+        rows = _padded(LARGEST_STEP, max(FORM.rows))
+        scratch = 4 * max(max(FORM.rows) * TILE, width, 2 * _padded(config.n_embd // config.n_head, 16))
         scores = 4 * _padded(config.n_ctx, BLOCK)
         vocabulary = _padded(config.vocab_size, 64)
         floats = 1 if kind < step.KINDS["bf16"] else 4
@@ -94,7 +95,7 @@ class Workspace:
 
 
 def _together(count: int) -> int:
-    return next((rows for rows in products.ROWS if rows >= count), max(products.ROWS))
+    return next((rows for rows in FORM.rows if rows >= count), max(FORM.rows))
 
 
 def _padded(count: int, multiple: int) -> int:
