@@ -49,6 +49,15 @@ def runtime() -> Path:
     return Path(tempfile.gettempdir()) / f"gpt2-assist-{who}"
 
 
+def cache() -> Path:
+    """Where lies what can be made again for this machine: compiled kernels."""
+    given = os.environ.get("GPT2_ASSIST_CACHE")
+    if given:
+        return Path(given)
+    from platformdirs import user_cache_path
+    return user_cache_path("gpt2-assist")
+
+
 def models() -> Path:
     """Models that the user pulled or imported; the bundled one lies in BUNDLED_MODELS."""
     return home() / "models"

@@ -1,27 +1,30 @@
 """Preparing a model that has just come into the store, so that its first use needn't."""
 import sys
 
+from gpt2_assist.config import read_settings
 from gpt2_assist.errors import AssistError
 from gpt2_assist.model.store import ModelFolder
 
-PRECISION = "int8"
-"""What a CPU runs unless told otherwise."""
-
 
 def prepare_with_progress(model: ModelFolder) -> bool:
-    """Prepares the model for the CPU with a line of progress on stderr. Whether it worked.
+    """Does what a worker on the CPU would do at the first load, with a line of progress on stderr. Whether it worked.
 
     Where it doesn't, for want of disk above all, a sentence on stderr says so, and the model stays as it is: its first
     use prepares it, or says the same again.
     """
-    from tqdm import tqdm
+    from gpt2_assist.daemon.loading import cpu_engine
+    shown = sys.stderr.isatty()
 
-    from gpt2_assist.model.prepared import prepare
+    def show(words: str) -> None:
+        if shown:
+            print(f"\r{model.name}: {words}\033[K", end="", file=sys.stderr, flush=True)
+
     try:
-        with tqdm(desc=f"preparing {model.name}", total=100, unit="%", file=sys.stderr,
-                  bar_format="{desc}: {percentage:3.0f}%|{bar}| {elapsed}") as bar:
-            prepare(model.path, PRECISION, lambda done: bar.update(int(100 * done) - bar.n))
+        cpu_engine(model, "auto", read_settings(), show)
     except AssistError as error:
         print(f"{error} The model itself is there.", file=sys.stderr)
         return False
+    finally:
+        if shown:
+            print("\r\033[K", end="", file=sys.stderr)
     return True

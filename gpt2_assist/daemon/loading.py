@@ -4,7 +4,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from gpt2_assist.config import Settings
-from gpt2_assist.daemon.calibration import calibrate, choose
+from gpt2_assist.daemon.calibration import calibrate, choose, read_figures
 from gpt2_assist.daemon.devices import settled
 from gpt2_assist.daemon.generation import Vocabulary
 from gpt2_assist.engine.cpu.compiling import compiled, kernels
@@ -40,7 +40,7 @@ def load(request: Load, settings: Settings, progress: Progress = lambda words: N
     vocabulary = Vocabulary(TextTokenizer.from_folder(folder.path), folder.card)
     device = settled(request.device)
     if device == "cpu":
-        engine = _cpu_engine(folder, request.precision, settings, progress)
+        engine = cpu_engine(folder, request.precision, settings, progress)
         count = parameter_count(engine.config)
     else:
         from gpt2_assist.engine.torch_engine import TorchEngine
@@ -52,12 +52,18 @@ def load(request: Load, settings: Settings, progress: Progress = lambda words: N
     return Model(engine, vocabulary, count)
 
 
-def _cpu_engine(folder: ModelFolder, precision: str, settings: Settings, progress: Progress) -> CpuEngine:
+def cpu_engine(folder: ModelFolder, precision: str, settings: Settings, progress: Progress) -> CpuEngine:
+    """The CPU's engine; `auto` is int8 where that is close enough to the model itself, else bf16.
+
+    What is made on the way, compiled kernels, prepared weights and the measure of closeness, stays on the disk.
+    """
     if not compiled():
         progress("compiling the engine for this processor, once")
     kernels()
     prepared, engine = _prepared_engine(folder, "int8" if precision == "auto" else precision, settings, progress)
     if precision == "auto":
+        if read_figures(prepared) is None:
+            progress("measuring how close its small weights are to the full ones, once")
         with suppress(StorageError):  # a disk that takes no figures is no reason to refuse the model
             if choose(calibrate(folder.path, prepared, engine)) != "int8":
                 return _prepared_engine(folder, "bf16", settings, progress)[1]

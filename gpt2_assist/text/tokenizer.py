@@ -9,6 +9,7 @@ from pathlib import Path
 from tokenizers import AddedToken, Encoding, Tokenizer, decoders, models, pre_tokenizers
 
 from gpt2_assist.errors import ModelError
+from gpt2_assist.text.heads import Heads
 
 END_OF_TEXT = "<|endoftext|>"
 TOKENIZER_FILES = ("tokenizer.json", "vocab.json", "merges.txt", "encoder.json", "vocab.bpe", "added_tokens.json")
@@ -44,6 +45,7 @@ class TextTokenizer:
         self._tokenizer = tokenizer
         self._special = {id: token.content.encode() for id, token in tokenizer.get_added_tokens_decoder().items()}
         self.vocab_size: int = tokenizer.get_vocab_size()
+        self._heads = Heads()
         self.end_of_text: int | None = tokenizer.token_to_id(END_OF_TEXT)
 
     @classmethod
@@ -80,19 +82,20 @@ class TextTokenizer:
         contraction ("'s"), behind which the pattern always cuts, are settled. "they'r" counts back to its
         apostrophe, with which "e" would make a contraction of it.
         """
-        encoding = self._encoding(text)
+        head, rest = self._heads.split(text, lambda part: self._encoding(part).ids)
+        encoding = self._encoding(rest)
         ids = encoding.ids
         if not ids or ids[-1] in self._special:
-            return ids, 0
+            return head + ids, 0
         count = _last_word(encoding, len(ids))
         word = b"".join(map(self.token_bytes, ids[-count:])) if count <= 3 else b""
         if word in _CONTRACTIONS:
-            return ids, 0
+            return head + ids, 0
         if word in _BEGUN_CONTRACTIONS and count < len(ids):
             before = _last_word(encoding, len(ids) - count)
             if before == 1 and self.token_bytes(ids[-count - 1]) == b"'":
                 count += 1
-        return ids, count
+        return head + ids, count
 
     def _encoding(self, text: str) -> Encoding:
         try:

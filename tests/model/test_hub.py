@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from local_hub import REVISION, LocalHub
 
+from gpt2_assist import config
+
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = """
 import argparse, sys
@@ -29,7 +31,8 @@ WEIGHTS = "model.safetensors"
 
 @pytest.fixture
 def files(tiny_model) -> dict[str, bytes]:
-    there = {path.name: path.read_bytes() for path in tiny_model.iterdir()}
+    there = {path.name: path.read_bytes() for path in tiny_model.iterdir()
+             if not path.name.startswith("prepared-")}
     return {**there, "README.md": b"A model.", "LICENSE": b"MIT", "pytorch_model.bin": b"never fetched",
             "training.py": b"never fetched", "onnx/model.safetensors": b"never fetched"}
 
@@ -47,7 +50,8 @@ def home(tmp_path) -> Path:
 
 def environment(home: Path, endpoint: str) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "HUGGING"))}
-    return {**kept, "GPT2_ASSIST_HOME": str(home), "HOME": str(home.parent), "HF_ENDPOINT": endpoint, "NO_PROXY": "*"}
+    return {**kept, "GPT2_ASSIST_HOME": str(home), "HOME": str(home.parent), "HF_ENDPOINT": endpoint, "NO_PROXY": "*",
+            "GPT2_ASSIST_CACHE": str(config.cache())}
 
 
 def run(home: Path, endpoint: str, *arguments: str, before: str = "", **variables: str) -> subprocess.CompletedProcess:
@@ -71,7 +75,9 @@ def test_a_pulled_model_is_there_with_its_card_and_nothing_else(hub, home, files
     assert json.loads(result.stdout)["name"] == "tiny"
     folder = home / "models" / "tiny"
     assert {path.name for path in folder.iterdir()} == {"config.json", "tokenizer.json", WEIGHTS, "README.md",
-                                                        "LICENSE", "card.json", "prepared-int8.safetensors"}
+                                                        "LICENSE", "card.json", "prepared-int8.safetensors",
+                                                        "prepared-int8.json"}
+    assert set(json.loads((folder / "card.json").read_text())["figures"]) == {"parameters", "int8"}
     assert all((folder / name).read_bytes() == files[name] for name in ("config.json", "tokenizer.json", WEIGHTS))
     card = json.loads((folder / "card.json").read_text())
     assert card["origin"] == f"someone/tiny@{REVISION}"

@@ -14,8 +14,8 @@ from importlib.metadata import version
 from pathlib import Path
 
 from llvmlite import binding
-from platformdirs import user_cache_path
 
+from gpt2_assist import config
 from gpt2_assist.engine.cpu.forms import NAME
 from gpt2_assist.model.whole_file import whole_file
 
@@ -55,7 +55,7 @@ def _place() -> Path:
         digest.update(part.encode() + b"\0")
     for path in (*sorted(Path(__file__).parent.glob("*.py")), Path(sys.modules[whole_file.__module__].__file__)):
         digest.update(path.read_bytes())
-    return user_cache_path("gpt2-assist") / "kernels" / f"{digest.hexdigest()[:24]}.o"
+    return config.cache() / "kernels" / f"{digest.hexdigest()[:24]}.o"
 
 
 def _target() -> binding.TargetMachine:

@@ -1,5 +1,4 @@
 """Memory for keys and values, in pages of BLOCK positions. Knows sizes and addresses, and nothing of tokens."""
-import contextlib
 import ctypes
 import mmap
 
@@ -100,7 +99,4 @@ class _Slab:
                 self.memory = mmap.mmap(-1, pages * page_bytes)
         except OSError as error:
             raise MemoryError(f"the system gives no {pages * page_bytes} bytes for keys and values") from error
-        if hasattr(mmap, "MADV_HUGEPAGE"):
-            with contextlib.suppress(OSError):  # a kernel may be built without them
-                self.memory.madvise(mmap.MADV_HUGEPAGE)
         self.address = ctypes.addressof(ctypes.c_char.from_buffer(self.memory))

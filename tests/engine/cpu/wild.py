@@ -11,7 +11,7 @@ from gpt2_assist.model.prepared import Prepared, open_prepared, prepare
 from gpt2_assist.model.sizes import GPT2Config, expected_shapes
 
 MOODS = ("plain", "zeros", "negative zeros", "equal", "tiny", "subnormal", "huge", "outlier", "scattered",
-         "alternating")
+         "alternating", "halves")
 WIDTHS = (1, 3, 24, 63, 64, 65, 130, 768)
 MODELS = {"narrow": GPT2Config(n_layer=2, n_head=3, n_embd=24, n_ctx=50, vocab_size=211),
           "whole tiles": GPT2Config(n_layer=2, n_head=3, n_embd=96, n_ctx=50, vocab_size=211),
@@ -40,6 +40,9 @@ def numbers(dice: np.random.Generator, mood: str, shape: tuple[int, ...]) -> np.
         drawn *= 10.0 ** dice.integers(-30, 30, shape)
     elif mood == "alternating":
         drawn = np.where(np.arange(drawn.size).reshape(shape) % 2, -30.0, 30.0) + drawn
+    elif mood == "halves":  # exactly between two whole numbers, where the largest one is 127
+        drawn = np.rint(drawn * 50) + 0.5
+        drawn[..., ::32] = 127
     return drawn.astype(np.float32)
 
 

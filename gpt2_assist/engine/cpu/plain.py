@@ -1,0 +1,259 @@
+"""Every kernel once more in plain numpy: slow, obvious, and the same to the last bit.
+
+Each function does the arithmetic of the kernel of its name (rows.py, products.py, step.py) in the same order and in
+float32, for any number of rows at once. Numbers must be finite; results may overflow to infinities, and NaNs follow
+where the kernels have them, though their sign and payload may differ. Subnormal numbers and the signs of zeros are the
+same too.
+
+R is a number of rows, K of inputs padded to 64, N of outputs padded to 32, G of groups, D a head's padded width.
+"""
+from collections.abc import Sequence
+
+import numpy as np
+
+from gpt2_assist.engine.cpu.pages import BLOCK
+from gpt2_assist.model.bfloat16 import from_bf16, to_bf16
+from gpt2_assist.model.packing import INPUTS_MULTIPLE, INT4_GROUP, INT8_GROUP, TILE, padded, unpack
+from gpt2_assist.model.prepared import Prepared
+
+# Stated here a second time, so that this file needs no numba and a slip in either place shows.
+LANES = 16
+EXP_LOW, EXP_HIGH = -87.0, 88.0
+LOG2E = 1.44269504
+LN2_HIGH, LN2_LOW = 0.693359375, -2.12194440e-4
+EXP_TERMS = (1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1)
+GELU_SCALE, GELU_CUBE = (2 / np.pi) ** 0.5, 0.044715
+NO_SCORE = -3.0e38
+"""Below every score that counts."""
+
+GROUPS = {"int8": INT8_GROUP, "int4": INT4_GROUP}
+OFFSETS = {"int8": 128, "int4": 8}
+"""What is added to a weight's number so that it has no sign."""
+
+
+@np.errstate(over="ignore", invalid="ignore")
+def fma(x: np.ndarray, y: np.ndarray, z: np.ndarray) -> np.ndarray:
+    """x * y + z of float32 numbers, rounded once.
+
+    The product is exact in float64. The sum there is rounded to odd: of the two float64 numbers around it, the one
+    whose last bit is set, so that it lies on the same side of every float32, and of every middle of two, as the true
+    sum does. So the last rounding is right, for subnormal results too.
+    """
+    product, addend = np.multiply(x, y, dtype=np.float64), np.asarray(z, np.float64)
+    near = product + addend
+    back = near - product
+    error = (product - (near - back)) + (addend - back)  # exactly what the sum lacks; no number where it is infinite
+    even = np.ascontiguousarray(near).view(np.int64).reshape(near.shape) & 1 == 0
+    inexact = np.isfinite(near) & (error != 0)
+    odd = np.where(inexact & even, np.nextafter(near, np.copysign(np.inf, error)), near)
+    return odd.astype(np.float32)
+
+
+def larger(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """The larger one, and y where they can't be compared."""
+    return np.where(x > y, x, y)
+
+
+def halved(lanes: np.ndarray, join) -> np.ndarray:
+    """[..., 16] -> [...]: halves joined with halves."""
+    while lanes.shape[-1] > 1:
+        half = lanes.shape[-1] // 2
+        lanes = join(lanes[..., :half], lanes[..., half:])
+    return lanes[..., 0]
+
+
+def total(lanes: np.ndarray) -> np.ndarray:
+    """The sum [...] of lanes [..., 16]."""
+    return halved(lanes, np.add)
+
+
+def exp(x: np.ndarray) -> np.ndarray:
+    """e ** x, x taken to be within [EXP_LOW, EXP_HIGH]."""
+    x = np.where(x < np.float32(EXP_LOW), np.float32(EXP_LOW), x)
+    x = np.where(x > np.float32(EXP_HIGH), np.float32(EXP_HIGH), x)
+    n = np.rint(x * np.float32(LOG2E))
+    r = fma(n, np.float32(-LN2_HIGH), x)
+    r = fma(n, np.float32(-LN2_LOW), r)
+    series = np.float32(EXP_TERMS[0])
+    for term in EXP_TERMS[1:]:
+        series = fma(series, r, np.float32(term))
+    value = fma(r * r, series, r) + np.float32(1)
+    return value * np.ldexp(np.float32(1), np.where(np.isnan(n), 0, n).astype(np.int32))
+
+
+def layer_norm(x: np.ndarray, weight: np.ndarray, bias: np.ndarray, width: int, epsilon: float) -> np.ndarray:
+    """[R, K], zero from `width` on, as weight and bias [K] are -> [R, K]."""
+    size, count = np.float32(width), padded(width, LANES)
+    inside = np.arange(count) < width
+    sums = np.zeros((len(x), LANES), np.float32)
+    for start in range(0, count, LANES):
+        sums = sums + x[:, start:start + LANES]
+    mean = (total(sums) / size)[:, None]
+    off = np.where(inside, x[:, :count] - mean, np.float32(0))
+    sums = np.zeros((len(x), LANES), np.float32)
+    for start in range(0, count, LANES):
+        sums = fma(off[:, start:start + LANES], off[:, start:start + LANES], sums)
+    variance = total(sums) / size
+    scale = (np.float32(1) / np.sqrt(variance + np.float32(epsilon)))[:, None]
+    return fma((x - mean) * scale, weight, bias)
+
+
+def quantise(x: np.ndarray, kind: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """[R, K] -> numbers int8 [R, K], for each group -offset * their sum int32 [R, G], and scales float32 [R, G].
+
+    A group of nothing but zeros, or of numbers so small that 127 over the largest is infinite, becomes zeros.
+    """
+    groups = x.reshape(len(x), -1, GROUPS[kind])
+    top = np.abs(groups).max(axis=2)
+    with np.errstate(divide="ignore", over="ignore"):
+        inverse = np.float32(127) / top
+    inverse = np.where(np.isinf(inverse), np.float32(0), inverse)
+    numbers = np.rint(groups * inverse[..., None]).astype(np.int32)
+    first = -OFFSETS[kind] * numbers.sum(axis=2, dtype=np.int32)
+    return numbers.astype(np.int8).reshape(x.shape), first, top / np.float32(127)
+
+
+def gelu(x: np.ndarray) -> np.ndarray:
+    """GPT-2's GELU: x / (1 + exp(-2 u)), which is x (1 + tanh(u)) / 2."""
+    inner = fma((x * x) * np.float32(GELU_CUBE), x, x)
+    return x / (np.float32(1) + exp(inner * np.float32(-2 * GELU_SCALE)))
+
+
+def add_to(x: np.ndarray, bias: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+    """x + bias, or out + (x + bias)."""
+    return x + bias if out is None else out + (x + bias)
+
+
+def scores_of(query: np.ndarray, keys: np.ndarray) -> np.ndarray:
+    """The products of queries, float32 [..., D], with 16 keys each, bfloat16 [..., D, 16] -> [..., 16]."""
+    factors = from_bf16(keys)
+    sums = [np.zeros(query.shape[:-1] + (BLOCK,), np.float32) for _ in range(4)]
+    for d in range(query.shape[-1]):
+        sums[d % 4] = fma(query[..., d, None], factors[..., d, :], sums[d % 4])
+    return (sums[0] + sums[1]) + (sums[2] + sums[3])
+
+
+def softmax(scores: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """[..., S], S a multiple of 16 -> e ** (score - the largest of the first `count`), zero behind them; their sum."""
+    inside = np.arange(scores.shape[-1]) < count
+    lanes = np.full(scores.shape[:-1] + (LANES,), NO_SCORE, np.float32)
+    for start in range(0, scores.shape[-1], LANES):
+        block = slice(start, start + LANES)
+        lanes = larger(np.where(inside[block], scores[..., block], np.float32(NO_SCORE)), lanes)
+    top = halved(lanes, larger)[..., None]
+    shares = np.where(inside, exp(scores - top), np.float32(0))
+    sums = np.zeros_like(lanes)
+    for start in range(0, scores.shape[-1], LANES):
+        sums = sums + shares[..., start:start + LANES]
+    return shares, total(sums)
+
+
+def mix_values(shares: np.ndarray, values: np.ndarray, out: np.ndarray) -> np.ndarray:
+    """out [..., D] + the sum over t of shares[..., t] * values[..., t, :], bfloat16, in the order of t."""
+    for t in range(shares.shape[-1]):
+        out = fma(shares[..., t, None], from_bf16(values[..., t, :]), out)
+    return out
+
+
+def scale_row(x: np.ndarray, factor: np.ndarray) -> np.ndarray:
+    """x * factor."""
+    return x * factor
+
+
+def integer_product(kind: str, packed: np.ndarray, numbers: np.ndarray, first: np.ndarray,
+                    scales: np.ndarray) -> np.ndarray:
+    """A packed int8 or int4 matrix with what `quantise` gave for R rows -> [R, N]."""
+    weights, own = _unsigned(kind, packed)
+    rows, groups = len(numbers), weights.shape[1]
+    inputs = numbers.reshape(rows, groups, -1).astype(np.int32)
+    whole = first[:, None, :, None] + np.einsum("tgkn,rgk->rtgn", weights, inputs)  # exact, in any order
+    sums = np.zeros((rows, len(packed), TILE), np.float32)
+    for g in range(groups):
+        sums = fma(whole[:, :, g].astype(np.float32), own[:, g] * scales[:, None, g, None], sums)
+    return sums.reshape(rows, -1)
+
+
+def _unsigned(kind: str, packed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The numbers, offset included, int32 [tiles, G, inputs of a group, 32], and the scales float32 [tiles, G, 32]."""
+    tiles, groups, size = packed.shape
+    blocks, bits = packed[..., :size - 2 * TILE], np.ascontiguousarray(packed[..., size - 2 * TILE:]).view(np.uint16)
+    numbers = blocks.reshape(tiles, groups, -1, TILE, 4).swapaxes(3, 4).astype(np.int32)  # [tiles, G, i, j, n]
+    if kind == "int4":
+        numbers = np.stack([numbers & 15, numbers >> 4], axis=3)  # [tiles, G, p, half, j, n]
+    return numbers.reshape(tiles, groups, -1, TILE), from_bf16(bits)
+
+
+def float_product(kind: str, packed: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """A packed bf16 or fp32 matrix with x [R, K] -> [R, N]."""
+    weights = from_bf16(packed) if kind == "bf16" else packed
+    sums = np.zeros((len(x), len(packed), TILE), np.float32)
+    for k in range(x.shape[1]):
+        sums = fma(weights[:, k], x[:, k, None, None], sums)
+    return sums.reshape(len(x), -1)
+
+
+def multiply(kind: str, packed: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """A packed matrix of any kind with x [R, K] -> [R, N]."""
+    if kind in GROUPS:
+        return integer_product(kind, packed, *quantise(x, kind))
+    return float_product(kind, packed, x)
+
+
+def forward(prepared: Prepared, tokens: Sequence[int]) -> np.ndarray:
+    """The logits [T, V] after each of up to n_ctx tokens: all that a step does (step.py), for one sequence."""
+    config, arrays = prepared.config, prepared.arrays
+    head_kind = "int8" if prepared.precision == "int4" else prepared.precision
+    embedding = unpack(arrays["wte.weight"], head_kind, config.n_embd, config.vocab_size)
+    x = _widened(embedding[:, list(tokens)].T + arrays["wpe.weight"][:len(tokens)])
+    for layer in range(config.n_layer):
+        x = _through(prepared, {name: arrays[f"h.{layer}.{name}"] for name in _LAYER_TENSORS}, x)
+    x = layer_norm(x, arrays["ln_f.weight"], arrays["ln_f.bias"], config.n_embd, config.layer_norm_epsilon)
+    return add_to(multiply(head_kind, arrays["wte.weight"], x), np.float32(0))[:, :config.vocab_size]
+
+
+_LAYER_TENSORS = ("ln_1.weight", "ln_1.bias", "attn.c_attn.weight", "attn.c_attn.bias", "attn.c_proj.weight",
+                  "attn.c_proj.bias", "ln_2.weight", "ln_2.bias", "mlp.c_fc.weight", "mlp.c_fc.bias",
+                  "mlp.c_proj.weight", "mlp.c_proj.bias")
+
+
+def _through(prepared: Prepared, own: dict[str, np.ndarray], x: np.ndarray) -> np.ndarray:
+    """x [T, K] through the layer whose tensors are `own`."""
+    config, kind = prepared.config, prepared.precision
+
+    def normed(name: str) -> np.ndarray:
+        return layer_norm(x, own[f"{name}.weight"], own[f"{name}.bias"], config.n_embd, config.layer_norm_epsilon)
+
+    def product(name: str, rows: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+        product = multiply(kind, own[f"{name}.weight"], rows)
+        return _widened(add_to(product, own[f"{name}.bias"], None if out is None else out[:, :product.shape[1]]))
+
+    heads = product("attn.c_attn", normed("ln_1"))[:, :3 * config.n_embd]
+    x = product("attn.c_proj", _widened(_attention(heads, config.n_head)), x)
+    return product("mlp.c_proj", gelu(product("mlp.c_fc", normed("ln_2"))), x)
+
+
+def _attention(heads: np.ndarray, count: int) -> np.ndarray:
+    """Queries, keys and values [T, 3 * width] of `count` heads -> what each position mixes [T, width].
+
+    Keys and values are bfloat16 in blocks of 16 positions; a head's width is padded with zeros to a multiple of 16.
+    """
+    positions, width = len(heads), heads.shape[1] // 3 // count
+    parts = np.zeros((3, count, padded(positions, BLOCK), padded(width, 16)), np.float32)
+    parts[:, :, :positions, :width] = heads.reshape(positions, 3, count, width).transpose(1, 2, 0, 3)
+    queries, keys, values = parts[0] * (np.float32(1) / np.sqrt(np.float32(width))), *to_bf16(parts[1:])
+    mixed = np.empty((positions, count, width), np.float32)
+    for t in range(positions):
+        ends = [min(start + BLOCK, t + 1) for start in range(0, t + 1, BLOCK)]
+        scores = np.concatenate([scores_of(queries[:, t], keys[:, start:start + BLOCK].swapaxes(1, 2))
+                                 for start in range(0, t + 1, BLOCK)], axis=1)
+        shares, sums = softmax(scores, t + 1)
+        out = np.zeros((count, parts.shape[-1]), np.float32)
+        for start, end in zip(range(0, t + 1, BLOCK), ends):
+            out = mix_values(shares[:, start:end], values[:, start:end], out)
+        mixed[t] = scale_row(out, (np.float32(1) / sums)[:, None])[:, :width]
+    return mixed.reshape(positions, -1)
+
+
+def _widened(rows: np.ndarray) -> np.ndarray:
+    """[R, any] -> [R, K], padded with zeros."""
+    return np.pad(rows, ((0, 0), (0, -rows.shape[1] % INPUTS_MULTIPLE)))
