@@ -1,118 +1,196 @@
-"""Tokens per second and peak memory at GPT-2 124M's size with random weights, beside transformers on the same work.
+"""Speed, memory and start of the engine beside transformers, CTranslate2 and llama.cpp on the same weights.
 
-Each contender runs in a process of its own, which generates greedily from the same prompt; the rounds are interleaved,
-so that a slow minute of the machine meets them all. `python benchmarks/decode.py [--rounds N] [--quick]`
+Each contender is a process of its own that generates greedily from the same random prompts; they are asked in turn,
+round after round, so that a slow minute of the machine meets them all, and medians are shown. Ours decodes without
+speculation, which would gain on the loops that random weights fall into. llama.cpp's seconds are its server's own,
+without HTTP; for the prompt of 256 tokens the better of that and llama-bench's is taken in each round.
+
+The share of the memory's bandwidth counts what every token must read, weights at their nominal bits (a GGUF file at
+its size) and bf16 keys and values, beside plain reading by as many threads just before (bandwidth.py).
+
+`python benchmarks/decode.py --cache FOLDER --llama FOLDER [--bpe FOLDER] [--model 124M] [--threads 2] [--rounds 5]
+[--quick] [--only NAME,…]`
 """
 import argparse
-import json
-import os
-import resource
-import subprocess
 import sys
-import time
+from collections import defaultdict
+from pathlib import Path
 
+import peers as peer_files
+from bandwidth import Memory
+from contest import Child, Llama, random_prompt, turns
+from llama import prefill_seconds
+from startup import llama_start_s, worker_start_s
 from table import median, show
 
-PROMPT_TOKENS = 64
-SIZES = {"n_layer": 12, "n_head": 12, "n_embd": 768, "n_ctx": 1024, "vocab_size": 50257}
-CONTENDERS = {"gpt2-assist fp32": ("ours", "fp32"), "gpt2-assist bf16 (auto)": ("ours", "bf16"),
-              "transformers fp32": ("theirs", "fp32"), "transformers bf16": ("theirs", "bf16")}
+from gpt2_assist.errors import AssistError
+
+OURS = ("int8", "int4", "bf16", "fp32")
+BITS = {"gpt2-assist int8": 8, "gpt2-assist int4": 4, "gpt2-assist bf16": 16, "gpt2-assist fp32": 32,
+        "transformers bf16": 16, "transformers fp32": 32, "CTranslate2 int8": 8}
+GOALS = (("decode int8, context 64 → 192, × llama.cpp Q8_0", "short", "gpt2-assist int8", "llama.cpp Q8_0", 1.6, 1.3),
+         ("decode int8, context 800 → 928, × llama.cpp Q8_0", "long", "gpt2-assist int8", "llama.cpp Q8_0", 1.5, 1.2),
+         ("decode int4, context 64 → 192, × llama.cpp Q4_0", "short", "gpt2-assist int4", "llama.cpp Q4_0", 1.4, 1.1),
+         ("prefill of 256 int8, × llama.cpp Q8_0", "prefill", "gpt2-assist int8", "llama.cpp Q8_0", 2.5, 1.5),
+         ("prefill of 256 int8, × CTranslate2 int8", "prefill", "gpt2-assist int8", "CTranslate2 int8", 1.5, 1.2))
+"""What, of which figure, ours, the peer, and the ratios that are the goal and the least."""
 
 
-def contend(kind: str, precision: str) -> None:
-    """The child: reads how many tokens to generate, one number a line; answers each with its seconds."""
-    import torch
+class Contest:
+    """All contenders, and what was measured of them: figures[name][measure] has one entry a round."""
 
-    from gpt2_assist.model.gpt2 import GPT2, GPT2Config
-    config = GPT2Config(**SIZES)
-    model = GPT2(config)
-    model.initialise(torch.Generator().manual_seed(0))
-    prompt = torch.randint(config.vocab_size, (PROMPT_TOKENS,), generator=torch.Generator().manual_seed(1)).tolist()
-    run = _ours(model, precision) if kind == "ours" else _theirs(model, precision)
-    del model
-    for line in sys.stdin:
-        prefill, decode, tokens = run(prompt, int(line))
-        memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        print(json.dumps({"prefill": prefill, "decode": decode, "memory": memory, "tokens": tokens}), flush=True)
+    def __init__(self, peers: peer_files.Peers, args: argparse.Namespace) -> None:
+        self._peers, self._model, self._threads = peers, args.model, args.threads
+        self._sizes, self._folder = peers.sizes(args.model), peers.model(args.model)
+        self._count = 24 if args.quick else 128
+        self.figures: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+        self.contenders: dict[str, Child | Llama] = {}
+        self._ggufs: dict[str, Path] = {}
+        for name in self._names():
+            if args.only and not any(part in name for part in args.only.split(",")):
+                continue
+            contender = self._start(name)
+            if contender.there:
+                self.contenders[name] = contender
+            else:
+                print(f"{name} is left out: {contender.missing}", file=sys.stderr)
+                contender.close()
+        self._memory = Memory(args.threads)
+
+    def _names(self) -> list[str]:
+        names = [f"gpt2-assist {precision}" for precision in OURS]
+        names += ["transformers fp32", "transformers bf16", "CTranslate2 int8"]
+        return names + (["llama.cpp Q8_0", "llama.cpp Q4_0"] if self._peers.llama else [])
+
+    def _start(self, name: str) -> Child | Llama:
+        program, kind = name.split()
+        if program == "llama.cpp":
+            self._ggufs[name] = self._peers.gguf(self._model, kind)
+            return Llama(self._peers.llama, self._ggufs[name], self._threads)
+        if program == "CTranslate2":
+            return Child("ctranslate2", self._peers.ctranslate2(self._model, kind), kind, self._threads)
+        return Child("ours" if program == "gpt2-assist" else program, self._folder, kind, self._threads)
+
+    def play(self, rounds: int) -> None:
+        """Round 0 warms up and finds the memory with one sequence at the end of its context."""
+        for number, name, contender in turns(self.contenders, rounds):
+            if number == 0:
+                length = self._sizes["n_positions"] - 16
+                contender.run([self._prompt(length, 0)], 15)
+                self.figures[name]["memory"].append(contender.memory_mb())
+                print(f"{name} is ready.", file=sys.stderr)
+                continue
+            if name == next(iter(self.contenders)):
+                print(f"Round {number} of {rounds}.", file=sys.stderr)
+            self.figures[name]["read"].append(self._memory.read_gb_per_s())
+            self._turn(name, contender, number)
+
+    def _turn(self, name: str, contender: Child | Llama, number: int) -> None:
+        figures = self.figures[name]
+        short = contender.run([self._prompt(64, number, 1)], self._count)
+        figures["short"].append(short.speed)
+        figures["long"].append(contender.run([self._prompt(800, number, 2)], self._count).speed)
+        seconds = contender.run([self._prompt(256, number, 3)], 1).first
+        if name in self._ggufs:
+            seconds = min(seconds, prefill_seconds(self._peers.llama, self._ggufs[name], 256, self._threads))
+        figures["prefill"].append(256 / seconds)
+        if name.startswith("gpt2-assist"):
+            figures["four"].append(contender.run([self._prompt(64, number, 4 + place) for place in range(4)],
+                                                 self._count).speed)
+            key, step = contender.key(self._prompt(512, number, 8), number)
+            figures["key"].append(key)
+            figures["step"].append(step)
+
+    def start_times(self, count: int) -> None:
+        """Seconds from no worker to the first token."""
+        for _ in range(count):
+            for name in self.contenders:
+                try:
+                    if name in self._ggufs:
+                        seconds = llama_start_s(self._peers.llama, self._ggufs[name], self._threads)
+                    elif name.startswith("gpt2-assist"):
+                        seconds = worker_start_s(self._folder, name.split()[1], self._threads)
+                    else:
+                        continue
+                    self.figures[name]["start"].append(seconds)
+                except AssistError as error:
+                    print(f"{name} gives no start time: {error}", file=sys.stderr)
+
+    def value(self, name: str, measure: str) -> float | None:
+        """The median, or None where it was not measured."""
+        found = self.figures[name][measure]
+        return median(found) if found else None
+
+    def ratio(self, name: str, measure: str, other_name: str, other_measure: str) -> float | None:
+        """Of two medians."""
+        one, other = self.value(name, measure), self.value(other_name, other_measure)
+        return one / other if one and other else None
+
+    def share(self, name: str) -> float | None:
+        """Of the bandwidth in decoding 64 → 192, in percent."""
+        per_token = self._weight_bytes(name) + self._cached_bytes(64 + self._count / 2)
+        shares = [100 * speed * per_token / 1e9 / read
+                  for speed, read in zip(self.figures[name]["short"], self.figures[name]["read"])]
+        return median(shares) if shares else None
+
+    def close(self) -> None:
+        for contender in self.contenders.values():
+            contender.close()
+
+    def _prompt(self, length: int, number: int, kind: int = 0) -> list[int]:
+        """Another one for every round and kind of measurement, so that no cache helps."""
+        return random_prompt(length, 100 * number + kind, self._sizes["vocab_size"])
+
+    def _weight_bytes(self, name: str) -> float:
+        if name in self._ggufs:
+            return self._ggufs[name].stat().st_size
+        layers, width = self._sizes["n_layer"], self._sizes["n_embd"]
+        return (12 * layers * width ** 2 + self._sizes["vocab_size"] * width) * BITS[name] / 8
+
+    def _cached_bytes(self, context: float) -> float:
+        return 2 * 2 * self._sizes["n_layer"] * self._sizes["n_embd"] * context
 
 
-def _ours(model, precision):
-    from gpt2_assist.engine.engine import Sampling
-    from gpt2_assist.engine.torch_engine import TorchEngine
-    weights = dict(model.state_dict())
-    config = model.config
-
-    engine = TorchEngine(config, weights, precision, "cpu", cache_bytes=0)
-
-    def run(prompt, count):
-        began = time.perf_counter()
-        sequence = engine.open(prompt, Sampling(temperature=0))
-        while not engine.prefill(sequence):
-            pass
-        engine.decode([sequence])
-        first = time.perf_counter()
-        for _ in range(count - 1):
-            engine.decode([sequence])
-        end = time.perf_counter()
-        engine.close(sequence)
-        return first - began, end - first, sequence.tokens[len(prompt):]
-    return run
-
-
-def _theirs(model, precision):
-    import torch
-    from transformers import GPT2Config as HubConfig
-    from transformers import GPT2LMHeadModel
-    torch.set_num_threads(os.cpu_count() or 1)
-    theirs = GPT2LMHeadModel(HubConfig(**model.config.to_hub())).eval()
-    theirs.transformer.load_state_dict(model.state_dict(), strict=False)
-    theirs = theirs.to(torch.bfloat16 if precision == "bf16" else torch.float32)
-
-    @torch.inference_mode()
-    def run(prompt, count):
-        began = time.perf_counter()
-        out = theirs(torch.tensor([prompt]), use_cache=True)
-        tokens = [int(out.logits[0, -1].argmax())]
-        first = time.perf_counter()
-        for _ in range(count - 1):
-            out = theirs(torch.tensor([tokens[-1:]]), past_key_values=out.past_key_values, use_cache=True)
-            tokens.append(int(out.logits[0, -1].argmax()))
-        return first - began, time.perf_counter() - first, tokens
-    return run
+def print_tables(contest: Contest, title: str) -> None:
+    peers = ("llama.cpp Q8_0", "llama.cpp Q4_0", "CTranslate2 int8")
+    value, ratio = contest.value, contest.ratio
+    reading = median([speed for name in contest.contenders for speed in contest.figures[name]["read"]])
+    show(f"{title}; the memory was read at {reading:.1f} GB/s",
+         ["", "64 → 192, tok/s", "800 → 928, tok/s", "prefill 256, tok/s", "bandwidth, %", "four at once, ×",
+          "one key, steps", "MB at 1024", "start, s", *(f"64 → 192, × {peer}" for peer in peers)],
+         [[name, value(name, "short"), value(name, "long"), value(name, "prefill"), contest.share(name),
+           ratio(name, "four", name, "short"), ratio(name, "key", name, "step"), value(name, "memory"),
+           value(name, "start"), *(ratio(name, "short", peer, "short") for peer in peers)]
+          for name in contest.contenders])
+    ours = "gpt2-assist int8"
+    rows = [[what, ratio(contender, measure, other, measure), f"≥ {goal}", f"≥ {must}"]
+            for what, measure, contender, other, goal, must in GOALS]
+    rows += [["four sequences at once, × one sequence's total", ratio(ours, "four", ours, "short"), "≥ 2.2", "≥ 1.7"],
+             ["share of the bandwidth in decode, %", contest.share(ours), "≥ 75", "≥ 60"],
+             ["one key typed, decode steps", ratio(ours, "key", ours, "step"), "≤ 1.5", ""],
+             ["worker start to first token, s", value(ours, "start"), "≤ 1.0", "≤ 1.5"],
+             ["resident memory with one sequence at 1024, MB", value(ours, "memory"), "≤ 260", "≤ 320"]]
+    show("Beside what was wanted (at 124M)", ["", "measured", "goal", "must"], rows)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--tokens", type=int, default=128)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    peer_files.add_arguments(parser)
+    parser.add_argument("--model", default="124M", help="124M, 355M or mini")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--quick", action="store_true", help="two short rounds")
-    parser.add_argument("--contender", nargs=2, help=argparse.SUPPRESS)
+    parser.add_argument("--only", default="", help="contenders whose names hold one of these, commas between")
     args = parser.parse_args()
-    if args.contender:
-        contend(*args.contender)
-        return
-    rounds, count = (2, 24) if args.quick else (args.rounds, args.tokens)
-    children = {name: subprocess.Popen([sys.executable, __file__, "--contender", *what], stdin=subprocess.PIPE,
-                                       stdout=subprocess.PIPE, text=True) for name, what in CONTENDERS.items()}
-    results: dict[str, list[dict]] = {name: [] for name in children}
-    for number in range(rounds + 1):
-        for name, child in children.items():
-            child.stdin.write(f"{8 if number == 0 else count}\n")
-            child.stdin.flush()
-            answer = json.loads(child.stdout.readline())
-            if number:  # the first is for warming up
-                results[name].append(answer)
-    for child in children.values():
-        child.stdin.close()
-        child.wait()
-    speed = {name: median([(count - 1) / run["decode"] for run in runs]) for name, runs in results.items()}
-    show(f"124M, random weights, prompt of {PROMPT_TOKENS} tokens, {count} new ones, median of {rounds} rounds",
-         ["", "tokens/s", "× transformers fp32", "× transformers bf16", "first token, ms", "peak MB"],
-         [[name, speed[name], speed[name] / speed["transformers fp32"], speed[name] / speed["transformers bf16"],
-           1000 * median([run["prefill"] for run in runs]), max(run["memory"] for run in runs)]
-          for name, runs in results.items()])
-    same = results["gpt2-assist fp32"][0]["tokens"] == results["transformers fp32"][0]["tokens"]
-    print(f"\nThe fp32 texts are {'the same' if same else 'DIFFERENT'}.")
+    rounds = 2 if args.quick else args.rounds
+    with peer_files.opened(args) as peers:
+        contest = Contest(peers, args)
+        try:
+            contest.play(rounds)
+        finally:
+            contest.close()
+        contest.start_times(rounds)
+        print_tables(contest, f"{args.model}, {args.threads} threads, median of {rounds} rounds")
 
 
 if __name__ == "__main__":

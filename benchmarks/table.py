@@ -24,5 +24,7 @@ def median(values: list[float]) -> float:
 
 
 def _cell(value: object) -> str:
+    if value is None:
+        return ""
     return f"{value:.3g}" if isinstance(value, float) and abs(value) < 100 else (
         f"{value:.0f}" if isinstance(value, float) else str(value))

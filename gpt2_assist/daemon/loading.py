@@ -40,7 +40,7 @@ def load(request: Load, settings: Settings, progress: Progress = lambda words: N
     vocabulary = Vocabulary(TextTokenizer.from_folder(folder.path), folder.card)
     device = settled(request.device)
     if device == "cpu":
-        engine = cpu_engine(folder, request.precision, settings, progress)
+        engine = cpu_engine(folder, request.precision, settings, progress, own_cores=True)
         count = parameter_count(engine.config)
     else:
         from gpt2_assist.engine.torch_engine import TorchEngine
@@ -52,7 +52,8 @@ def load(request: Load, settings: Settings, progress: Progress = lambda words: N
     return Model(engine, vocabulary, count)
 
 
-def cpu_engine(folder: ModelFolder, precision: str, settings: Settings, progress: Progress) -> CpuEngine:
+def cpu_engine(folder: ModelFolder, precision: str, settings: Settings, progress: Progress,
+               own_cores: bool = False) -> CpuEngine:
     """The CPU's engine; `auto` is int8 where that is close enough to the model itself, else bf16.
 
     What is made on the way, compiled kernels, prepared weights and the measure of closeness, stays on the disk.
@@ -60,21 +61,22 @@ def cpu_engine(folder: ModelFolder, precision: str, settings: Settings, progress
     if not compiled():
         progress("compiling the engine for this processor, once")
     kernels()
-    prepared, engine = _prepared_engine(folder, "int8" if precision == "auto" else precision, settings, progress)
+    prepared, engine = _prepared_engine(folder, "int8" if precision == "auto" else precision, settings, progress,
+                                        own_cores)
     if precision == "auto":
         if read_figures(prepared) is None:
             progress("measuring how close its small weights are to the full ones, once")
         with suppress(StorageError):  # a disk that takes no figures is no reason to refuse the model
             if choose(calibrate(folder.path, prepared, engine)) != "int8":
-                return _prepared_engine(folder, "bf16", settings, progress)[1]
+                return _prepared_engine(folder, "bf16", settings, progress, own_cores)[1]
     return engine
 
 
-def _prepared_engine(folder: ModelFolder, precision: str, settings: Settings,
-                     progress: Progress) -> tuple[Prepared, CpuEngine]:
+def _prepared_engine(folder: ModelFolder, precision: str, settings: Settings, progress: Progress,
+                     own_cores: bool) -> tuple[Prepared, CpuEngine]:
     prepared = open_prepared(prepare(folder.path, precision,
                                      lambda done: progress(f"preparing it for this processor, {done:.0%}")))
-    return prepared, CpuEngine(prepared, settings.cache_mb << 20, settings.threads)
+    return prepared, CpuEngine(prepared, settings.cache_mb << 20, settings.threads, own_cores=own_cores)
 
 
 def warm(engine: Engine) -> None:

@@ -58,11 +58,17 @@ class CpuEngine:
     """Drafting costs some 20 µs a token: it is left out where a step takes less than that."""
 
     def __init__(self, prepared: Prepared, cache_bytes: int = 1 << 30, threads: int = 0,
-                 speculate: bool = True) -> None:
+                 speculate: bool = True, own_cores: bool = False) -> None:
+        """`threads` 0: one per core. `own_cores`: where there are as many cores as threads, each thread, the caller
+        too, keeps to a core from now on. Else one that wakes is often put beside another, and both wait for each other
+        while a core stands idle; but whatever else the process computes would share these cores.
+        """
         config = prepared.config
         self.config, self.n_ctx, self.vocab_size = config, config.n_ctx, config.vocab_size
         self.precision = prepared.precision
-        self._space = Workspace(prepared, threads or _cores())
+        cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_setaffinity") else []
+        threads = threads or len(cores) or os.cpu_count() or 1
+        self._space = Workspace(prepared, threads, cores if own_cores and len(cores) == threads > 1 else [])
         weakref.finalize(self, self._space.team.stop)
         head_width = -(-(config.n_embd // config.n_head) // 16) * 16
         self._pool = PagePool(config.n_layer * config.n_head * 2 * head_width * BLOCK * 2, cache_bytes)
@@ -146,7 +152,7 @@ class CpuEngine:
                 return True
             ahead.close()
             self._unfinished.pop()
-        return False
+        return self._pool.touch()
 
     def cached_tokens(self) -> int:
         return self._tree.held_tokens()
@@ -232,8 +238,3 @@ class CpuEngine:
             branch.reserve(branch.length + len(tokens))
             parts.append((tokens, branch.length, branch.pages))
         return self._space.run(parts, wanted)
-
-
-def _cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

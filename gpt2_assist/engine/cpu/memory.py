@@ -4,6 +4,7 @@ Nothing here checks bounds. Who calls it has checked positions and lengths in Py
 """
 import sys
 
+import numpy as np
 from llvmlite import ir
 from numba import njit, types
 from numba.core import cgutils
@@ -105,11 +106,11 @@ kernel = njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc
 """For functions that only other kernels call; none of them raises anything."""
 
 _sleep = types.ExternalFunction("Sleep" if sys.platform == "win32" else "usleep", types.int32(types.uint32))
-_SHORTLY = 1 if sys.platform == "win32" else 20
-"""In milliseconds there, in microseconds elsewhere."""
+_UNIT = 1000 if sys.platform == "win32" else 1
+"""Microseconds that the system's call counts in."""
 
 
 @kernel
-def pause():
-    """Leaves the core to others for a moment."""
-    _sleep(_SHORTLY)
+def pause(microseconds):
+    """Leaves the core to others for a while."""
+    _sleep(np.uint32(max(1, microseconds // _UNIT)))

@@ -9,7 +9,10 @@ ALIGNMENT = 64
 """Bytes: a cache line, and the widest vector that a kernel loads."""
 
 SLAB_BYTES = 16 << 20
-"""About how much is asked of the system at once: several huge pages, and little to regret when a model is small."""
+"""About how much is asked of the system at once: little to regret when a model is small."""
+
+_PAGES_AHEAD = 8
+"""Pages whose memory `touch` sees to: a text grows by no more than that before the next idle moment."""
 
 
 class PagePool:
@@ -30,6 +33,7 @@ class PagePool:
         self._slab_pages = max(1, SLAB_BYTES // self.page_bytes)
         self._slabs: dict[int, _Slab] = {}  # slab s has the pages from s * _slab_pages on
         self._free: list[int] = []
+        self._fresh: set[int] = set()  # pages that were never written: the system gives their memory at the first touch
         self._addresses: dict[int, int] = {}  # of the pages in use
 
     @property
@@ -47,6 +51,7 @@ class PagePool:
         if not self._free:
             self._map_slab()
         page = self._free.pop()
+        self._fresh.discard(page)
         number, place = divmod(page, self._slab_pages)
         slab = self._slabs[number]
         slab.used += 1
@@ -68,22 +73,39 @@ class PagePool:
         """Where a page in use begins, a multiple of ALIGNMENT. Raises KeyError for one that is not in use."""
         return self._addresses[page]
 
+    def touch(self) -> bool:
+        """Has the system give the memory of one page that will soon be taken, which takes a fraction of a millisecond
+        that no token should wait for. False where there is nothing to do."""
+        if len(self._free) < _PAGES_AHEAD and self.mapped < self.limit:
+            self._map_slab(behind=True)
+        for page in reversed(self._free[-_PAGES_AHEAD:]):
+            if page in self._fresh:
+                self._fresh.discard(page)
+                number, place = divmod(page, self._slab_pages)
+                ctypes.memset(self._slabs[number].address + place * self.page_bytes, 0, self.page_bytes)
+                return True
+        return False
+
     def copy(self, source: int, target: int) -> None:
         """Copies a page's content into another; both are in use."""
         ctypes.memmove(self._addresses[target], self._addresses[source], self.page_bytes)
 
-    def _map_slab(self) -> None:
+    def _map_slab(self, behind: bool = False) -> None:
+        """More free pages, to be taken before the others, or behind them."""
         number = next(number for number in range(len(self._slabs) + 1) if number not in self._slabs)
         slab = _Slab(min(self._slab_pages, max(1, self.limit - self.mapped)), self.page_bytes)
         self._slabs[number] = slab
         self.mapped += slab.pages
         first = number * self._slab_pages
-        self._free.extend(range(first + slab.pages - 1, first - 1, -1))
+        pages = range(first + slab.pages - 1, first - 1, -1)
+        self._free = [*pages, *self._free] if behind else [*self._free, *pages]
+        self._fresh.update(pages)
 
     def _unmap_slab(self, number: int) -> None:
         slab = self._slabs.pop(number)
         self.mapped -= slab.pages
         self._free = [page for page in self._free if page // self._slab_pages != number]
+        self._fresh.difference_update(range(number * self._slab_pages, (number + 1) * self._slab_pages))
         slab.memory.close()
 
 

@@ -97,8 +97,12 @@ from gpt2_assist.model.packing import TILE
 
 _PHASES = 9
 _ITEMS_A_THREAD = 6
-_SPINS = 20_000
 _PATIENCE = 2_000
+"""Rounds in which a thread waits for another within a step before it leaves its core, and for how long it does."""
+_SHORTLY = 20
+_SPINS, _NAPS, _NAP = 20_000, 15_000, 200
+"""Between steps: rounds of waiting at full speed, then naps of so many microseconds, three seconds in all. They end by
+the clock and on the thread's own core, where a thread that is woken by another one may be put behind it."""
 _BLOCKS_AHEAD = 4
 _ONE = np.float32(1.0)
 
@@ -377,7 +381,7 @@ def _rest(waited):
     if waited < _PATIENCE:
         relax()
     else:
-        pause()
+        pause(_SHORTLY)
     return waited + 1
 
 
@@ -427,7 +431,7 @@ def _walk(p, layers, epsilon, thread):
 
 @kernel
 def _open_step(p, number):
-    """Lets the other threads in; `number` differs from the last step's and is not 0."""
+    """Lets the other threads in; `number` differs from the last step's, and with 0 nobody comes."""
     sync = get(p, SYNC)
     atomic_swap(sync + 8 * TICKETS, 0)
     atomic_swap(sync + 8 * DONE, 0)
@@ -449,7 +453,7 @@ def _help_out(p, layers, epsilon, thread, last):
     """Another thread's life: joins each step that opens; gives the last step's number once it waited for too long."""
     sync = get(p, SYNC)
     waited = 0
-    while waited < _SPINS:
+    while waited < _SPINS + _NAPS:
         number = atomic_load(sync + 8 * OPEN)
         if number and number != last:
             atomic_add(sync + 8 * INSIDE, 1)
@@ -458,7 +462,10 @@ def _help_out(p, layers, epsilon, thread, last):
             atomic_add(sync + 8 * INSIDE, -1)
             last, waited = number, 0
         else:
-            relax()
+            if waited < _SPINS:
+                relax()
+            else:
+                pause(_NAP)
             waited += 1
     return last
 

@@ -22,7 +22,7 @@ _LAYER_TENSORS = ("ln_1.weight", "ln_1.bias", "attn.c_attn.weight", "attn.c_attn
 class Workspace:
     """Runs steps over one model. Everything that the kernels trust is checked here."""
 
-    def __init__(self, prepared: Prepared, threads: int) -> None:
+    def __init__(self, prepared: Prepared, threads: int, cores: list[int]) -> None:
         config = self._config = prepared.config
         self._kept: list[np.ndarray] = [*prepared.arrays.values()]  # the plan holds only addresses
         self._plan = plan = np.zeros(step.PLAN_SIZE, np.int64)
@@ -59,7 +59,7 @@ class Workspace:
         for place, array in ((step.LOGITS, self._logits), (step.TOKENS, self._tokens), (step.PLACES, self._places),
                              (step.WANTED, self._wanted), (step.SEGMENT, self._segments)):
             plan[place] = array.ctypes.data
-        self.team = Team(plan, layers, config.layer_norm_epsilon, threads, self._kept)
+        self.team = Team(plan, layers, config.layer_norm_epsilon, threads, self._kept, cores)
 
     def run(self, parts: list[tuple[list[int], int, list[int]]], wanted) -> np.ndarray:
         """Each part: new tokens, the first one's position, and the page addresses of its sequence.
@@ -84,7 +84,7 @@ class Workspace:
         plan = self._plan
         plan[step.ROWS], plan[step.TOGETHER], plan[step.SEGMENTS] = row, _together(row), len(parts)
         plan[step.WANTED_COUNT], plan[step.WANTED_TOGETHER] = count, _together(count)
-        self.team.run()
+        self.team.run(row)
         return self._logits[:count, :self._config.vocab_size]
 
     def _array(self, size: int, kind: type) -> np.ndarray:

@@ -114,3 +114,18 @@ def test_a_page_that_the_system_cannot_give_is_a_memory_error_and_changes_nothin
 def test_sizes_that_make_no_sense_are_refused(page_bytes, limit_bytes):
     with pytest.raises(ValueError):
         PagePool(page_bytes, limit_bytes)
+
+
+def test_touching_ahead_changes_nothing_but_when_memory_is_given():
+    pool = PagePool(4096, 100 * 4096)
+    kept = [pool.take() for _ in range(3)]
+    for page in kept:
+        ctypes.memset(pool.address(page), page + 1, 4096)
+    touched = 0
+    while pool.touch():
+        touched += 1
+    assert 0 < touched <= 16 and pool.used == 3 and pool.mapped <= pool.limit
+    assert all(ctypes.string_at(pool.address(page), 4096) == bytes([page + 1]) * 4096 for page in kept)
+    fresh = [pool.take() for _ in range(97)]
+    assert len({*fresh, *kept}) == 100 and pool.full and not pool.touch()
+    assert all(ctypes.string_at(pool.address(page), 4096) == bytes(4096) for page in fresh)

@@ -1,0 +1,56 @@
+"""Writes a GPT-2 folder as a GGUF file, llama.cpp's format, in fp32."""
+import json
+from pathlib import Path
+
+from gguf import GGMLQuantizationType, GGUFWriter, TokenType
+from safetensors.torch import load_file
+
+_PARTS = {"ln_1": "attn_norm", "attn.c_attn": "attn_qkv", "attn.c_proj": "attn_output", "ln_2": "ffn_norm",
+          "mlp.c_fc": "ffn_up", "mlp.c_proj": "ffn_down"}
+_OUTER = {"wte": "token_embd", "wpe": "position_embd", "ln_f": "output_norm"}
+
+
+def write_gguf(folder: Path, path: Path) -> None:
+    """`folder` holds config.json, model.safetensors and tokenizer.json, a byte-level BPE that may be smaller than the
+    model's vocabulary: the ids that it lacks get placeholders, as padded vocabularies have them."""
+    sizes = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    writer = GGUFWriter(path, "gpt2")
+    writer.add_block_count(sizes["n_layer"])
+    writer.add_context_length(sizes["n_positions"])
+    writer.add_embedding_length(sizes["n_embd"])
+    writer.add_feed_forward_length(4 * sizes["n_embd"])
+    writer.add_head_count(sizes["n_head"])
+    writer.add_layer_norm_eps(sizes["layer_norm_epsilon"])
+    writer.add_file_type(GGMLQuantizationType.F32)
+    _add_tokenizer(writer, json.loads((folder / "tokenizer.json").read_text(encoding="utf-8")), sizes["vocab_size"])
+    for name, tensor in load_file(folder / "model.safetensors").items():
+        value = tensor.float().numpy()
+        key, _, kind = name.rpartition(".")
+        if key.startswith("h."):
+            _, layer, part = key.split(".", 2)
+            value = value.T.copy() if value.ndim == 2 else value  # from [in, out]
+            writer.add_tensor(f"blk.{layer}.{_PARTS[part]}.{kind}", value)
+        else:
+            writer.add_tensor(f"{_OUTER[key]}.{kind}", value)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
+def _add_tokenizer(writer: GGUFWriter, tokenizer: dict, size: int) -> None:
+    tokens, kinds = [f"[PAD{id}]" for id in range(size)], [TokenType.UNUSED] * size
+    for text, id in tokenizer["model"]["vocab"].items():
+        tokens[id], kinds[id] = text, TokenType.NORMAL
+    for added in tokenizer["added_tokens"]:
+        tokens[added["id"]], kinds[added["id"]] = added["content"], TokenType.CONTROL
+    end = tokens.index("<|endoftext|>")
+    merges = [merge if isinstance(merge, str) else " ".join(merge) for merge in tokenizer["model"]["merges"]]
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre("gpt-2")
+    writer.add_token_list(tokens)
+    writer.add_token_types(kinds)
+    writer.add_token_merges(merges)
+    writer.add_bos_token_id(end)
+    writer.add_eos_token_id(end)
+    writer.add_add_bos_token(False)
