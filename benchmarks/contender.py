@@ -116,8 +116,8 @@ def main() -> None:
         print(json.dumps(answer), file=answers, flush=True)
 
     if kind == "prepare":
-        from engines import prepare_engine
-        prepare_engine(Path(folder), precision)
+        from engines import prepared_file
+        prepared_file(Path(folder), precision)
         return
     if kind == "ours":
         from gpt2_assist.errors import AssistError

@@ -18,6 +18,7 @@ import numpy as np
 from safetensors.numpy import save_file
 from table import show
 
+from gpt2_assist.daemon.calibration import calibration_tokens
 from gpt2_assist.engine.cpu.cpu_engine import CpuEngine
 from gpt2_assist.model.numpy_forward import all_logits
 from gpt2_assist.model.prepared import open_prepared, prepare
@@ -34,16 +35,14 @@ SIZES = GPT2Config(n_layer=4, n_head=12, n_embd=768, n_ctx=128, vocab_size=4096)
 
 
 def held_out_windows(corpora: Path, folder: Path, count: int) -> list[list[int]]:
-    """So many tokens of held-out documents, the sources in turn, in windows."""
+    """Windows of held-out documents, as many of each source, about so many tokens in all."""
     recipe = read_recipe(Path(__file__).parents[1] / "recipes" / "mini.toml", corpora)
     tokenizer, windows = TextTokenizer.from_folder(folder), []
-    sources = [iter(documents) for documents in held_out_documents(recipe).values()]
-    while len(windows) * WINDOW < count:
-        for source in sources:
-            ids: list[int] = []
-            while len(ids) < WINDOW:
-                ids += tokenizer.encode(next(source))
-            windows.append(ids[:WINDOW])
+    sources = held_out_documents(recipe).values()
+    for documents in sources:
+        ids = tokenizer.encode("\n\n".join(documents)[:8 * count // len(sources)])
+        windows += [ids[first:first + WINDOW] for first in range(0, len(ids) - WINDOW, WINDOW)][:count // WINDOW //
+                                                                                               len(sources)]
     return windows
 
 
@@ -77,8 +76,8 @@ def outlier_model(folder: Path, seed: int) -> Path:
     return folder
 
 
-def opened(folder: Path, precision: str) -> CpuEngine:
-    return CpuEngine(open_prepared(prepare(folder, precision)), cache_bytes=0)
+def opened(folder: Path, precision: str, sample: list[int]) -> CpuEngine:
+    return CpuEngine(open_prepared(prepare(folder, precision, sample=sample)), cache_bytes=0)
 
 
 def main() -> None:
@@ -93,14 +92,16 @@ def main() -> None:
         os.environ["GPT2_ASSIST_HOME"] = place
         mini = find_model("mini").path
         windows = held_out_windows(args.corpora, mini, args.tokens)
-        found = {precision: perplexity(opened(mini, precision), windows) for precision in PRECISIONS}
+        sample = calibration_tokens(mini, 1024)
+        found = {precision: perplexity(opened(mini, precision, sample), windows) for precision in PRECISIONS}
         errors: dict[str, list[float]] = {precision: [] for precision in PRECISIONS}
         for seed in range(3):
             folder = outlier_model(Path(place) / f"outliers-{seed}", seed)
             tokens = np.random.default_rng(seed).integers(0, SIZES.vocab_size, SIZES.n_ctx).tolist()
+            sample = np.random.default_rng(seed + 100).integers(0, SIZES.vocab_size, SIZES.n_ctx).tolist()
             exact = all_logits(ModelTensors(folder), tokens)
             for precision in PRECISIONS:
-                difference = opened(folder, precision).all_logits(tokens) - exact
+                difference = opened(folder, precision, sample).all_logits(tokens) - exact
                 errors[precision].append(float(np.sqrt((difference ** 2).mean() / (exact ** 2).mean())))
     show(f"Perplexity of mini on {len(windows) * WINDOW} held-out tokens, and the error of logits with outliers",
          ["", "perplexity", "more than fp32, %", "error with outliers, %"],

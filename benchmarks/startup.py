@@ -2,7 +2,7 @@
 import time
 from pathlib import Path
 
-from engines import prepare_engine
+from engines import prepared_file
 from llama import LlamaServer
 from own_daemon import daemon
 
@@ -17,7 +17,7 @@ def worker_start_s(folder: Path, precision: str, threads: int) -> float:
     Raises AssistError as the daemon does.
     """
     with daemon(threads) as client:
-        prepare_engine(folder, precision)
+        prepared_file(folder, precision)
         began = time.perf_counter()
         first = 0.0
         for message in client.generate(str(folder), PROMPT, Generation(max_new_tokens=8, temperature=0.0),

@@ -4,7 +4,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from gpt2_assist.config import Settings
-from gpt2_assist.daemon.calibration import calibrate, choose, read_figures
+from gpt2_assist.daemon.calibration import calibrate, calibration_tokens, choose, read_figures
 from gpt2_assist.daemon.devices import settled
 from gpt2_assist.daemon.generation import Vocabulary
 from gpt2_assist.engine.cpu.compiling import compiled, kernels
@@ -12,7 +12,7 @@ from gpt2_assist.engine.cpu.cpu_engine import CpuEngine
 from gpt2_assist.engine.engine import Engine, Sampling
 from gpt2_assist.errors import StorageError
 from gpt2_assist.model.prepared import Prepared, open_prepared, prepare
-from gpt2_assist.model.sizes import parameter_count
+from gpt2_assist.model.sizes import parameter_count, read_config
 from gpt2_assist.model.store import ModelFolder, find_model
 from gpt2_assist.protocol import Load, Loaded
 from gpt2_assist.text.tokenizer import TextTokenizer
@@ -74,8 +74,9 @@ def cpu_engine(folder: ModelFolder, precision: str, settings: Settings, progress
 
 def _prepared_engine(folder: ModelFolder, precision: str, settings: Settings, progress: Progress,
                      own_cores: bool) -> tuple[Prepared, CpuEngine]:
+    sample = calibration_tokens(folder.path, read_config(folder.path).n_ctx) if precision == "int4" else []
     prepared = open_prepared(prepare(folder.path, precision,
-                                     lambda done: progress(f"preparing it for this processor, {done:.0%}")))
+                                     lambda done: progress(f"preparing it for this processor, {done:.0%}"), sample))
     return prepared, CpuEngine(prepared, settings.cache_mb << 20, settings.threads, own_cores=own_cores)
 
 

@@ -2,7 +2,8 @@
 
 Shapes: T positions, D width, H heads, V vocabulary. Only one matrix at a time is in memory, if the files are mapped.
 """
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -12,11 +13,17 @@ from gpt2_assist.model.tensors import ModelTensors
 
 def all_logits(weights: ModelTensors, tokens: Sequence[int]) -> np.ndarray:
     """The logits after each of the tokens, float32 [T, V]. Raises ModelError where they don't fit the context."""
+    (_, last), = deque(matrix_inputs(weights, tokens), maxlen=1)
+    return last @ weights.read_matrix("wte.weight").T
+
+
+def matrix_inputs(weights: ModelTensors, tokens: Sequence[int]) -> Iterator[tuple[str, np.ndarray]]:
+    """(name, [T, K]) of every matrix in the order of their use, the head `wte.weight` last, with what it is multiplied
+    with after each of the tokens."""
     config, read = weights.config, weights.read_matrix
     if len(tokens) > config.n_ctx:
         raise ModelError(f"{len(tokens)} tokens do not fit the model's context of {config.n_ctx}.")
-    embedding = read("wte.weight")
-    x = embedding[list(tokens)] + read("wpe.weight")[:len(tokens)]
+    x = read("wte.weight")[list(tokens)] + read("wpe.weight")[:len(tokens)]
 
     def norm(name: str) -> np.ndarray:
         centred = x - x.mean(axis=1, keepdims=True)
@@ -28,10 +35,17 @@ def all_logits(weights: ModelTensors, tokens: Sequence[int]) -> np.ndarray:
 
     for layer in range(config.n_layer):
         block = f"h.{layer}"
-        mixed = _attention(affine(norm(f"{block}.ln_1"), f"{block}.attn.c_attn"), config.n_head)
+        normed = norm(f"{block}.ln_1")
+        yield f"{block}.attn.c_attn.weight", normed
+        mixed = _attention(affine(normed, f"{block}.attn.c_attn"), config.n_head)
+        yield f"{block}.attn.c_proj.weight", mixed
         x = x + affine(mixed, f"{block}.attn.c_proj")
-        x = x + affine(_gelu(affine(norm(f"{block}.ln_2"), f"{block}.mlp.c_fc")), f"{block}.mlp.c_proj")
-    return norm("ln_f") @ embedding.T
+        normed = norm(f"{block}.ln_2")
+        yield f"{block}.mlp.c_fc.weight", normed
+        inner = _gelu(affine(normed, f"{block}.mlp.c_fc"))
+        yield f"{block}.mlp.c_proj.weight", inner
+        x = x + affine(inner, f"{block}.mlp.c_proj")
+    yield "wte.weight", norm("ln_f")
 
 
 def _attention(qkv: np.ndarray, heads: int) -> np.ndarray:

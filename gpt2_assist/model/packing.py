@@ -103,12 +103,26 @@ def _pack_int8(slab: np.ndarray, out: np.ndarray) -> None:
 
 def _pack_int4(slab: np.ndarray, out: np.ndarray) -> None:
     groups = slab.reshape(-1, INT4_GROUP, slab.shape[1])
-    bits = _int4_scales(groups)
-    q = np.clip(_rounded(groups, from_bf16(bits)), -8, 7)
-    q += 8
-    halves = q.astype(np.uint8).reshape(-1, 4, 2, 4, len(out), TILE)
-    numbers, scales = _int4_parts(out)
-    numbers[:] = (halves[:, :, 0] | halves[:, :, 1] << 4).transpose(3, 0, 1, 4, 2)
+    bits = int4_scales(groups)
+    _lay_out_int4(np.clip(_rounded(groups, from_bf16(bits)), -8, 7), bits, out)
+
+
+def pack_int4(numbers: np.ndarray, bits: np.ndarray) -> np.ndarray:
+    """The packed array of numbers -8 … 7, int8 [K, N], and their scales' bfloat16 bits [K / 32, N]."""
+    inputs, outputs = numbers.shape
+    wide, tall = padded(outputs, TILE), padded(inputs, INPUTS_MULTIPLE)
+    all_numbers, all_bits = np.zeros((tall, wide), np.int8), np.zeros((tall // INT4_GROUP, wide), np.uint16)
+    all_numbers[:inputs, :outputs], all_bits[:len(bits), :outputs] = numbers, bits
+    packed = np.empty(packed_shape("int4", inputs, outputs), np.uint8)
+    _lay_out_int4(all_numbers.reshape(-1, INT4_GROUP, wide), all_bits, packed)
+    return packed
+
+
+def _lay_out_int4(numbers: np.ndarray, bits: np.ndarray, out: np.ndarray) -> None:
+    """Numbers [G, 32, n] and scales [G, n] into the blocks."""
+    halves = (numbers + 8).astype(np.uint8).reshape(-1, 4, 2, 4, len(out), TILE)
+    places, scales = _int4_parts(out)
+    places[:] = (halves[:, :, 0] | halves[:, :, 1] << 4).transpose(3, 0, 1, 4, 2)
     scales[:] = bits.reshape(-1, len(out), TILE).transpose(1, 0, 2)
 
 
@@ -125,8 +139,11 @@ def int4_candidates(groups: np.ndarray) -> Iterator[np.ndarray]:
             yield to_bf16(full * np.float32(shrinking))
 
 
-def _int4_scales(groups: np.ndarray) -> np.ndarray:
-    """groups [G, 32, n] -> bfloat16 bits [G, n] of the candidate with the smallest squared error."""
+def int4_scales(groups: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
+    """groups [G, 32, n] -> bfloat16 bits [G, n] of the candidate with the smallest squared error.
+
+    `weights` [32], if given, say how much an error in each of the 32 counts.
+    """
     size = np.abs(groups).max(axis=1)
     size[size == 0] = 1
     best = np.zeros(size.shape, np.uint16)
@@ -137,7 +154,8 @@ def _int4_scales(groups: np.ndarray) -> np.ndarray:
         error = np.clip(np.rint(exact), -8, 7)
         error -= exact
         # In units of the largest number, because squares of the numbers themselves could overflow or vanish.
-        squared = np.einsum("gkn,gkn->gn", error, error) * (scale / size) ** 2
+        heavy = error if weights is None else error * weights[:, None]
+        squared = np.einsum("gkn,gkn->gn", error, heavy) * (scale / size) ** 2
         better = (squared < smallest) & (scale != 0)
         best[better], smallest[better] = bits[better], squared[better]
     return best

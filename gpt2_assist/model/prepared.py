@@ -3,7 +3,7 @@
 The file is a safetensors file whose data begin at a page and whose tensors begin at cache lines, so that the kernels
 read it where it lies. The names are GPT2's:
 
-- matrices are packed (engine/cpu/packing.py), the head `wte.weight` as [n_embd inputs, vocabulary outputs];
+- matrices are packed (packing.py), the head `wte.weight` as [n_embd inputs, vocabulary outputs];
 - biases are float32 with zeros up to a multiple of 32, layer norms' weights and biases up to a multiple of 64;
 - `wpe.weight` is float32 [n_ctx, n_embd], and the last, because only its size is no multiple of a cache line.
 
@@ -14,7 +14,7 @@ import hashlib
 import json
 import math
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -22,13 +22,15 @@ import numpy as np
 
 from gpt2_assist import config as settings
 from gpt2_assist.errors import ModelError, StorageError, UsageError
-from gpt2_assist.model.packing import INPUTS_MULTIPLE, KINDS, TILE, pack, packed_shape, packed_type, padded
+from gpt2_assist.model.feedback import rounded_int4
+from gpt2_assist.model.numpy_forward import matrix_inputs
+from gpt2_assist.model.packing import INPUTS_MULTIPLE, KINDS, TILE, pack, pack_int4, packed_shape, packed_type, padded
 from gpt2_assist.model.safetensors_file import SafetensorsFile
 from gpt2_assist.model.sizes import GPT2Config, expected_shapes, parameter_count, read_config
 from gpt2_assist.model.tensors import ModelTensors, weight_files
 from gpt2_assist.model.whole_file import whole_file
 
-FORMAT = "1"
+FORMAT = "2"
 """Raised with every change of what such a file holds, so that older ones are made again."""
 _PAGE = 4096
 _LINE = 64
@@ -49,7 +51,8 @@ class Prepared:
     arrays: dict[str, np.ndarray]
     """By GPT2's names, read-only; see above for their shapes."""
     figures: dict
-    """The metadata: "format", "precision", "sizes", and by file "sources": [bytes, date in ns, hash of samples]."""
+    """The metadata: "format", "precision", "sizes", by file "sources": [bytes, date in ns, hash of samples], and
+    "fitted": a hash of the sample's tokens, or nothing."""
 
     @property
     def parameters(self) -> int:
@@ -57,26 +60,31 @@ class Prepared:
         return parameter_count(self.config)
 
 
-def prepare(folder: Path, precision: str, progress: Callable[[float], None] = lambda done: None) -> Path:
+def prepare(folder: Path, precision: str, progress: Callable[[float], None] = lambda done: None,
+            sample: Sequence[int] = ()) -> Path:
     """The file of the model in `folder` prepared in `precision`, made now if there is none that fits.
 
-    `progress` hears the share that is done, from 0 to 1, while it is made. Raises UsageError on an unknown precision,
-    ModelError where the weights are wrong, StorageError where the disk is full. Several processes may do it at once.
+    `progress` hears the share that is done, from 0 to 1, while it is made. To int4, matrices are rounded so that the
+    errors make up for each other on the tokens of `sample`, if there are any; see feedback.py. Raises UsageError on an
+    unknown precision, ModelError where the weights are wrong, StorageError where the disk is full. Several processes
+    may do it at once.
     """
     if precision not in KINDS:
         raise UsageError(f"The precision {precision} is not available; choose {', '.join(KINDS)}.")
     folder = Path(folder).resolve()
     config, sources = read_config(folder), _stamp(weight_files(folder))
+    sample = list(sample) if precision == "int4" else []
+    fitted = hashlib.sha256(json.dumps(sample).encode()).hexdigest()[:16] if sample else ""
     places = _places(folder, precision, sources)
     for path in places:
-        if _fits(path, config, precision, sources):
+        if _fits(path, config, precision, sources, fitted):
             return path
     weights = ModelTensors(folder)
     for path in places:
         try:
             if path.parent != folder:
                 _make_place(path.parent)
-            _write(path, weights, precision, sources, progress)
+            _write(path, weights, precision, {"sources": json.dumps(sources), "fitted": fitted}, sample, progress)
             return path
         except OSError as error:
             if path == places[-1] or error.errno not in _REFUSED:
@@ -148,12 +156,13 @@ def _stamp(paths: list[Path]) -> dict[str, list]:
     return stamps
 
 
-def _fits(path: Path, config: GPT2Config, precision: str, sources: dict) -> bool:
+def _fits(path: Path, config: GPT2Config, precision: str, sources: dict, fitted: str) -> bool:
     try:
         found = open_prepared(path)
     except ModelError:
         return False
-    return (found.config, found.precision, found.figures["sources"]) == (config, precision, sources)
+    same = (found.config, found.precision, found.figures["sources"]) == (config, precision, sources)
+    return same and fitted in ("", found.figures["fitted"])
 
 
 def _kind(name: str, precision: str) -> str:
@@ -179,16 +188,15 @@ def _vector_multiple(name: str) -> int:
     return INPUTS_MULTIPLE if "ln_" in name else TILE
 
 
-def _write(path: Path, weights: ModelTensors, precision: str, sources: dict,
+def _write(path: Path, weights: ModelTensors, precision: str, made_of: dict[str, str], sample: list[int],
            progress: Callable[[float], None]) -> None:
     config = weights.config
     layout = _layout(config, precision)
-    metadata = {"format": FORMAT, "precision": precision, "sizes": json.dumps(asdict(config)),
-                "sources": json.dumps(sources)}
+    metadata = {"format": FORMAT, "precision": precision, "sizes": json.dumps(asdict(config)), **made_of}
     total, done = sum(math.prod(shape) for _, shape in layout.values()), 0
     with whole_file(path) as file:
         file.write(_header(layout, metadata))
-        for array in _arrays(weights, precision, layout):
+        for array in _arrays(weights, precision, layout, sample):
             file.write(array.data)
             done += array.size
             progress(done / total)
@@ -202,16 +210,21 @@ def _make_place(place: Path) -> None:
             shutil.rmtree(older, ignore_errors=True)
 
 
-def _arrays(weights: ModelTensors, precision: str, layout: dict) -> Iterator[np.ndarray]:
-    """What the file holds, in its order."""
+def _arrays(weights: ModelTensors, precision: str, layout: dict, sample: list[int]) -> Iterator[np.ndarray]:
+    """What the file holds, in its order, which is also the order in which the blocks' matrices are used."""
+    seen = matrix_inputs(weights, sample) if sample else iter(())
     for name, (kind, shape) in layout.items():
         values = weights.read_matrix(name)
         try:
+            if not np.isfinite(values).all():
+                raise ValueError
             if name == "wpe.weight" or values.ndim == 1:
                 array = np.zeros(shape, kind)
                 array[:len(values)] = values
-                if not np.isfinite(array).all():
-                    raise ValueError
+            elif sample and name != "wte.weight":
+                used, inputs = next(seen)
+                assert used == name
+                array = pack_int4(*rounded_int4(values, inputs))
             else:
                 array = pack(values.T if name == "wte.weight" else values, _kind(name, precision))
         except ValueError:

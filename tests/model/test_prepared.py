@@ -153,7 +153,7 @@ def header(content: bytes, old: bytes, new: bytes) -> bytes:
 @pytest.mark.parametrize("damage", [
     lambda content: b"", lambda content: content[:100], lambda content: content[:-1], lambda content: content + b"\0",
     lambda content: content[:20000], lambda content: b"\xff" * 16 + content[16:],
-    lambda content: header(content, b'"format": "1"', b'"format": "0"'),
+    lambda content: header(content, b'"format": "2"', b'"format": "0"'),
     lambda content: header(content, b'"precision": "int8"', b'"precision": "int4"'),
     lambda content: header(content, b'\\"n_layer\\": 2', b'\\"n_layer\\": 9'),
     lambda content: header(content, b'"__metadata__"', b'"__metadatas_"'),

@@ -75,7 +75,7 @@ class CpuEngine:
         self._tree = PrefixTree(self._pool)
         self._history = History() if speculate else None
         self._costs = StepCosts()
-        self._unfinished: list[tuple[list[int], Ahead]] = []
+        self._unfinished: list[tuple[list[int], int]] = []  # texts, and how far their next windows were when last seen
         tokens = _CHUNK_WORK // (config.n_layer * config.n_embd ** 2)
         self._chunk = min(LARGEST_STEP, max(BLOCK, tokens // BLOCK * BLOCK))
 
@@ -134,24 +134,23 @@ class CpuEngine:
             sequence.drafter.close()
             sequence.drafter = None
         if sequence.branch is not None and sequence.context > self.n_ctx * 3 // 4:
-            self._unfinished.append((sequence.tokens, sequence.ahead or Ahead(self._tree, self.n_ctx)))
-            sequence.ahead = None
-            for _, ahead in self._unfinished[:-_MOST_UNFINISHED]:
-                ahead.close()
+            self._unfinished.append((sequence.tokens, -1))
             del self._unfinished[:-_MOST_UNFINISHED]
         self._let_go(sequence)
 
     def idle(self) -> bool:
         """A few milliseconds of work that later requests may profit from; False where there is none."""
         while self._unfinished:
-            tokens, ahead = self._unfinished[-1]
+            tokens, held = self._unfinished.pop()
+            ahead = Ahead(self._tree, self.n_ctx)
             part = ahead.next_part(tokens, idle=True)
-            if part:
+            if part and part[0].length > held:  # else there is no room to keep what is computed
+                self._unfinished.append((tokens, part[0].length))
                 self._compute([part], [])
                 part[0].commit(part[1])
+                ahead.close()  # nothing that only may be wanted is kept from being evicted
                 return True
             ahead.close()
-            self._unfinished.pop()
         return self._pool.touch()
 
     def cached_tokens(self) -> int:

@@ -22,7 +22,7 @@ F32 = ir.FloatType()
 _LANES = FORM.lanes
 _VECTORS = TILE // _LANES
 _INTS, _FLOATS = ir.VectorType(I32, _LANES), ir.VectorType(F32, _LANES)
-_PREFETCH_BYTES = 4096
+_PREFETCH_BYTES = 1024
 
 
 def _at(b: ir.IRBuilder, address: ir.Value, offset: int, kind: ir.Type) -> ir.Value:

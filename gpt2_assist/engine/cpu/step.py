@@ -96,7 +96,7 @@ from gpt2_assist.engine.cpu.plan import (
 from gpt2_assist.model.packing import TILE
 
 _PHASES = 9
-_ITEMS_A_THREAD = 6
+_ITEMS_A_THREAD = 4
 _PATIENCE = 2_000
 """Rounds in which a thread waits for another within a step before it leaves its core, and for how long it does."""
 _SHORTLY = 20
