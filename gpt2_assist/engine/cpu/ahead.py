@@ -4,11 +4,14 @@ from collections.abc import Sequence
 from gpt2_assist.engine.cpu.prefix_tree import Branch, PrefixTree
 from gpt2_assist.engine.window import window_start
 
-_LEAST, MOST_AHEAD = 32, 64
-"""Tokens computed at once: a few milliseconds at 124M parameters."""
-_FOR_EACH = 4
-"""Computed for each token that the text grows by: a window moves by a quarter of the context and holds three quarters,
-so it is ready in time."""
+_LEAST, MOST_AHEAD = 64, 96
+"""Tokens computed at once: some ten milliseconds at 124M parameters."""
+_FOR_EACH = 8
+"""Computed for each token that the text grows by. A window moves by a quarter of the context and holds three quarters:
+that is ready in time if it is begun when three eighths of the quarter are left. Begun sooner, it would more often be
+for nothing; when idle, it is begun a whole quarter before."""
+_LONG_STEPS = 32
+"""Tokens that two steps may bring, where drafts are right."""
 
 
 class Ahead:
@@ -23,7 +26,9 @@ class Ahead:
 
     def next_part(self, tokens: Sequence[int], idle: bool = False) -> tuple[Branch, list[int]] | None:
         """The tokens to compute now for the text of `tokens`, if any; `idle`: nothing else is to be done."""
-        start = self._following(len(tokens))
+        stride = max(1, self._n_ctx // 4)
+        near = max(stride * 3 // 8, min(stride, _LONG_STEPS))
+        start = self._following(len(tokens), stride if idle else near)
         if start is None:
             return None
         if self._branch is None or start != self._start:
@@ -43,9 +48,7 @@ class Ahead:
             self._tree.release(self._branch)
             self._branch = None
 
-    def _following(self, length: int) -> int | None:
-        """Where the next window starts, once the text is long enough for it to come soon."""
-        stride = max(1, self._n_ctx // 4)
-        present = window_start(length, self._n_ctx)
-        soon = window_start(length + stride, self._n_ctx)
-        return soon if soon > present else None
+    def _following(self, length: int, distance: int) -> int | None:
+        """Where the next window starts, if it comes within so many tokens."""
+        soon = window_start(length + distance, self._n_ctx)
+        return soon if soon > window_start(length, self._n_ctx) else None

@@ -114,3 +114,9 @@ _UNIT = 1000 if sys.platform == "win32" else 1
 def pause(microseconds):
     """Leaves the core to others for a while."""
     _sleep(np.uint32(max(1, microseconds // _UNIT)))
+
+
+@kernel
+def padded(count, multiple):
+    """`count` rounded up to a multiple."""
+    return (count + multiple - 1) // multiple * multiple

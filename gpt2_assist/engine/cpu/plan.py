@@ -27,3 +27,6 @@ TICKETS, DONE, OPEN, INSIDE, SYNC_SIZE = 0, 8, 16, 24, 32
 
 # What the kernels' one entry can be asked for.
 OPEN_STEP, WALK, CLOSE_STEP, HELP_OUT = range(4)
+
+TOGETHER_ROWS = 4
+"""Rows that attention takes at once."""

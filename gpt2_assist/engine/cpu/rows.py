@@ -223,6 +223,29 @@ def scores_of(typing_context, query, keys, width, out):
 
 
 @intrinsic
+def scores_of_four(typing_context, queries, stride, keys, width, out, out_stride):
+    """scores_of for four queries `stride` bytes apart, each with its own 16 scores: keys are read once for all."""
+    def codegen(context, b, signature, args):
+        queries, stride, keys, width, out, out_stride = args
+        w = _Writer(b)
+        word = width.type
+        sums = [[w.variable(w.number(0.0)) for _ in range(4)] for _ in range(4)]
+        starts = [b.add(queries, b.mul(stride, ir.Constant(word, row))) for row in range(4)]
+        with cgutils.for_range(b, b.udiv(width, ir.Constant(word, 4))) as loop:
+            for part in range(4):
+                place = b.add(b.mul(loop.index, ir.Constant(word, 4)), ir.Constant(word, part))
+                key = w.load_bf16(keys, place)
+                for start, own in zip(starts, sums):
+                    b.store(w.fma(w.scalar(start, place), key, b.load(own[part])), own[part])
+        for row, own in enumerate(sums):
+            one, two, three, four = (b.load(place) for place in own)
+            w.store(b.fadd(b.fadd(one, two), b.fadd(three, four)),
+                    b.add(out, b.mul(out_stride, ir.Constant(word, row))))
+        return context.get_dummy_value()
+    return types.void(*[types.int64] * 6), codegen
+
+
+@intrinsic
 def softmax(typing_context, scores, count):
     """scores[:count] become e ** (score - the largest), the rest of the last 16 zero; gives their sum."""
     def codegen(context, b, signature, args):
@@ -270,6 +293,39 @@ def mix_values(typing_context, shares, values, count, vectors, out):
             mix(b.add(b.mul(b.udiv(vectors, four), four), rest.index), 1)
         return context.get_dummy_value()
     return types.void(*[types.int64] * 5), codegen
+
+
+@intrinsic
+def mix_values_of_four(typing_context, shares, stride, values, vectors, out, out_stride):
+    """mix_values of all 16 values of a block for four rows of shares `stride` bytes apart, each with its own out."""
+    def codegen(context, b, signature, args):
+        shares, stride, values, vectors, out, out_stride = args
+        w = _Writer(b)
+        word = vectors.type
+        starts = [b.add(shares, b.mul(stride, ir.Constant(word, row))) for row in range(4)]
+        outs = [b.add(out, b.mul(out_stride, ir.Constant(word, row))) for row in range(4)]
+
+        def mix(first: ir.Value, columns: int) -> None:
+            places = [b.add(first, ir.Constant(word, column)) for column in range(columns)]
+            mixed = [[w.variable(w.load(own, place)) for place in places] for own in outs]
+            with cgutils.for_range(b, ir.Constant(word, LANES)) as loop:
+                row = b.mul(loop.index, vectors)
+                read = [w.load_bf16(values, b.add(row, place)) for place in places]
+                for start, own in zip(starts, mixed):
+                    share = w.scalar(start, loop.index)
+                    for value, sums in zip(read, own):
+                        b.store(w.fma(share, value, b.load(sums)), sums)
+            for target, own in zip(outs, mixed):
+                for place, sums in zip(places, own):
+                    w.store(b.load(sums), target, place)
+
+        four = ir.Constant(word, 4)
+        with cgutils.for_range(b, b.udiv(vectors, four)) as group:
+            mix(b.mul(group.index, four), 4)
+        with cgutils.for_range(b, b.urem(vectors, four)) as rest:
+            mix(b.add(b.mul(b.udiv(vectors, four), four), rest.index), 1)
+        return context.get_dummy_value()
+    return types.void(*[types.int64] * 6), codegen
 
 
 @intrinsic

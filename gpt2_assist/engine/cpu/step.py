@@ -10,24 +10,22 @@ The step reads a plan (plan.py), which the engine fills.
 import numpy as np
 
 from gpt2_assist.engine.cpu import products, rows
+from gpt2_assist.engine.cpu.attention import attend
 from gpt2_assist.engine.cpu.memory import (
     atomic_add,
     atomic_load,
     atomic_swap,
-    bits_of,
     from_bits,
     get,
     kernel,
     load_f32,
     load_u8,
     load_u16,
+    padded,
     pause,
-    prefetch,
     relax,
     store_f32,
-    store_u16,
 )
-from gpt2_assist.engine.cpu.pages import BLOCK
 from gpt2_assist.engine.cpu.plan import (
     ATTN,
     ATTN_BIAS,
@@ -42,10 +40,8 @@ from gpt2_assist.engine.cpu.plan import (
     FC_PROJ,
     FC_PROJ_BIAS,
     FIRST,
-    FIRST_ROW,
     HEAD,
     HEAD_KIND,
-    HEAD_WIDTH,
     HEADS,
     INNER,
     INSIDE,
@@ -65,21 +61,14 @@ from gpt2_assist.engine.cpu.plan import (
     NORM_WEIGHT,
     OPEN,
     OPEN_STEP,
-    PAGES,
     PLACES,
     POSITIONS,
     QKV,
-    ROW_COUNT,
     ROWS,
     SCALES,
-    SCORES,
-    SCORES_BYTES,
     SCRATCH,
     SCRATCH_BYTES,
-    SEGMENT,
-    SEGMENT_SIZE,
     SEGMENTS,
-    START,
     STREAM,
     SYNC,
     THREADS,
@@ -103,13 +92,6 @@ _SHORTLY = 20
 _SPINS, _NAPS, _NAP = 20_000, 15_000, 200
 """Between steps: rounds of waiting at full speed, then naps of so many microseconds, three seconds in all. They end by
 the clock and on the thread's own core, where a thread that is woken by another one may be put behind it."""
-_BLOCKS_AHEAD = 4
-_ONE = np.float32(1.0)
-
-
-@kernel
-def _padded(count, multiple):
-    return (count + multiple - 1) // multiple * multiple
 
 
 @kernel
@@ -157,13 +139,13 @@ _int8, _int4, _bf16, _fp32 = (_choice(by_rows) for by_rows in (products.INT8, pr
 @kernel
 def _multiply(p, thread, kind, weights, inputs, outputs, count, together, bias, out, keep, use_gelu, item, items):
     """Tiles of item `item` of `items`: out[count, outputs] = data[count, inputs] @ weights + bias."""
-    tiles = _padded(outputs, TILE) // TILE
+    tiles = padded(outputs, TILE) // TILE
     group = _group(kind)
-    groups = _padded(inputs, 64) // group
+    groups = padded(inputs, 64) // group
     size = _block_bytes(kind) * groups
     byte = 1 if kind <= INT4 else 4
     scratch = get(p, SCRATCH) + thread * get(p, SCRATCH_BYTES)
-    stride = 4 * _padded(outputs, 64)
+    stride = 4 * padded(outputs, 64)
     for tile in range(tiles * item // items, tiles * (item + 1) // items):
         for block in range((count + together - 1) // together):
             data = get(p, DATA) + block * groups * group * together * byte
@@ -188,19 +170,19 @@ def _multiply(p, thread, kind, weights, inputs, outputs, count, together, bias, 
 @kernel
 def _hand_over(p, kind, source, width, block, row, together):
     """Lays a row of floats out for the products: in groups of bytes, or as floats where the weights are floats."""
-    padded = _padded(width, 64)
+    inputs = padded(width, 64)
     if kind <= INT4:
         group = _group(kind)
-        groups = padded // group
-        base = get(p, DATA) + block * padded * together
+        groups = inputs // group
+        base = get(p, DATA) + block * inputs * together
         for g in range(groups):
             aside = 4 * (block * groups * together + g * together + row)
             rows.quantise_group(source + 4 * g * group, group // 16, 128 if kind == INT8 else 8,
                                 base + g * group * together + 4 * row, 4 * together, get(p, FIRST) + aside,
                                 get(p, SCALES) + aside)
     else:
-        base = get(p, DATA) + 4 * block * padded * together
-        for k in range(padded):
+        base = get(p, DATA) + 4 * block * inputs * together
+        for k in range(inputs):
             store_f32(base, k * together + row, load_f32(source, k))
 
 
@@ -209,10 +191,10 @@ def _embed(p, row):
     """The row's first state: its token's embedding, a column of the head, and its position's."""
     token, place = get(get(p, TOKENS), row), get(get(p, PLACES), row)
     kind, width = get(p, HEAD_KIND), get(p, WIDTH)
-    groups = _padded(width, 64) // _group(kind)
+    groups = padded(width, 64) // _group(kind)
     tile, lane = token // TILE, token % TILE
     weights = get(p, HEAD) + tile * groups * _block_bytes(kind)
-    target = get(p, STREAM) + row * 4 * _padded(width, 64)
+    target = get(p, STREAM) + row * 4 * padded(width, 64)
     positions = get(p, POSITIONS) + place * 4 * width
     for k in range(width):
         if kind == INT8:
@@ -225,75 +207,8 @@ def _embed(p, row):
         else:
             value = load_f32(weights, k * TILE + lane)
         store_f32(target, k, value + load_f32(positions, k))
-    for k in range(width, _padded(width, 64)):
+    for k in range(width, padded(width, 64)):
         store_f32(target, k, np.float32(0.0))
-
-
-@kernel
-def _bf16_bits(value):
-    """Rounded to the nearest bfloat16, to the even one of two."""
-    bits = bits_of(value)
-    return np.uint16((bits + np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))) >> np.uint32(16))
-
-
-@kernel
-def _fetch(address, size):
-    """Asks for a piece of memory that no processor foresees: pages lie anywhere."""
-    for line in range(0, size, 64):
-        prefetch(address + line)
-
-
-@kernel
-def _attend(p, thread, layer, item):
-    """One head of one segment: puts its new keys and values into their pages, then mixes values for each new row.
-
-    A page holds, for each layer and head, keys [padded head width, 16] and values [16, padded head width].
-    """
-    heads, head_width, width = get(p, HEADS), get(p, HEAD_WIDTH), get(p, WIDTH)
-    segment, head = get(p, SEGMENT) + item // heads * SEGMENT_SIZE * 8, item % heads
-    padded = _padded(head_width, 16)
-    part = padded * BLOCK * 2
-    offset = (layer * heads + head) * 2 * part
-    first, count, start = get(segment, FIRST_ROW), get(segment, ROW_COUNT), get(segment, START)
-    pages = get(segment, PAGES)
-    row_bytes = 4 * _padded(3 * width, 64)
-    for n in range(count):
-        place = start + n
-        keys = get(pages, place // BLOCK) + offset
-        source = get(p, QKV) + (first + n) * row_bytes + 4 * (width + head * head_width)
-        values = keys + part + place % BLOCK * padded * 2
-        for d in range(padded):
-            if d < head_width:
-                key, value = _bf16_bits(load_f32(source, d)), _bf16_bits(load_f32(source, width + d))
-            else:
-                key = value = np.uint16(0)
-            store_u16(keys, d * BLOCK + place % BLOCK, key)
-            store_u16(values, d, value)
-    scores = get(p, SCORES) + thread * get(p, SCORES_BYTES)
-    query = get(p, SCRATCH) + thread * get(p, SCRATCH_BYTES)
-    mixed = query + 4 * padded
-    scale = _ONE / np.float32(np.sqrt(np.float32(head_width)))
-    for n in range(count):
-        source = get(p, QKV) + (first + n) * row_bytes + 4 * head * head_width
-        for d in range(padded):
-            store_f32(query, d, load_f32(source, d) * scale if d < head_width else np.float32(0.0))
-            store_f32(mixed, d, np.float32(0.0))
-        length = start + n + 1
-        blocks = (length + BLOCK - 1) // BLOCK
-        for block in range(blocks):
-            if n == 0 and block + _BLOCKS_AHEAD < blocks:
-                _fetch(get(pages, block + _BLOCKS_AHEAD) + offset, part)
-            rows.scores_of(query, get(pages, block) + offset, padded, scores + block * BLOCK * 4)
-        total = rows.softmax(scores, length)
-        for block in range(blocks):
-            if n == 0 and block + _BLOCKS_AHEAD < blocks:
-                _fetch(get(pages, block + _BLOCKS_AHEAD) + offset + part, part)
-            rows.mix_values(scores + block * BLOCK * 4, get(pages, block) + offset + part,
-                            min(BLOCK, length - block * BLOCK), padded // 16, mixed)
-        rows.scale_row(mixed, padded // 16, _ONE / total)
-        target = get(p, MIXED) + (first + n) * 4 * _padded(width, 64) + 4 * head * head_width
-        for d in range(head_width):
-            store_f32(target, d, load_f32(mixed, d))
 
 
 @kernel
@@ -302,7 +217,7 @@ def _prepare(p, thread, epsilon, block, source, width, kind, weight, bias, toget
 
     `chosen` is the address of row numbers, or 0 where the rows are all in order.
     """
-    row_bytes = 4 * _padded(width, 64)
+    row_bytes = 4 * padded(width, 64)
     inner = get(p, SCRATCH) + thread * get(p, SCRATCH_BYTES)
     for n in range(min(together, count - block * together)):
         row = block * together + n
@@ -322,7 +237,7 @@ _NORM_1, _QKV, _ATTENTION, _MIX, _PROJECT, _NORM_2, _GROW, _SHOW, _SHRINK = rang
 @kernel
 def _tile_items(p, outputs):
     """Items of a product: some for each thread, more where there is more to balance."""
-    tiles = _padded(outputs, TILE) // TILE
+    tiles = padded(outputs, TILE) // TILE
     return min(tiles, get(p, THREADS) * _ITEMS_A_THREAD * max(1, tiles // 256))
 
 
@@ -355,7 +270,7 @@ def _run(p, layers, epsilon, thread, layer, phase, item, items):
         _multiply(p, thread, kind, get(own, ATTN), width, 3 * width, count, together, get(own, ATTN_BIAS), get(p, QKV),
                   0, False, item, items)
     elif phase == _ATTENTION:
-        _attend(p, thread, layer, item)
+        attend(p, thread, layer, item)
     elif phase == _MIX:
         _prepare(p, thread, epsilon, item, get(p, MIXED), width, kind, 0, 0, together, count, 0)
     elif phase == _PROJECT:

@@ -39,8 +39,9 @@ class Workspace:
         layers = np.array([[prepared.arrays[f"h.{layer}.{name}"].ctypes.data for name in _LAYER_TENSORS]
                            for layer in range(config.n_layer)], np.int64)
         rows = _padded(LARGEST_STEP, max(FORM.rows))
-        scratch = 4 * max(max(FORM.rows) * TILE, width, 2 * _padded(config.n_embd // config.n_head, 16))
-        scores = 4 * _padded(config.n_ctx, BLOCK)
+        scratch = 4 * max(max(FORM.rows) * TILE, width,
+                          (2 * step.TOGETHER_ROWS + 1) * _padded(config.n_embd // config.n_head, 16))
+        scores = step.TOGETHER_ROWS * 4 * _padded(config.n_ctx, BLOCK)
         vocabulary = _padded(config.vocab_size, 64)
         floats = 1 if kind < step.KINDS["bf16"] else 4
         for place, size in ((step.NO_BIAS, 4 * vocabulary), (step.STREAM, 4 * rows * width),
