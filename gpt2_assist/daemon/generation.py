@@ -121,6 +121,8 @@ class Sample:
         self._silent = delivered is not None
         self._new = 0
         self._stop_token = False
+        self.heard = False
+        """Whether something of it was sent."""
         self._held: list[int] = []
         self._held_logprobs: list = []
 
@@ -192,6 +194,7 @@ class Sample:
 
     def _flush(self, text: str) -> None:
         self._send(Chunk(self.request.id, self.index, text, self._held, self._held_logprobs))
+        self.heard = True
         self._held, self._held_logprobs = [], []
 
     def _end(self, reason: str) -> None:

@@ -4,6 +4,7 @@ A step is one prefill chunk of one sample or one token for each sample of a batc
 cancels are heard. The highest priority that has work gets the engine alone; within it, prefill and decode take turns
 and samples go round.
 """
+import time
 from collections import deque
 from collections.abc import Callable
 
@@ -14,6 +15,9 @@ from gpt2_assist.protocol import PRIORITIES, Failure
 
 MAX_BATCH = 16
 """Samples that are decoded together; more samples of one request wait until the batch has room."""
+_TO_BE_HEARD_S = 0.0003
+"""A pause after a sample's first words: else the supervisor and the client, which pass them on, might wait for a core
+until the next step is done."""
 MAX_OPEN = 64
 """Samples of one priority that hold keys and values at a time."""
 
@@ -100,6 +104,7 @@ class Scheduler:
 
     def _decode(self, samples: list[Sample]) -> None:
         for sample, tokens in zip(samples, self._engine.decode([sample.sequence for sample in samples])):
+            first = not sample.heard
             for token in tokens:
                 if sample.ended:  # by the token before, or with its request, by an error in a sibling
                     break
@@ -107,6 +112,8 @@ class Scheduler:
             if sample.ended and sample.sequence is not None:
                 self._close(sample)
                 self._settle(sample.request)
+            if first and sample.heard:
+                time.sleep(_TO_BE_HEARD_S)
 
     def _guarded(self, sample: Sample, act: Callable[[], object]) -> None:
         """An error that has a sentence ends the sample's request, and nothing else."""

@@ -200,6 +200,8 @@ class CpuEngine:
             return []
         if sequence.drafter is None:
             sequence.drafter = Drafter(self._history, sequence.tokens)
+        if len(sequence.pending) > 1 or len(sequence.tokens) == sequence.prompt_tokens:
+            return []  # somebody waits for the first token: it doesn't wait for a longer step
         sequence.drafter.costs = self._costs.table(beside)
         return sequence.drafter.draft(limit)
 
