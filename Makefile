@@ -11,10 +11,11 @@ test: .venv/dev
 
 install: .venv/installed
 
+# The peers and the corpora are named in BENCH, for instance BENCH="--llama FOLDER --bpe FOLDER".
 bench: .venv/dev
 	.venv/bin/python benchmarks/latency.py
-	.venv/bin/python benchmarks/decode.py
-	.venv/bin/python benchmarks/quality.py
+	.venv/bin/python benchmarks/decode.py $(BENCH)
+	.venv/bin/python benchmarks/scaling.py --plots docs
 
 clean:
 	rm -rf .venv build *.egg-info

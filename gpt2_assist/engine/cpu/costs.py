@@ -2,7 +2,7 @@
 
 MOST_ROWS = 16
 """Rows of a step in which drafts are verified."""
-_FIRST_GUESS = (1.0, 1.1, 1.35, 2.0, 3.6)
+_FIRST_GUESS = (1.0, 1.1, 1.3, 1.7, 2.6)
 """By class; replaced as soon as a step of a class was seen."""
 _DOWN, _UP = 1 / 4, 1 / 32  # a slow step tells of the machine's other work, a quick one of what is possible
 

@@ -90,7 +90,7 @@ def _integer_product(rows: int, group: int, together: int, step):
                 x = b.add(data, b.mul(loop.index, ir.Constant(word, group * rows)))
                 aside = b.mul(loop.index, ir.Constant(word, 4 * rows))
                 begin, scale = b.add(first, aside), b.add(scales, aside)
-                if rows == 1:
+                if rows < max(FORM.rows):
                     _prefetch(b, block, stride)
                 states = _States(b, [_at(b, begin, 4 * row, I32) for row in range(rows)])
 

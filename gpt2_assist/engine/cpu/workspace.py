@@ -12,6 +12,7 @@ LARGEST_STEP = 128
 """Rows of one step."""
 LARGEST_WANTED = 64
 """Rows of one step whose logits can be asked for."""
+_FEW = 16
 _LINE = 64
 _LAYER_TENSORS = ("ln_1.weight", "ln_1.bias", "attn.c_attn.weight", "attn.c_attn.bias", "attn.c_proj.weight",
                   "attn.c_proj.bias", "ln_2.weight", "ln_2.bias", "mlp.c_fc.weight", "mlp.c_fc.bias",
@@ -96,7 +97,10 @@ class Workspace:
 
 
 def _together(count: int) -> int:
-    return next((rows for rows in FORM.rows if rows >= count), max(FORM.rows))
+    """How many rows the products take at once. Those of the most rows suit many; few rows wait for the memory, and the
+    other products ask ahead for weights."""
+    choices = FORM.rows[:-1] if count <= _FEW and len(FORM.rows) > 2 else FORM.rows
+    return next((rows for rows in choices if rows >= count), max(choices))
 
 
 def _padded(count: int, multiple: int) -> int:
