@@ -31,7 +31,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="write to a file instead of the screen")
     parser.add_argument("--json", action="store_true", help="one JSON object a line for each sample")
     parser.add_argument("--model", metavar="M", help="a store name or a model's folder")
-    parser.add_argument("--precision", default=None, choices=["auto", "fp32", "bf16"])
+    parser.add_argument("--precision", default=None, choices=["auto", "int8", "int4", "bf16", "fp32"])
     parser.add_argument("--device", default=None, choices=["auto", "cpu", "cuda", "mps"])
     parser.set_defaults(run=run)
 

@@ -18,7 +18,7 @@ class Vocabulary:
 
     def __init__(self, tokenizer, card) -> None:
         self.tokenizer, self.card = tokenizer, card
-        self.healing = Healing(tokenizer.ordinary_tokens())
+        self.healing = Healing(tokenizer.ordinary_tokens(), tokenizer.encode)
 
     def prompt(self, text: str, heal: bool) -> tuple[list[int], bytes]:
         """Token ids to go on from, and the bytes of the prompt's end that new tokens must spell before all else.

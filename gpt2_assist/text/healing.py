@@ -2,11 +2,12 @@
 
 BPE cuts a text into tokens by what follows, so the last tokens of a prompt are often such as never stand before what
 the user meant to come: "The light" + "house" is one word in training, and " " + "the" is always the token " the". The
-prompt's last tokens are therefore taken back, and the first new tokens must spell their bytes again, in whatever
-tokens the model likes, the last of which may reach beyond.
+prompt's last tokens are therefore taken back, and the first new tokens must spell their bytes again, the last of them
+reaching beyond wherever the model likes that better.
 """
-from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 import numpy as np
 
@@ -19,9 +20,11 @@ MAX_BYTES = 32
 class Healing:
     """The tokens of one vocabulary, ordered by their bytes, so that those with a common beginning stand together."""
 
-    def __init__(self, tokens: Sequence[bytes]) -> None:
-        """`tokens`: by id, what each stands for; empty for those that can't spell anything, such as special tokens."""
-        self._tokens = tokens
+    def __init__(self, tokens: Sequence[bytes], encode: Callable[[str], list[int]]) -> None:
+        """`tokens`: by id, what each stands for; empty for those that can't spell anything, such as special tokens.
+        `encode`: the tokenizer's own way to spell a text."""
+        self._tokens, self._encode = tokens, encode
+        self._by_bytes = {token: id for id, token in enumerate(tokens) if token}
         ids = sorted((id for id, token in enumerate(tokens) if token), key=tokens.__getitem__)
         self._ordered = [tokens[id] for id in ids]
         self._ids = np.array(ids, dtype=np.int64)
@@ -42,15 +45,26 @@ class Healing:
         return count
 
     def allowed(self, spelling: bytes) -> np.ndarray:
-        """The ids, int64 and ascending, of the tokens that begin with `spelling` (not empty) or are a beginning of it.
+        """The ids, int64 and ascending, of the tokens that begin with `spelling` (not empty), and, where none is just
+        `spelling`, of the one with which the tokenizer itself would begin it.
 
-        Found by bisection; the tokens that begin with it are one range.
+        Others would spell it too, but what makes them unlikely, that the model seldom goes on from " ti" to "time",
+        shows only in the token after them, when they have been chosen.
         """
-        ranges = [(bisect_left(self._ordered, spelling), self._end_of_range(spelling))]
-        for length in range(1, len(spelling)):
-            start = spelling[:length]
-            ranges.append((bisect_left(self._ordered, start), bisect_right(self._ordered, start)))
-        return np.sort(np.concatenate([self._ids[first:end] for first, end in ranges]))
+        first, end = bisect_left(self._ordered, spelling), self._end_of_range(spelling)
+        ids = self._ids[first:end]
+        if first == end or self._ordered[first] != spelling:
+            ids = np.append(ids, self._beginning(spelling))
+        return np.sort(ids)
+
+    def _beginning(self, spelling: bytes) -> int:
+        """The tokenizer's first token of it, or, where it is no whole text, the longest that fits."""
+        with suppress(UnicodeDecodeError):
+            id = self._encode(spelling.decode())[0]
+            if spelling.startswith(self._tokens[id] or b"\xff\xff"):
+                return id
+        length = next(length for length in range(len(spelling), 0, -1) if spelling[:length] in self._by_bytes)
+        return self._by_bytes[spelling[:length]]
 
     def _end_of_range(self, start: bytes) -> int:
         """The place behind the last token that begins with `start`."""
