@@ -22,6 +22,7 @@ _CHUNK_WORK = 128 * 12 * 768 * 768
 """Bounds a prefill chunk, in tokens × layers × width²: about 25 ms at 124M parameters on two cores."""
 _MOST_PENDING = 5
 """Tokens that `decode` runs in one step, the last one among them: few more rows cost a step little."""
+_FIRST_TRUSTED = 3
 _MOST_UNFINISHED = 4
 """Texts whose next windows are computed when the engine is idle."""
 
@@ -38,6 +39,8 @@ class CpuSequence:
         self.start = 0
         self.branch: Branch | None = None
         self.drafter: Drafter | None = None
+        self.trusted = _FIRST_TRUSTED
+        """Tokens of a draft at most; grows with drafts that were right to their end."""
         self.ahead: Ahead | None = None
 
     @property
@@ -126,6 +129,9 @@ class CpuEngine:
         for sequence, draft, new in zip(sequences, drafts, results):
             if sequence.drafter:
                 sequence.drafter.verified(len(draft), len(new) - 1)
+                if draft:
+                    whole = len(new) > len(draft)
+                    sequence.trusted = min(2 * sequence.trusted, MOST_ROWS) if whole else _FIRST_TRUSTED
                 sequence.drafter.extend([token.id for token in new])
         return results
 
@@ -203,7 +209,7 @@ class CpuEngine:
         if len(sequence.pending) > 1 or len(sequence.tokens) == sequence.prompt_tokens:
             return []  # somebody waits for the first token: it doesn't wait for a longer step
         sequence.drafter.costs = self._costs.table(beside)
-        return sequence.drafter.draft(limit)
+        return sequence.drafter.draft(min(limit, sequence.trusted))
 
     def _accepted(self, sequence: CpuSequence, draft: list[int], logits: np.ndarray) -> list[Token]:
         """The tokens that are sampled one after the other for as long as the draft foretold them, and one more."""
