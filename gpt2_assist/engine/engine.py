@@ -5,6 +5,8 @@ from typing import Protocol
 
 import numpy as np
 
+from gpt2_assist.errors import UsageError
+
 
 @dataclass(frozen=True)
 class Sampling:
@@ -84,3 +86,13 @@ class Engine(Protocol):
 
     def cached_tokens(self) -> int:
         """Tokens whose keys and values are held."""
+
+
+def checked_tokens(prompt: SequenceOf[int], new_tokens: SequenceOf[int], vocab_size: int) -> list[int]:
+    """A sequence's tokens at `open`. Raises UsageError where no model of this vocabulary could go on from them."""
+    if not prompt:
+        raise UsageError("There is no prompt token to go on from.")
+    tokens = [*prompt, *new_tokens]
+    if not all(0 <= token < vocab_size for token in tokens):
+        raise UsageError("The prompt holds a token that the model doesn't have.")
+    return tokens

@@ -5,7 +5,7 @@ from collections.abc import Sequence as SequenceOf
 import numpy as np
 import torch
 
-from gpt2_assist.engine.engine import Sampling, Token
+from gpt2_assist.engine.engine import Sampling, Token, checked_tokens
 from gpt2_assist.engine.forward import Forward, Segment
 from gpt2_assist.engine.kv_cache import BLOCK, KeysValues, PrefixCache
 from gpt2_assist.engine.sampling import sample
@@ -53,11 +53,7 @@ class TorchEngine:
 
     def open(self, prompt: SequenceOf[int], sampling: Sampling, index: int = 0,
              new_tokens: SequenceOf[int] = ()) -> TorchSequence:
-        if not prompt:
-            raise UsageError("There is no prompt token to go on from.")
-        tokens = [*prompt, *new_tokens]
-        if not all(0 <= token < self.vocab_size for token in tokens):
-            raise UsageError("The prompt holds a token that the model doesn't have.")
+        tokens = checked_tokens(prompt, new_tokens, self.vocab_size)
         start = window_start(len(tokens), self.n_ctx)
         shared = self._cache.shared(tokens[start:-1])
         return TorchSequence(tokens, len(prompt), min(shared, max(0, len(prompt) - start)), sampling, index)

@@ -89,6 +89,6 @@ def _linked(code: bytes) -> binding.ExecutionEngine:
 
 if __name__ == "__main__":
     if not compiled():
-        print(f"Compiling the engine for this processor ({NAME}); this happens once and takes half a minute.",
+        print(f"Compiling the engine for this processor ({NAME}); this happens once and takes some ten seconds.",
               file=sys.stderr)
     kernels()

@@ -12,10 +12,9 @@ from gpt2_assist.engine.cpu.pages import BLOCK, PagePool
 from gpt2_assist.engine.cpu.prefix_tree import Branch, PrefixTree
 from gpt2_assist.engine.cpu.workspace import LARGEST_STEP, LARGEST_WANTED, Workspace
 from gpt2_assist.engine.drafts import Drafter, History
-from gpt2_assist.engine.engine import Sampling, Token
+from gpt2_assist.engine.engine import Sampling, Token, checked_tokens
 from gpt2_assist.engine.sampling import sample
 from gpt2_assist.engine.window import window_start
-from gpt2_assist.errors import UsageError
 from gpt2_assist.model.prepared import Prepared
 
 _CHUNK_WORK = 128 * 12 * 768 * 768
@@ -84,11 +83,7 @@ class CpuEngine:
 
     def open(self, prompt: SequenceOf[int], sampling: Sampling, index: int = 0,
              new_tokens: SequenceOf[int] = ()) -> CpuSequence:
-        if not prompt:
-            raise UsageError("There is no prompt token to go on from.")
-        tokens = [*prompt, *new_tokens]
-        if not all(0 <= token < self.vocab_size for token in tokens):
-            raise UsageError("The prompt holds a token that the model doesn't have.")
+        tokens = checked_tokens(prompt, new_tokens, self.vocab_size)
         start = window_start(len(tokens), self.n_ctx)
         shared = self._tree.shared(tokens[start:-1])
         return CpuSequence(tokens, len(prompt), min(shared, max(0, len(prompt) - start)), sampling, index)
