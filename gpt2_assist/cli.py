@@ -11,7 +11,8 @@ from gpt2_assist import __version__
 from gpt2_assist.errors import AssistError
 
 INTERRUPTED = 130
-_MODULES = {"generate": "generate", "pull": "models", "models": "models", "daemon": "daemon", "pretrain": "pretrain"}
+_MODULES = {"generate": "generate", "pull": "models", "models": "models", "daemon": "daemon", "pretrain": "pretrain",
+            "doctor": "doctor"}
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -259,6 +259,8 @@ class WorkerState:
     memory_bytes: int
     cached_tokens: int
     cache_hit_rate: float
+    computed_tokens: int = 0
+    """Prompt tokens that were run and tokens that were decoded, since the worker began."""
     words: str = ""
     """What part of loading is being done, where it takes long."""
 

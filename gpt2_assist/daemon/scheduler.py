@@ -29,7 +29,7 @@ class Scheduler:
         self._waiting: dict[str, deque[Sample]] = {priority: deque() for priority in PRIORITIES}
         self._open: dict[str, deque[Sample]] = {priority: deque() for priority in PRIORITIES}
         self._decode_next = False
-        self.prompt_tokens = self.cached_tokens = 0
+        self.prompt_tokens = self.cached_tokens = self.decoded_tokens = 0
 
     @property
     def busy(self) -> bool:
@@ -105,6 +105,7 @@ class Scheduler:
     def _decode(self, samples: list[Sample]) -> None:
         for sample, tokens in zip(samples, self._engine.decode([sample.sequence for sample in samples])):
             first = not sample.heard
+            self.decoded_tokens += len(tokens)
             for token in tokens:
                 if sample.ended:  # by the token before, or with its request, by an error in a sibling
                     break

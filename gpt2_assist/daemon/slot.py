@@ -116,7 +116,7 @@ class Slot:
                 "device": self._loaded.device if self._loaded else self.key.device,
                 "precision": self._loaded.precision if self._loaded else self.key.precision,
                 "state": state.state, "memory_bytes": state.memory_bytes, "cached_tokens": state.cached_tokens,
-                "cache_hit_rate": state.cache_hit_rate}
+                "cache_hit_rate": state.cache_hit_rate, "computed_tokens": state.computed_tokens}
 
     def _give(self, job: Job) -> None:
         if isinstance(job.request, Load):

@@ -82,7 +82,7 @@ class Worker:
         """Passes on what takes long while loading, now and then."""
         if time.monotonic() - self._heard_of > _PROGRESS_EVERY_S:
             self._heard_of = time.monotonic()
-            self._pipe.send(WorkerState("loading", resident_bytes(), 0, 0.0, words))
+            self._pipe.send(WorkerState("loading", resident_bytes(), 0, 0.0, words=words))
 
     def _serve(self, model: Any, request: Load) -> None:
         scheduler = Scheduler(model.engine, self._pipe.send)
@@ -112,7 +112,8 @@ class Worker:
         state = "generating" if scheduler.busy else "idle"
         if self._said is None or self._said.state != state:
             rate = scheduler.cached_tokens / scheduler.prompt_tokens if scheduler.prompt_tokens else 0.0
-            self._said = WorkerState(state, resident_bytes(), engine.cached_tokens(), rate)
+            computed = scheduler.prompt_tokens - scheduler.cached_tokens + scheduler.decoded_tokens
+            self._said = WorkerState(state, resident_bytes(), engine.cached_tokens(), rate, computed)
             self._pipe.send(self._said)
 
 

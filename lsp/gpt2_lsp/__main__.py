@@ -1,0 +1,5 @@
+import sys
+
+from gpt2_lsp.main import main
+
+sys.exit(main())

@@ -1,0 +1,1 @@
+"""What of a completion may be shown: small filters, one after another."""
