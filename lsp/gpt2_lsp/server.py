@@ -294,7 +294,7 @@ class Gpt2Server:
         uri = arguments[0].get("uri") if arguments and isinstance(arguments[0], dict) else None
         document = self._workspace.document(uri) if isinstance(uri, str) else None
         if document:
-            self._status.answered(self._workspace.reason(document) or self._status.reason_of_question)
+            self._status.looked_at(self._workspace.reason(document))
         return self._status.entries()
 
     def _toggle_command(self, *arguments: Any) -> dict:

@@ -11,7 +11,6 @@ class Status:
         self._listener = listener
         self._entries = {"state": "loading", "reason": "", "model": "", "latencyMs": None, "enabled": True,
                          "message": ""}
-        self.reason_of_question = ""
 
     def entries(self) -> dict:
         return dict(self._entries)
@@ -39,11 +38,15 @@ class Status:
 
     def answered(self, reason: str) -> None:
         """A question was answered, for a reason with nothing."""
-        self.reason_of_question = reason
         if reason.startswith(("failed", "loading")) or not self._entries["enabled"]:
             self._change(reason=reason)
         else:
             self._change(state="ready", reason=reason)
+
+    def looked_at(self, reason: str) -> None:
+        """A document of which it is known why nothing is shown, or that nothing stands against it."""
+        if reason or str(self._entries["reason"]).startswith(("off", "excluded", "too large")):
+            self.answered(reason)
 
     def _change(self, **entries: object) -> None:
         changed = {**self._entries, **entries}

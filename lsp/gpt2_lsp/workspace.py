@@ -2,9 +2,9 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from gpt2_assist.exclusions import Exclusions
 from pygls.uris import to_fs_path
 
+from gpt2_assist.exclusions import Exclusions
 from gpt2_lsp.context import MAX_OTHERS
 from gpt2_lsp.documents import Document
 from gpt2_lsp.settings import Settings
