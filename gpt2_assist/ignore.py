@@ -51,7 +51,7 @@ class Pattern:
             if piece < len(self.pieces):
                 pattern = self.pieces[piece]
                 if pattern is None:
-                    if piece == len(self.pieces) - 1:
+                    if piece == len(self.pieces) - 1:  # what is in the folder, not the folder itself
                         return True
                     piece += 1
                     retry = name, piece
@@ -119,10 +119,6 @@ def _pattern(line: bytes) -> Pattern | None:
         pieces = _pieces(line.removeprefix(b"/"))
     except ValueError:
         return None
-    if anywhere:
-        pieces = pieces[:1]
-    elif pieces[-1] is None:  # what is in the folder, not the folder itself
-        pieces[-1:] = [None, re.compile(b".*", _FLAGS)]
     return Pattern(tuple(pieces), anywhere, folders, ignores)
 
 
@@ -200,7 +196,6 @@ def _members(pattern: bytes, at: int) -> tuple[int, bytes]:
             at, before = _member(pattern, at)
             members.add(before)
         at += 1
-    members.discard(ord("/"))
     codes = sorted(set(range(256)) - members if negated else members)
     return at, b"[" + b"".join(b"\\x%02x" % code for code in codes) + b"]" if codes else b"(?!)"
 

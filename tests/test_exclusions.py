@@ -168,11 +168,12 @@ def test_no_path_is_too_odd(tmp_path):
         assert isinstance(rules.reason(Path(name)), str)
 
 
-@pytest.mark.parametrize("pattern", ["*a" * 200, "**/a/" * 200 + "b", "a*" * 200 + "/" + "*b" * 200, "[a-z]*" * 300])
+@pytest.mark.parametrize("pattern", [
+    "*a" * 40 + "*b", "**/*a/" * 40 + "b", "a*" * 40 + "b/**/c", "[a-z]*" * 60 + "b"])
 def test_no_pattern_takes_long(pattern):
     patterns = parsed(pattern.encode())
     began = time.perf_counter()
-    verdict(patterns, [b"a" * 255] * 60 + [b"c"], False)
+    verdict(patterns, [b"a" * 255] * 60, False)
     assert time.perf_counter() - began < 1
 
 

@@ -53,7 +53,7 @@ async def test_an_automatic_question_gets_one_item_at_the_cursor_an_explicit_one
 
 async def test_snapshots_grow_into_the_answer():
     async with editor({"streaming": True, "proseUnit": "paragraph"}) as one:
-        one.open(URI, PROSE)
+        one.open(URI, "She said that the ")
         answer = await one.ask_streamed(URI)
         texts = [snapshot["text"] for snapshot in one.snapshots]
         assert len(texts) > 1 and all(later.startswith(sooner) for sooner, later in zip(texts, texts[1:]))

@@ -29,10 +29,9 @@ def _before_rest(place: Place, draft: Draft, rest: str) -> Draft:
     for at in range(len(text)):
         if text[at] != rest[0] or not _stands_alone(place, text, at):
             continue
-        if known and text.startswith(known, at) and not _WORD.match(text[at + len(known):] or " "):
-            if draft.ended or len(text) > at + len(known):
-                return draft.cut(at)
-            return draft.held(at)
+        end = at + len(known)
+        if known and text.startswith(known, at) and (draft.ended or text[end:]) and not _WORD.match(text[end:]):
+            return draft.cut(at)
         if draft.ended:
             if text[at:].rstrip() == rest:
                 return draft.cut(at)
@@ -69,7 +68,8 @@ def _before_line(place: Place, draft: Draft, target: str) -> Draft:
             continue
         if line.may_become(target):
             return draft.held(line.cut)
-        broken_off = draft.ended and line is lines[-1] and _is_most(line.content, target)
+        last = draft.ended and line is lines[-1] and draft.text.endswith(line.content[-1:])
+        broken_off = last and _is_most(line.content, target)
         if broken_off or line.complete and line.content == target:
             return draft.cut(line.cut)
     return draft

@@ -19,7 +19,7 @@ PIECES = [
     "x", "foo", " bar", "foo(", ")", "(", "[", "]", "{", "}", "\"", "'", "\"\"\"", "`", "\n", "\n\n", "\n    ",
     "\n        ", "\n\t", " ", "  ", "\t", ", ", ";", ":", ". ", ".", "…", "? ", "Mr. ", "e.g. ", "The", " the cat",
     "1.", "- ", "\n- ", "# ", "//", "#", "\\", "if x:", "else:", "end", "</div>", "<", "return x", "\n    return x",
-    "\n}", "\n    }", "\n)", "import os", "\nimport os", "\nimport", "語。", "」", "👍🏽", "é", "I", "\r", "case",
+    "\n}", "\n    }", "\n)", "import os", "\nimport os", "\nimport", "語。", "」", "👍🏽", "é", "I", "case",
     "```",
     "a b a b ", "foo, bar)"]
 
@@ -55,7 +55,7 @@ def check(name: str, place: Place, pieces: list[tuple[str, float]]) -> None:
 
 @pytest.mark.parametrize("name", FILTERS)
 @given(places, tokens)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300, deadline=None, derandomize=True)
 def test_what_is_shown_only_grows(name, place, pieces):
     check(name, place, pieces)
 
