@@ -46,7 +46,8 @@ class Exclusions:
                  recheck_s: float = 1.0) -> None:
         """`patterns` are those of the setting, as in an ignore file in each of the roots. An answer stands for
         `recheck_s` seconds before ignore files are looked at again."""
-        self._roots = [Path(os.path.abspath(root)) for root in roots]
+        names = [name for root in roots for name in (os.path.abspath(root), os.path.realpath(root))]
+        self._roots = [Path(name) for name in dict.fromkeys(names)]
         self._patterns = parsed(b"\n".join(os.fsencode(pattern) for pattern in patterns))
         self._max_bytes, self._recheck_s = max_bytes, recheck_s
         self._files = IgnoreFiles()
@@ -97,7 +98,7 @@ class Exclusions:
 
     def _ignored(self, path: Path) -> str:
         roots = [root for root in self._roots if root in path.parents]
-        tree = next((folder for folder in path.parents if (folder / ".git").exists()), None)
+        tree = next((folder for folder in path.parents if os.path.exists(folder / ".git")), None)
         base = tree or min(roots, key=lambda root: len(root.parts), default=path.parent)
         top = min((base, *roots), key=lambda folder: len(folder.parts))
         lists = [(root, "the setting exclude", [(root, self._patterns)]) for root in roots or [base] if self._patterns]

@@ -74,6 +74,17 @@ def test_a_link_into_what_is_ignored_is_ignored(tmp_path):
     assert excluded(tmp_path, "diary.md") == "excluded: by .gpt2ignore"
 
 
+def test_a_root_that_is_a_link(tmp_path):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    (tmp_path / "real" / ".gpt2ignore").write_text("deep/*.md\n")
+    for root in ("real", "link"):
+        rules = Exclusions([tmp_path / root], ["/x.py"])
+        for name in ("real", "link"):
+            assert rules.reason(tmp_path / name / "deep" / "x.md", 0) == "excluded: by .gpt2ignore"
+            assert rules.reason(tmp_path / name / "x.py", 0) == "excluded: by the setting exclude"
+
+
 def test_the_reason_says_who_excludes(tmp_path):
     subprocess.run(["git", "init", "-q", tmp_path], check=True)
     (tmp_path / ".git" / "info" / "exclude").write_text("mine.txt\n")

@@ -63,8 +63,10 @@ def apply(place: Place, draft: Draft) -> Draft:
         elif mark.kind == "close":
             if inner:
                 _close(inner, mark.sign)
-            elif outer and outer[-1][0] == OPENER[mark.sign] and outer.pop()[1]:
-                return draft.cut(at)
+            elif outer and outer[-1][0] == OPENER[mark.sign]:
+                _, closed = outer.pop()
+                if closed:
+                    return draft.cut(at)
     return draft
 
 
