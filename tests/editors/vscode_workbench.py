@@ -55,7 +55,7 @@ def pack() -> Path:
 
 
 def write_settings(folder: Path, settings: dict) -> None:
-    """The settings of a user's or a workspace's folder, all of them. VS Code sees at once that they changed."""
+    """All of the settings that a folder holds: a workspace's, or those of the machine. VS Code sees at once that they changed."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "settings.json").write_text(json.dumps(settings), encoding="utf-8")
 
@@ -195,10 +195,11 @@ class Page:
 
 @contextmanager
 def workbench(vsix: Path, folder: Path, settings: dict | None = None, scale: int = 1) -> Iterator["Workbench"]:
-    """A code-server with the extension installed and gpt2-lsp not on its PATH, and the driver of its page. Its files are
-    in `folder`."""
+    """A code-server with the extension installed and gpt2-lsp not on its PATH, and the driver of its page, of which a
+    picture has `scale` pixels for one. Its files are in `folder`; `settings` are those of the machine."""
     prefix = Path(os.environ["GPT2_ASSIST_VSCODE"])
-    write_settings(folder / "data" / "User", {**BASE_SETTINGS, **(settings or {})})
+    write_settings(folder / "data" / "User", BASE_SETTINGS)
+    write_settings(folder / "data" / "Machine", settings or {})
     folders = ["--user-data-dir", str(folder / "data"), "--extensions-dir", str(folder / "extensions")]
     program = str(prefix / "bin" / "code-server")
     environment = {name: value for name, value in os.environ.items() if not name.startswith("VSCODE_")} | {
@@ -219,7 +220,7 @@ def workbench(vsix: Path, folder: Path, settings: dict | None = None, scale: int
         driver = subprocess.Popen([str(prefix / "bin" / "node"), str(DRIVER), str(prefix), shutil.which("chromium"), str(scale)],
                                   stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8")
         address = re.search(r"http://\S+?(?=/?$)", lines[0].strip())[0]
-        yield Workbench(address, Page(driver, folder / "failed.png"), server.pid, folder / "data" / "User")
+        yield Workbench(address, Page(driver, folder / "failed.png"), server.pid, folder / "data" / "Machine")
     finally:
         if driver:
             driver.stdin.close()
@@ -229,10 +230,10 @@ def workbench(vsix: Path, folder: Path, settings: dict | None = None, scale: int
 
 
 class Workbench:
-    """`user` is the folder of the user's settings."""
+    """`machine` is the folder of the settings of the machine on which extensions run: where the server is, for one."""
 
-    def __init__(self, address: str, page: Page, pid: int, user: Path) -> None:
-        self._address, self.page, self._pid, self.user = address, page, pid, user
+    def __init__(self, address: str, page: Page, pid: int, machine: Path) -> None:
+        self._address, self.page, self._pid, self.machine = address, page, pid, machine
 
     def open(self, folder: Path) -> Page:
         """The page with a folder opened, once the workbench is there."""
