@@ -17,12 +17,12 @@ import math
 import sys
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import peers as peer_files
 from contest import cpu_seconds
-from keystrokes import Theirs, writing
+from keystrokes import COLUMNS, Account, Reply, Theirs, compare, play, rows, writing
 from llama import LlamaServer
 from lsp_pipe import LspPipe
 from own_daemon import daemon
@@ -32,25 +32,16 @@ from gpt2_assist.client import Client
 from gpt2_assist.text.tokenizer import TextTokenizer
 
 NEW_TOKENS = 16
-BLOCK = 25
-SETTLE_S = 0.3
 TYPED_ALONG = 200
 CANCELS = 60
 URI = "untitled:typed"
 
 
 @dataclass
-class Reply:
-    """One key. Seconds from it; infinite where the next key came first."""
+class Shown(Reply):
+    """A key's answer and its text."""
 
-    first: float = math.inf
-    whole: float = math.inf
     text: str = ""
-    computed: int | None = None
-    began: float = field(default_factory=time.perf_counter)
-
-    def arrived(self) -> float:
-        return time.perf_counter() - self.began
 
 
 class Editor:
@@ -59,8 +50,8 @@ class Editor:
     def __init__(self, client: Client, model: Path) -> None:
         self._client, self.model = client, str(model)
         self.daemon_pid = client.status()["pid"]
-        client.load(self.model, "auto", "cpu")
-        self._replies: dict[int, Reply] = {}
+        client.load(self.model)
+        self._replies: dict[int, Shown] = {}
         self._text, self._version, self._question = "", 0, None
         self.pipe = LspPipe({"streaming": True, "model": self.model, "confidence": 0, "maxTokens": NEW_TOKENS,
                              "proseUnit": "paragraph", "maxLines": 100}, self._heard)
@@ -72,9 +63,9 @@ class Editor:
         self.pipe.notify("textDocument/didOpen", {"textDocument": {
             "uri": URI, "languageId": "plaintext", "version": 1, "text": text}})
 
-    def ask(self, text: str) -> tuple[Reply, threading.Thread]:
+    def ask(self, text: str) -> tuple[Shown, threading.Thread]:
         """Has the text before the cursor become `text`, and asks. The thread ends with the answer."""
-        reply = Reply()
+        reply = Shown()
         if self._question is not None and not self._question.done():
             self.pipe.cancel(self._question)
         self._change(text)
@@ -95,8 +86,8 @@ class Editor:
         return cpu_seconds(self.daemon_pid) + cpu_seconds(self.pipe.process.pid)
 
     def computed(self) -> int:
-        return next(worker["computed_tokens"] for worker in self._client.status()["workers"]
-                    if worker["model"] == self.model or len(self._client.status()["workers"]) == 1)
+        """Tokens that the model has run and written so far."""
+        return sum(worker["computed_tokens"] for worker in self._client.status()["workers"])
 
     def busy(self) -> bool:
         return any(worker["state"] != "idle" for worker in self._client.status()["workers"])
@@ -114,7 +105,7 @@ class Editor:
         reply = self._replies[token]
         reply.first = min(reply.first, reply.arrived())
 
-    def _wait(self, question, reply: Reply) -> None:
+    def _wait(self, question, reply: Shown) -> None:
         result = question.result()
         if result and result["items"]:
             reply.text = result["items"][0]["insertText"]
@@ -123,62 +114,6 @@ class Editor:
 
     def close(self) -> None:
         self.pipe.close()
-
-
-class LlamaEditor:
-    """The same keys as requests to llama-server."""
-
-    def __init__(self, server: LlamaServer) -> None:
-        self._theirs = Theirs(server)
-
-    def ask(self, text: str):
-        return self._theirs.ask(text)
-
-    def cpu(self) -> float:
-        return cpu_seconds(self._theirs.pid)
-
-    def close(self) -> None:
-        self._theirs.close()
-
-
-@dataclass
-class Account:
-    replies: list[Reply] = field(default_factory=list)
-    cpu: float = 0.0
-
-    def row(self) -> list[object]:
-        times = [_ms(quantile([getattr(reply, which) for reply in self.replies], share))
-                 for which in ("first", "whole") for share in (0.5, 0.95, 0.99)]
-        return [*times, 1000 * self.cpu / len(self.replies)]
-
-
-def play(side: Editor | LlamaEditor, block: list[str], rate: float, account: Account) -> None:
-    """A block of keys at `rate` a second, or 0: each when the one before is answered."""
-    before, threads, start = side.cpu(), [], time.perf_counter()
-    for number, text in enumerate(block):
-        if rate:
-            time.sleep(max(0.0, start + number / rate - time.perf_counter()))
-        reply, thread = side.ask(text)
-        account.replies.append(reply)
-        threads.append(thread)
-        if not rate:
-            thread.join()
-    for thread in threads:
-        thread.join()
-    time.sleep(SETTLE_S)
-    account.cpu += side.cpu() - before
-
-
-def compare(sides: dict[str, Editor | LlamaEditor], texts: list[str], rate: float) -> tuple[dict[str, Account], float]:
-    """The same keys for each, block by block; and the tokens that our model computed for a key."""
-    accounts, names = {name: Account() for name in sides}, list(sides)
-    ours = next(side for side in sides.values() if isinstance(side, Editor))
-    before = ours.computed()
-    for first in range(0, len(texts), BLOCK):
-        for name in names:
-            play(sides[name], texts[first:first + BLOCK], rate, accounts[name])
-        names.reverse()
-    return accounts, (ours.computed() - before) / len(texts)
 
 
 def typed_along(editor: Editor, text: str) -> list[float]:
@@ -221,42 +156,35 @@ def _position(text: str, offset: int) -> dict:
     return {"line": text.count("\n", 0, offset), "character": offset - text.rfind("\n", 0, offset) - 1}
 
 
-def _ms(seconds: float) -> float | None:
-    return None if math.isinf(seconds) else 1000 * seconds
-
-
 def measure(name: str, peers: peer_files.Peers, args: argparse.Namespace) -> None:
     """Prints one model's tables."""
     count = 60 if args.quick else args.keys
     with daemon(args.threads) as client:
         editor = Editor(client, peers.model(name))
-        sides: dict[str, Editor | LlamaEditor] = {"gpt2-lsp": editor}
+        sides: dict[str, Editor | Theirs] = {"gpt2-lsp": editor}
         if peers.llama:
-            sides["llama-server Q8_0"] = LlamaEditor(LlamaServer(peers.llama, peers.gguf(name, "Q8_0"), args.threads))
+            sides["llama-server Q8_0"] = Theirs(LlamaServer(peers.llama, peers.gguf(name, "Q8_0"), args.threads))
         try:
-            rows, notes = [], []
+            table, notes = [], []
             for rate in (0.0, args.rate):
                 texts = writing(args.corpora, count, seed=int(rate))
                 editor.open("")
                 for side in sides.values():
                     play(side, texts[:1], 0, Account())
-                accounts, tokens = compare(sides, texts[1:], rate)
+                before, answered = editor.computed(), texts[1:]
+                accounts = compare(sides, answered, rate)
+                tokens = (editor.computed() - before) / len(answered)
                 manner = f"{rate:g} keys/s" if rate else "awaited"
-                rows += [[f"{side}, {manner}", *account.row()] for side, account in accounts.items()]
-                if len(accounts) == 2:
-                    rows.append([f"ratio, {manner}", *(a / b if a and b else None
-                                                       for a, b in zip(rows[-2][1:], rows[-1][1:]))])
+                table += rows(manner, accounts)
                 tokenizer = TextTokenizer.from_folder(peers.model(name))
                 shown = [len(tokenizer.encode(reply.text)) for reply in accounts["gpt2-lsp"].replies if reply.text]
-                notes.append([manner, tokens, sum(shown) / max(1, len(shown)), 100 * len(shown) / len(texts[1:])])
+                notes.append([manner, tokens, sum(shown) / max(1, len(shown)), 100 * len(shown) / len(answered)])
             editor.open(texts[0])
             along, idle = typed_along(editor, texts[0]), cancels(editor, texts[1:])
         finally:
             for side in sides.values():
                 side.close()
-    show(f"{name}: {count} keys each, {args.threads} threads; milliseconds after the key",
-         ["", *(f"{what}, {share}" for what in ("first text", "16 tokens") for share in ("p50", "p95", "p99")),
-          "CPU ms a key"], rows)
+    show(f"{name}: {count} keys each, {args.threads} threads; milliseconds after the key", COLUMNS, table)
     show(f"{name}: gpt2-lsp", ["", "model tokens a key", "tokens shown", "keys answered with text, %"], notes)
     show(f"{name}: gpt2-lsp; milliseconds", ["", "p50", "p95", "p99"],
          [[what, *(quantile(times, share) for share in (0.5, 0.95, 0.99))]

@@ -17,6 +17,7 @@ import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import peers as peer_files
 from contest import cpu_seconds
@@ -32,6 +33,8 @@ from gpt2_assist.text.tokenizer import TextTokenizer
 NEW_TOKENS = 16
 BLOCK = 25
 """Keys that one of them gets before it is the other's turn."""
+COLUMNS = ["", *(f"{what}, {share}" for what in ("first", "16 tokens") for share in ("p50", "p95", "p99")),
+           "answered whole, %", "prompt tokens run a key", "CPU ms a key"]
 SETTLE_S = 0.3
 """After a block, until what still works or spins is asleep: it counts as the block's processor time."""
 
@@ -56,7 +59,7 @@ class Ours:
     def __init__(self, client: Client, model: Path, precision: str, heal: bool) -> None:
         self._heal = heal
         self._client, self._model, self._precision = client, str(model), precision
-        self.pid = client.status()["pid"]
+        self._pid = client.status()["pid"]
         client.load(self._model, precision, "cpu")
 
     def ask(self, prompt: str) -> tuple[Reply, threading.Thread]:
@@ -67,6 +70,10 @@ class Ours:
         thread = threading.Thread(target=self._read, args=(stream, reply))
         thread.start()
         return reply, thread
+
+    def cpu(self) -> float:
+        """Processor seconds so far."""
+        return cpu_seconds(self._pid)
 
     def _read(self, stream, reply: Reply) -> None:
         for message in stream:
@@ -82,7 +89,7 @@ class Theirs:
     """llama-server."""
 
     def __init__(self, server: LlamaServer) -> None:
-        self._server, self.pid = server, server.process.pid
+        self._server = server
         self._running: list = []
 
     def ask(self, prompt: str) -> tuple[Reply, threading.Thread]:
@@ -96,6 +103,10 @@ class Theirs:
         thread.start()
         return reply, thread
 
+    def cpu(self) -> float:
+        """Processor seconds so far."""
+        return cpu_seconds(self._server.process.pid)
+
     def close(self) -> None:
         self._server.close()
 
@@ -107,6 +118,13 @@ class Theirs:
                 reply.computed = event["timings"]["prompt_n"]
 
 
+class Side(Protocol):
+    """Whoever answers keys."""
+
+    def ask(self, prompt: str) -> tuple[Reply, threading.Thread]: ...
+    def cpu(self) -> float: ...
+
+
 @dataclass
 class Account:
     """What one of them did in one manner of asking."""
@@ -115,18 +133,19 @@ class Account:
     cpu: float = 0.0
 
     def row(self) -> list[object]:
-        """The table's columns. What was run of a prompt is only known of all where all were answered whole."""
+        """The table's COLUMNS. What was run of a prompt is only known of all where all were answered whole."""
         computed = [reply.computed for reply in self.replies]
         whole = sum(reply.whole < math.inf for reply in self.replies)
         times = [_ms(quantile([getattr(reply, which) for reply in self.replies], share))
                  for which in ("first", "whole") for share in (0.5, 0.95, 0.99)]
-        return [*times, 100 * whole / len(computed), sum(computed) / whole if whole == len(computed) else None,
+        ran = None if None in computed or whole < len(computed) else sum(computed) / whole
+        return [*times, 100 * whole / len(computed), ran,
                 1000 * self.cpu / len(computed)]
 
 
-def play(server: Ours | Theirs, block: list[str], rate: float, account: Account) -> None:
+def play(server: Side, block: list[str], rate: float, account: Account) -> None:
     """Types a block of keys: at `rate` keys a second, or 0: each when the one before is answered."""
-    before = cpu_seconds(server.pid)
+    before = server.cpu()
     threads = []
     start = time.perf_counter()
     for number, prompt in enumerate(block):
@@ -140,7 +159,7 @@ def play(server: Ours | Theirs, block: list[str], rate: float, account: Account)
     for thread in threads:
         thread.join()
     time.sleep(SETTLE_S)
-    account.cpu += cpu_seconds(server.pid) - before
+    account.cpu += server.cpu() - before
 
 
 def writing(corpora: Path, count: int, seed: int) -> list[str]:
@@ -149,7 +168,7 @@ def writing(corpora: Path, count: int, seed: int) -> list[str]:
     return [there, *keys(there, inserted, continued, count, seed)]
 
 
-def compare(servers: dict[str, Ours | Theirs], prompts: list[str], rate: float) -> dict[str, Account]:
+def compare(servers: dict[str, Side], prompts: list[str], rate: float) -> dict[str, Account]:
     """The same keys for each, block by block; who is first changes."""
     accounts = {name: Account() for name in servers}
     names = list(servers)
@@ -207,8 +226,7 @@ def main() -> None:
             if peers.llama:
                 servers["llama-server Q8_0"].close()
     show(f"{args.model}, {args.threads} threads, {count} keys each, {NEW_TOKENS} tokens asked for; milliseconds",
-         ["", *(f"{what}, {share}" for what in ("first", "16 tokens") for share in ("p50", "p95", "p99")),
-          "answered whole, %", "prompt tokens run a key", "CPU ms a key"], table)
+         COLUMNS, table)
 
 
 if __name__ == "__main__":

@@ -23,13 +23,14 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    findings = [{"what": what, "ok": ok, "says": says}
-                for check in (_installation, _settings, _daemon, _editors) for what, ok, says in check()]
+    findings = []
+    for check in (_installation, _settings, _daemon, _editors):
+        for what, ok, says in check():
+            findings.append({"what": what, "ok": ok, "says": says})
+            if not args.json:
+                print(f"{'ok  ' if ok else 'DO  '}{what}: {says}", flush=True)
     if args.json:
         print(json.dumps(findings))
-    else:
-        for finding in findings:
-            print(f"{'ok  ' if finding['ok'] else 'DO  '}{finding['what']}: {finding['says']}")
     return 0 if all(finding["ok"] for finding in findings) else 1
 
 

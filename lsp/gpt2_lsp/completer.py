@@ -184,12 +184,12 @@ class Completer:
 
     def _place(self, question: Question, settings: Settings) -> Place:
         document, cursor = question.document, question.cursor
+        before = document.before(cursor, BEFORE)[-2 * BEFORE:]  # a line may be very long
         return Place(
-            before=document.before(cursor, BEFORE) + question.selected,
-            after=document.after(question.end or cursor, AFTER_LINES), language=document.language,
-            prose=document.language in PROSE, invoked=question.invoked, single_line=settings.single_line,
-            max_lines=settings.max_lines, prose_unit=settings.prose_unit, confidence=settings.confidence,
-            indent=question.indent)
+            before=before + question.selected, after=document.after(question.end or cursor, AFTER_LINES),
+            language=document.language, prose=document.language in PROSE, invoked=question.invoked,
+            single_line=settings.single_line, max_lines=settings.max_lines, prose_unit=settings.prose_unit,
+            confidence=settings.confidence, indent=question.indent)
 
     def _prompt(self, desk: _Desk, question: Question, others: Callable[[], Iterable[Document]]) -> str:
         return desk.context.prompt(question.document, question.cursor, others) + question.selected

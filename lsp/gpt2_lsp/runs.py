@@ -5,6 +5,7 @@ part, accepting all and going on, deleting and coming back cost the model nothin
 """
 import asyncio
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import count
 
@@ -80,7 +81,8 @@ class Run:
         self.text = normalised(self.place, self._raw)
 
     def begin(self) -> None:
-        """The model goes on from what there is."""
+        """The model goes on from `text`: what rewriting held back of the end comes anew."""
+        self._raw = self.text
         self._begun = len(self._raw), len(self.tokens)
 
     def again(self) -> None:
@@ -97,15 +99,12 @@ class Run:
             if not future.done():
                 future.set_result(None)
 
-    async def change(self, seconds: float | None) -> bool:
-        """Waits until something changed; False after so many seconds without."""
+    async def change(self, seconds: float | None) -> None:
+        """Waits until something changed, so many seconds at most."""
         future = asyncio.get_running_loop().create_future()
         self._waiting.append(future)
-        try:
+        with suppress(TimeoutError):
             await asyncio.wait_for(future, seconds)
-        except TimeoutError:
-            return False
-        return True
 
     def stop(self) -> None:
         """Ends the model's work for it. What came is kept."""

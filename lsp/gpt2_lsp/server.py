@@ -1,7 +1,9 @@
 """The language server's methods: what comes from the editor goes to documents and completer, and back."""
 import asyncio
+import re
 from collections.abc import Callable
 from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,8 @@ STATUS = "gpt2/status"
 _PAIRS = ("()", "[]", "{}", '""', "''", "``", "<>", "**", "__", "$$")
 """What editors insert at once for one key; the cursor is then in the middle."""
 _LABEL = 60
+"""Characters of a menu's entry."""
+_WORD_END = re.compile(r"\w*\Z")
 
 
 class Gpt2Server:
@@ -212,7 +216,7 @@ class Gpt2Server:
             value = {"session": session, "sequence": next(numbers), "text": selected + text, "final": final}
             self.server.protocol.notify(types.PROGRESS, types.ProgressParams(token, value))
 
-        numbers, selected = iter(range(1 << 30)), info.text if info else ""
+        numbers, selected = count(), info.text if info else ""
         document = self._workspace.document(uri)
         if document and version is not None and version != document.version:
             answer, range_ = Answer([], SUPERSEDED), None
@@ -231,7 +235,7 @@ class Gpt2Server:
         answer, range, _ = await self._ask(uri, position, False, None)
         if answer.reason == SUPERSEDED:
             return None
-        word = before[len(before.rstrip("_" + _letters(before))):]
+        word = _WORD_END.search(before)[0]
         start = types.Position(position.line, position.character - units(word, str(self._encoding)))
         items = []
         for text in answer.texts:
@@ -352,11 +356,6 @@ def _selected(info: Any) -> types.SelectedCompletionInfo | None:
     start, end = (types.Position(int(info["range"][side]["line"]), int(info["range"][side]["character"]))
                   for side in ("start", "end"))
     return types.SelectedCompletionInfo(types.Range(start, end), str(info["text"]))
-
-
-def _letters(text: str) -> str:
-    """The letters and digits that occur in a text."""
-    return "".join({character for character in text if character.isalnum()})
 
 
 def _inside_word(document: Document, cursor: Cursor) -> bool:

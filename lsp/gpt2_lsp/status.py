@@ -18,7 +18,7 @@ class Status:
     def configured(self, enabled: bool, model: str) -> None:
         """The user turned completions on or off, or chose a model."""
         if enabled != self._entries["enabled"] or not enabled:
-            self._change(enabled=enabled, model=model, state="ready" if enabled else "off", message="",
+            self._change(enabled=enabled, model=model, state="loading" if enabled else "off", message="",
                          reason="" if enabled else "off")
         else:
             self._change(model=model)
@@ -27,7 +27,9 @@ class Status:
         self._change(state="loading", message=words[:1].upper() + words[1:] + ".")
 
     def ready(self) -> None:
-        self._change(state="ready", message="")
+        """The model is there."""
+        reason = str(self._entries["reason"])
+        self._change(state="ready", message="", reason="" if reason.startswith("loading") else reason)
 
     def failed(self, error: AssistError) -> None:
         self._change(state="error", message=str(error))

@@ -30,7 +30,7 @@ def nvim(tmp_path):
 
 
 def settled(editor: Neovim) -> str:
-    """The ghost text once the answer is whole, which the same question explicitly begins with."""
+    """The ghost text once it has stopped growing."""
     shown = editor.wait_for_ghost()
     editor.until("require('gpt2_assist.client').last_status.state == 'ready'")
     for _ in range(200):
@@ -146,7 +146,7 @@ def test_a_missing_server_is_said_once(tmp_path):
         editor.input("Amore")
         editor.until("#said > 0")
         assert editor.lua("return said") == [
-            "gpt2-assist: there is no program no-such-gpt2-lsp; install it (pip install gpt2-assist) or set cmd."]
+            "gpt2-assist: there is no program no-such-gpt2-lsp; set cmd to .venv/bin/gpt2-lsp of your clone."]
     finally:
         editor.close()
 

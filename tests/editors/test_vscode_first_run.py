@@ -47,11 +47,14 @@ def test_a_server_that_only_crashes_is_given_up(code: Workbench, folder: Path):
 
 def test_an_installation_says_why_it_fails_and_completes_where_it_works(code: Workbench, folder: Path, tmp_path: Path):
     wheel = tmp_path / "gpt2_assist-9-py3-none-any.whl"
-    write_settings(code.machine, {"gpt2Assist.model": "mini", "gpt2Assist.confidence": 0,
-                                  "gpt2Assist.installSource": str(wheel)})
+    settings = {"gpt2Assist.model": "mini", "gpt2Assist.confidence": 0}
+    write_settings(code.machine, settings)
     page = code.open(folder)
     page.notification("was not found", 60)
     page.button("Install")
+    page.notification("Say what to install", 60)
+    write_settings(code.machine, {**settings, "gpt2Assist.installSource": str(wheel)})
+    page.run("gpt2-assist: Install or Update Server")
     sentence = page.notification("pip couldn't install", 60)
     assert wheel.name in sentence.removeprefix("gpt2-assist: pip couldn't install ").split(":", 1)[1]
     write_wheel(wheel)

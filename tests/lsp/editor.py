@@ -25,10 +25,15 @@ class Editor:
         self.texts: dict[str, str] = {}
         self._versions: dict[str, int] = {}
         self._tokens = count()
-        self.client.feature(types.PROGRESS)(lambda params: self.snapshots.append(params.value))
+        self.snapshot_came = asyncio.Event()
+        self.client.feature(types.PROGRESS)(lambda params: self._heard(params))
         self.client.feature("gpt2/status")(lambda params: self.statuses.put_nowait(params))
         self.client.feature("gpt2/finished")(lambda params: self.finished.put_nowait(params))
         self.client.feature(types.WINDOW_SHOW_MESSAGE)(lambda params: self.messages.append(params.message))
+
+    def _heard(self, params: types.ProgressParams) -> None:
+        self.snapshots.append(params.value)
+        self.snapshot_came.set()
 
     async def start(self, options: dict, capabilities: types.ClientCapabilities | None = None, root: str | None = None,
                     ) -> types.InitializeResult:

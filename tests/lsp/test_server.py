@@ -2,6 +2,7 @@
 import asyncio
 import os
 import signal
+import subprocess
 import sys
 
 import pytest
@@ -127,8 +128,7 @@ async def test_the_model_stops_when_nobody_looks_any_more():
     async with editor({"maxTokens": 512, "proseUnit": "paragraph", "streaming": True}) as one:
         one.open(URI, PROSE)
         question = one.ask_streamed(URI)
-        while not one.snapshots:
-            await asyncio.sleep(0.001)
+        await one.snapshot_came.wait()
         one.client.protocol.notify("gpt2/dismissed", {"textDocument": {"uri": URI}})
         assert (await question).reason in ("superseded", "")
         async with asyncio.timeout(5):
@@ -292,8 +292,7 @@ async def test_a_killed_daemon_is_started_again_in_the_middle_of_a_question():
         async with await AsyncClient.connect("tests") as client:
             pid = (await client.status())["pid"]
         question = one.ask_streamed(URI)
-        while not one.snapshots:
-            await asyncio.sleep(0.001)
+        await one.snapshot_came.wait()
         os.kill(pid, signal.SIGKILL)
         answer = await question
         one.open("file:///nowhere/again.txt", PROSE)
@@ -348,3 +347,8 @@ async def test_no_text_is_in_the_logs(tmp_path):
     await one.stop()
     text = log.read_text()
     assert secret not in text and "lighthouse" not in text
+
+
+def test_the_server_is_thin():
+    code = "import sys, gpt2_lsp.server; print({'torch', 'numba', 'numpy', 'llvmlite'} & set(sys.modules))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "set()\n"

@@ -32,7 +32,11 @@ export async function install(environment: string, log: vscode.LogOutputChannel)
 
 async function steps(environment: string, log: vscode.LogOutputChannel, say: (words: string) => void,
                      stopped: vscode.CancellationToken): Promise<void> {
-    const source = vscode.workspace.getConfiguration("gpt2Assist").get("installSource", "").trim() || "gpt2-assist";
+    const source = vscode.workspace.getConfiguration("gpt2Assist").get("installSource", "").trim();
+    if (!source) { // a bare name would be looked up in an index in which anybody may have taken it
+        throw new InstallationError("Say what to install: set gpt2Assist.installSource to the folder of your clone of " +
+            "gpt2-assist, then run the command “Install or Update Server”.");
+    }
     say("Looking for Python…");
     const pythons = await findPython();
     if (!pythons.usable) {

@@ -54,7 +54,7 @@ function M.attach(buf)
   end
   local settings = config.current
   if vim.fn.executable(settings.cmd[1]) == 0 then
-    complain("gpt2-assist: there is no program " .. settings.cmd[1] .. "; install it (pip install gpt2-assist) or set cmd.")
+    complain("gpt2-assist: there is no program " .. settings.cmd[1] .. "; set cmd to .venv/bin/gpt2-lsp of your clone.")
     return nil
   end
   if not vim.lsp.get_clients({ name = "gpt2-assist" })[1] and not may_start() then

@@ -10,7 +10,9 @@ function M.check()
   end
   local program = config.current.cmd[1]
   if vim.fn.executable(program) == 0 then
-    health.error("There is no program " .. program .. ".", { "pip install gpt2-assist", "or set cmd in setup()" })
+    health.error("There is no program " .. program .. ".", {
+      "run make repl in your clone of gpt2-assist, and set cmd to its .venv/bin/gpt2-lsp",
+    })
   else
     health.ok(vim.trim(vim.fn.system({ program, "--version" })) .. " at " .. vim.fn.exepath(program))
   end
