@@ -112,9 +112,10 @@ class Editor:
 
 @asynccontextmanager
 async def editor(options: dict | None = None, **more):
-    """A started one. Nothing is too unlikely to be shown, so that tests see text."""
+    """A started one. Nothing is too unlikely to be shown, and whole texts are waited for, so that tests see text."""
     one = Editor()
-    one.result = await one.start({"confidence": 0, "statusNotifications": True, **(options or {})}, **more)
+    defaults = {"confidence": 0, "deadlineMs": 10_000, "statusNotifications": True}
+    one.result = await one.start({**defaults, **(options or {})}, **more)
     try:
         yield one
     finally:
