@@ -56,8 +56,8 @@ class Question:
     snapshot: Snapshot | None = None
     """Told the text as it grows; whoever has none gets the first useful text at the deadline."""
     finished: Callable[[], None] | None = None
-    """Called once the rest of a text is there of which the deadline let go the beginning, if nothing else was asked
-    or typed meanwhile."""
+    """Called once the rest of a text is there of which the deadline let go the beginning, if there is any and nothing
+    else was asked or typed meanwhile."""
 
 
 @dataclass
@@ -133,7 +133,7 @@ class Completer:
         if answer.texts:
             self._listener.shown((time.monotonic() - began) * 1000)
         if not answer.whole and question.finished:
-            self._task(self._finish(run, settings, replaced, question.finished))
+            self._task(self._finish(run, settings, replaced, answer.texts[0], question.finished))
         if question.invoked and answer.reason != SUPERSEDED and not run.failure:
             await self._add_alternatives(desk, answer, run, prompt, settings, replaced)
         return answer
@@ -284,9 +284,10 @@ class Completer:
             await run.change(None if deadline is None or late else deadline - time.monotonic())
         return Answer([], SUPERSEDED, run.number)
 
-    async def _finish(self, run: Run, settings: Settings, replaced: asyncio.Event,
+    async def _finish(self, run: Run, settings: Settings, replaced: asyncio.Event, early: str,
                       finished: Callable[[], None]) -> None:
-        if (await self._follow(run, settings, None, None, replaced)).texts:
+        whole = await self._follow(run, settings, None, None, replaced)
+        if whole.texts not in ([], [early]):
             finished()
 
     async def _add_alternatives(self, desk: _Desk, answer: Answer, run: Run, prompt: str, settings: Settings,

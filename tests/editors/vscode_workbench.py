@@ -243,7 +243,7 @@ class Workbench:
 
     def language_servers(self) -> list[int]:
         """The process ids of gpt2-lsp below code-server."""
-        listed = subprocess.run(["ps", "-axo", "pid=,ppid=,args="], capture_output=True, text=True, check=True).stdout
+        listed = subprocess.run(["ps", "-axwwo", "pid=,ppid=,args="], capture_output=True, text=True, check=True).stdout
         processes = {int(pid): (int(parent), command)
                      for pid, parent, command in (line.split(None, 2) for line in listed.splitlines() if line.count(" ") > 1)}
 
