@@ -177,15 +177,19 @@ def measure(name: str, peers: peer_files.Peers, args: argparse.Namespace) -> Non
                 manner = f"{rate:g} keys/s" if rate else "awaited"
                 table += rows(manner, accounts)
                 tokenizer = TextTokenizer.from_folder(peers.model(name))
-                shown = [len(tokenizer.encode(reply.text)) for reply in accounts["gpt2-lsp"].replies if reply.text]
-                notes.append([manner, tokens, sum(shown) / max(1, len(shown)), 100 * len(shown) / len(answered)])
+                shown = [(len(tokenizer.encode(reply.text)), 1000 * reply.whole)
+                         for reply in accounts["gpt2-lsp"].replies if reply.text]
+                full = [ms for length, ms in shown if length >= NEW_TOKENS - 1]
+                notes.append([manner, tokens, sum(length for length, _ in shown) / max(1, len(shown)),
+                              100 * len(shown) / len(answered), len(full), quantile(full, 0.5) if full else None])
             editor.open(texts[0])
             along, idle = typed_along(editor, texts[0]), cancels(editor, texts[1:])
         finally:
             for side in sides.values():
                 side.close()
     show(f"{name}: {count} keys each, {args.threads} threads; milliseconds after the key", COLUMNS, table)
-    show(f"{name}: gpt2-lsp", ["", "model tokens a key", "tokens shown", "keys answered with text, %"], notes)
+    show(f"{name}: gpt2-lsp", ["", "model tokens a key", "tokens shown", "keys answered with text, %",
+                                    "texts of 15 tokens and more", "those whole, p50 ms"], notes)
     show(f"{name}: gpt2-lsp; milliseconds", ["", "p50", "p95", "p99"],
          [[what, *(quantile(times, share) for share in (0.5, 0.95, 0.99))]
           for what, times in (("typed along → answer", along), ("dismissed → idle, seen through status", idle))])

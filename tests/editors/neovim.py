@@ -9,11 +9,22 @@ import time
 from pathlib import Path
 
 import msgpack
+from tmux import Terminal
 
 PLUGIN = Path(__file__).resolve().parents[2] / "editors" / "neovim"
 PROGRAM = os.environ.get("GPT2_ASSIST_NVIM") or shutil.which("nvim")
 MISSING = "" if PROGRAM else "needs Neovim 0.10 or later: install it, or set GPT2_ASSIST_NVIM to the program"
 PATIENCE_S = 30
+
+
+def open_in_terminal(*arguments: str, columns: int = 150, rows: int = 24) -> Terminal:
+    """A Neovim that one types into. Its screen is a process of its own, which a Neovim unpacked somewhere can't start
+    by itself."""
+    script = """socket=$(mktemp -u) program=$1; shift
+"$program" --headless -n --listen "$socket" "$@" </dev/null >/dev/null 2>&1 &
+until [ -S "$socket" ]; do sleep 0.02; done
+exec "$program" --server "$socket" --remote-ui"""
+    return Terminal("sh", "-c", script, "sh", PROGRAM, *arguments, columns=columns, rows=rows)
 
 
 class Neovim:

@@ -1,5 +1,6 @@
 """Our plugin, and Neovim's own inline completion, in a real Neovim with the bundled model."""
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -135,6 +136,18 @@ def test_health_says_what_is_there(nvim):
     nvim.lua("vim.cmd('checkhealth gpt2_assist')")
     report = nvim.text()
     assert "gpt2-assist" in report and "The server runs for 1 buffer" in report and "ERROR" not in report
+
+
+def test_the_help_is_found_and_names_every_key_and_action(nvim, tmp_path):
+    shutil.copytree(PLUGIN / "doc", tmp_path / "doc")
+    nvim.input("<Esc>")
+    nvim.lua("vim.opt.rtp:append(...); vim.cmd('helptags ' .. (...) .. '/doc'); vim.cmd('noautocmd help gpt2-assist')",
+             str(tmp_path))
+    text = nvim.text()
+    keys = nvim.lua("return require('gpt2_assist.config').defaults.keys")
+    assert all(f'{name} = "{key}"' in text and f"\n{key} " in text for name, key in keys.items())
+    actions = nvim.lua("return vim.fn.getcompletion('Gpt2Assist ', 'cmdline')")
+    assert actions and all(f":Gpt2Assist {action}" in text for action in actions)
 
 
 def test_a_missing_server_is_said_once(tmp_path):

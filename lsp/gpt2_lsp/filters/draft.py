@@ -21,7 +21,7 @@ class Place:
     prose_unit: str = "sentence"
     """Or paragraph."""
     confidence: float = 0.0
-    """Least probability at which something is shown; 0 shows all."""
+    """How likely a text must be right as a whole; 0 shows all."""
     indent: str = ""
     """One level of indentation as the document has it: spaces, or a tab; empty where that isn't known."""
 

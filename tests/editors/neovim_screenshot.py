@@ -1,0 +1,65 @@
+"""Makes the picture of Neovim for the README, with the bundled model and real ghost text: a terminal's screen, drawn by
+Chromium.
+
+    python tests/editors/neovim_screenshot.py docs/images/neovim.png
+"""
+import os
+import subprocess
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from neovim import MISSING, PLUGIN, open_in_terminal
+from rich.ansi import AnsiDecoder
+from rich.console import Console
+from tmux import MISSING as NO_TMUX
+
+SETUP = f"""
+vim.opt.rtp:prepend([[{PLUGIN}]])
+vim.o.number, vim.o.termguicolors, vim.o.background, vim.o.swapfile = true, true, "dark", false
+require("gpt2_assist").setup({{ cmd = {{ [[{sys.executable}]], "-m", "gpt2_lsp" }}, server = {{ confidence = 0 }} }})
+"""
+CODE = "import sys\n\ntry:\n    import json\nexcept"
+COLUMNS, ROWS, WIDTH, HEIGHT = 78, 11, 684, 220
+PAGE = """<!doctype html><meta charset="utf-8"><style>body {{ margin: 10px; background: #14161b; color: #e0e2ea }}
+pre {{ font: 14px/18px "DejaVu Sans Mono", monospace; margin: 0 }}</style><pre>{code}</pre>"""
+
+
+def main() -> int:
+    if len(sys.argv) != 2 or MISSING or NO_TMUX:
+        print(MISSING or NO_TMUX or __doc__, file=sys.stderr)
+        return 2
+    target = Path(sys.argv[1]).resolve()
+    with TemporaryDirectory(prefix="g2a-") as name:
+        folder = Path(name)
+        os.environ["GPT2_ASSIST_HOME"], os.environ["GPT2_ASSIST_RUNTIME"] = str(folder / "home"), str(folder / "run")
+        (folder / "home").mkdir()
+        (folder / "init.lua").write_text(SETUP, encoding="utf-8")
+        (folder / "notes.py").write_text(CODE, encoding="utf-8")
+        os.chdir(folder)
+        terminal = open_in_terminal("-u", str(folder / "init.lua"), "notes.py", columns=COLUMNS, rows=ROWS)
+        try:
+            terminal.until(lambda: "notes.py" in terminal.screen())
+            terminal.type("GA ")
+            seen = [""]
+            terminal.until(lambda: seen.append(terminal.screen(True)) or terminal.behind_cursor().strip() and
+                           seen[-20:] == seen[-1:] * 20)
+            write(seen[-1], folder / "screen.html")
+        finally:
+            terminal.close()
+            subprocess.run([sys.executable, "-m", "gpt2_assist.cli", "daemon", "stop"], stdout=subprocess.DEVNULL)
+        subprocess.run(["chromium", "--headless", "--no-sandbox", "--hide-scrollbars", "--force-device-scale-factor=2",
+                        f"--window-size={WIDTH},{HEIGHT}", f"--screenshot={target}", str(folder / "screen.html")],
+                       check=True, stderr=subprocess.DEVNULL)
+    return 0
+
+
+def write(screen: str, path: Path) -> None:
+    console = Console(record=True, width=COLUMNS, color_system="truecolor", file=open(os.devnull, "w"))
+    for line in AnsiDecoder().decode(screen):
+        console.print(line)
+    path.write_text(console.export_html(inline_styles=True, code_format=PAGE), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
