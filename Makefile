@@ -26,6 +26,7 @@ clean:
 	@echo "Installing into .venv; this happens once and takes a minute or two." >&2
 	@.venv/bin/pip install -q --disable-pip-version-check -c constraints.txt -e . >&2
 	@.venv/bin/python -m gpt2_assist.engine.cpu.compiling
+	@.venv/bin/python -m gpt2_assist.originality.compiling
 	@.venv/bin/python -m compileall -q .venv/lib >/dev/null 2>&1 || true
 	@touch $@
 

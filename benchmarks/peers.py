@@ -15,10 +15,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from contest import Child, Llama, random_prompt
-from gguf_model import write_gguf
 from table import show
 
 from gpt2_assist import config as folders
+from gpt2_assist.model.gguf_file import write_gguf
 
 SIZES = {"124M": (12, 12, 768), "355M": (24, 16, 1024)}
 """Layers, heads and width of the models that get random weights."""

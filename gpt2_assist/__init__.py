@@ -1,3 +1,13 @@
 """A private writing and coding companion that runs GPT-2-family models on the user's own machine."""
 
 __version__ = "0.1.0"
+
+_API = ("finetune", "generate", "generate_to_file", "how_original", "download_gpt2")
+
+
+def __getattr__(name: str):
+    """The calls of api.py, which is imported when the first of them is wanted: clients start at once."""
+    if name in _API:
+        from gpt2_assist import api
+        return getattr(api, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -12,6 +12,7 @@ from gpt2_assist.errors import AssistError
 
 INTERRUPTED = 130
 _MODULES = {"generate": "generate", "pull": "models", "models": "models", "daemon": "daemon", "pretrain": "pretrain",
+            "finetune": "finetune", "runs": "runs", "originality": "originality",
             "doctor": "doctor"}
 
 

@@ -63,8 +63,13 @@ class Generation:
     """Whether a prompt that ends inside a word goes on as if the word had been whole: the tokens of its end are taken
     back, and the first new ones spell it again. Those are no new tokens: they are not counted and not shown."""
 
+    max_copied: int | None = None
+    """New tokens in a row, at most, that stand so in the texts that the model was fine-tuned on; None is off."""
+
     def validate(self) -> None:
         """Raises UsageError with a sentence that names the setting."""
+        if self.max_copied is not None:
+            _within("max_copied", self.max_copied, 1, MAX_NEW_TOKENS)
         _within("max_new_tokens", self.max_new_tokens, 0, MAX_NEW_TOKENS)
         _within("temperature", self.temperature, 0.0, 100.0)
         _within("top_k", self.top_k, 0, 1 << 31)

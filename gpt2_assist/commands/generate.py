@@ -27,6 +27,10 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("-n", type=int, default=1, metavar="N", help="so many samples (default 1)")
     parser.add_argument("--batch-size", type=int, metavar="B",
                         help=f"generate so many samples at once (default {_DEFAULT_BATCH}); it changes no text")
+    parser.add_argument("--unique", action="store_true",
+                        help="leave out samples that came before or stand in the training texts")
+    parser.add_argument("--show-copied", action="store_true",
+                        help="say after each sample what it has copied from the training texts, and from where")
     add_sampling_arguments(parser)
     parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="write to a file instead of the screen")
     parser.add_argument("--json", action="store_true", help="one JSON object a line for each sample")
@@ -47,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
 
     from gpt2_assist.client import Client
     from gpt2_assist.commands.output import Lines, Pages, Screen, WholeFile
-    from gpt2_assist.commands.samples import Job, generate_series
+    from gpt2_assist.commands.samples import Job, generate_series, generate_unique
     from gpt2_assist.config import read_settings
     from gpt2_assist.protocol import MAX_SAMPLES
     defaults = read_settings()
@@ -60,9 +64,20 @@ def run(args: argparse.Namespace) -> int:
     elif file:
         sink = Pages(file.write, prompt, args.include_prefix)
     else:
-        sink = Screen(prompt, args.n, args.include_prefix)
+        sink = Screen(prompt, args.n == 1 and not args.unique, args.include_prefix)
+    if args.unique or args.show_copied:
+        from gpt2_assist.commands.copied import Copied
+        copied = Copied(model, args.show_copied)
+
+    def done(sample) -> None:
+        sink.done(sample)
+        if args.show_copied:
+            copied.tell(sample)
     with Client.connect("generate") as client:
-        whole = generate_series(client, job, args.n, min(batch_size, MAX_SAMPLES), sink.text, sink.done)
+        if args.unique:
+            whole = generate_unique(client, job, args.n, min(batch_size, MAX_SAMPLES), copied.is_known, done)
+        else:
+            whole = generate_series(client, job, args.n, min(batch_size, MAX_SAMPLES), sink.text, done)
     if file:
         file.close()
     return 0 if whole else _INTERRUPTED

@@ -13,10 +13,10 @@ SEPARATOR = "=" * 20
 
 
 class Screen:
-    """Standard output. One sample streams; several come one after the other, with a line between."""
+    """Standard output. One sample may stream; several come one after the other, with a line between."""
 
-    def __init__(self, prompt: str, count: int, shown_prompt: bool) -> None:
-        self._prompt, self._streamed, self._shown_prompt = prompt, count == 1, shown_prompt
+    def __init__(self, prompt: str, streamed: bool, shown_prompt: bool) -> None:
+        self._prompt, self._streamed, self._shown_prompt = prompt, streamed, shown_prompt
         self._clean: Callable[[str], str] = visible if sys.stdout.isatty() else str
         self._begun = self._line_ended = False
 

@@ -39,7 +39,7 @@ def generate_series(client: Client, job: Job, count: int, batch_size: int,
     """
     for first in range(0, count, batch_size):
         size = min(batch_size, count - first)
-        settings = replace(job.settings, n=size, first_index=first)
+        settings = replace(job.settings, n=size, first_index=job.settings.first_index + first)
         samples = [Sample(first + place) for place in range(size)]
         reported = 0
         stream = client.generate(job.model, job.prompt, settings, "session" if count == 1 else "bulk",
@@ -66,4 +66,30 @@ def generate_series(client: Client, job: Job, count: int, batch_size: int,
                     break
         if any(sample.finish_reason == "cancelled" for sample in samples):
             return False
+    return True
+
+
+MOST_TRIES = 20
+"""Samples per wanted one, when only new ones are wanted."""
+
+
+def generate_unique(client: Client, job: Job, count: int, batch_size: int, is_known: Callable[[str], bool],
+                    on_done: Callable[[Sample], None]) -> bool:
+    """As generate_series, until `count` samples came of which `is_known` says False; they are numbered anew.
+
+    Says on the error stream where so many can't be found.
+    """
+    found = 0
+    for first in range(0, MOST_TRIES * count, batch_size):
+        came: list[Sample] = []
+        settings = replace(job.settings, first_index=job.settings.first_index + first)
+        whole = generate_series(client, replace(job, settings=settings), batch_size, batch_size,
+                                lambda sample, text: None, came.append)
+        for sample in came:
+            if found < count and not is_known(sample.text):
+                on_done(replace(sample, index=found))
+                found += 1
+        if found == count or not whole:
+            return whole
+    print(f"Only {found} of {count} samples were new; a higher temperature finds more.", file=sys.stderr)
     return True

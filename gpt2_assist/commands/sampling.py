@@ -31,6 +31,8 @@ def add_sampling_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, metavar="S", help="the same seed gives the same text again")
     parser.add_argument("--logprobs", type=int, metavar="K",
                         help="also give each token's log-probability and those of the K likeliest")
+    parser.add_argument("--max-copied", type=int, metavar="K",
+                        help="of a fine-tuned model: no more than K new tokens in a row as in its training texts")
     parser.add_argument("--no-heal", action="store_true",
                         help="go on from the prompt's own tokens, even where they end inside a word")
 
@@ -42,7 +44,7 @@ def settings_from(args: argparse.Namespace, stops: list[str]) -> Generation:
         min_p=args.min_p, repetition_penalty=args.repetition_penalty,
         logit_bias=[_bias(entry) for entry in args.logit_bias], stop=[*args.stop, *stops],
         stop_tokens=args.stop_token, seed=new_seed() if args.seed is None else args.seed, logprobs=args.logprobs,
-        heal=not args.no_heal)
+        heal=not args.no_heal, max_copied=args.max_copied)
     settings.validate()
     return settings
 

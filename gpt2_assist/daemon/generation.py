@@ -1,6 +1,7 @@
 """One request inside a worker: its samples, their text, and when each ends. Drives no engine by itself."""
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 
@@ -16,8 +17,10 @@ Send = Callable[[object], None]
 class Vocabulary:
     """What a worker knows of its model's texts: the tokenizer and the card's customs."""
 
-    def __init__(self, tokenizer, card) -> None:
-        self.tokenizer, self.card = tokenizer, card
+    def __init__(self, tokenizer, card, copies: Path | None = None) -> None:
+        """`copies`: where the index of the texts lies that the model was fine-tuned on, if it was."""
+        self.tokenizer, self.card, self._copies = tokenizer, card, copies
+        self._index = None
         self.healing = Healing(tokenizer.ordinary_tokens(), tokenizer.encode)
 
     def prompt(self, text: str, heal: bool) -> tuple[list[int], bytes]:
@@ -60,6 +63,19 @@ class Vocabulary:
         own = () if self.tokenizer.end_of_text is None else (self.tokenizer.end_of_text,)
         return frozenset([*asked, *own])
 
+    def refused(self, most: int) -> Callable[[list[int]], np.ndarray]:
+        """For an engine's Sequence: the ids by which more than `most` new tokens in a row would stand in the texts of
+        the fine-tuning. Raises UsageError where there are none, DataError where their index is damaged."""
+        if self._copies is None:
+            raise UsageError("Only models that were fine-tuned here know what they were trained on; this one can't be "
+                             "kept from copying.")
+        from gpt2_assist.originality.index import CopyIndex
+        from gpt2_assist.originality.matcher import continuations
+        if self._index is None:
+            self._index = CopyIndex.load(self._copies)
+        index, none = self._index, np.zeros(0, np.int64)
+        return lambda new: continuations(index, new[-most:]) if len(new) >= most else none
+
     def shown(self, token: int) -> str:
         """A token by itself, for tables of log-probabilities."""
         return self.tokenizer.token_bytes(token).decode("utf-8", "replace")
@@ -81,6 +97,7 @@ class Request:
             repetition_penalty=settings.repetition_penalty,
             logit_bias={token: float(bias) for token, bias in settings.logit_bias},
             seed=settings.seed, logprobs=settings.logprobs)
+        self.refused = None if settings.max_copied is None else vocabulary.refused(settings.max_copied)
         delivered = message.tokens if isinstance(message, Resume) else [None] * settings.n
         done = message.done if isinstance(message, Resume) else []
         self.samples = [Sample(self, index, delivered[index], send) for index in range(settings.n) if index not in done]
@@ -144,6 +161,7 @@ class Sample:
             self.sequence = engine.open(self.request.prompt, self.request.sampling,
                                         self._settings.first_index + self.index, self._delivered)
             self.sequence.allowed = self._respelling.allowed
+            self.sequence.refused = self.request.refused
             if self._respelling.allowed is not None and not self._delivered:
                 self.sequence.likely = self.request.vocabulary.likely_spelling(self.request.spelling)
 

@@ -15,6 +15,7 @@ from gpt2_assist.model.prepared import Prepared, open_prepared, prepare
 from gpt2_assist.model.sizes import parameter_count, read_config
 from gpt2_assist.model.store import ModelFolder, find_model
 from gpt2_assist.protocol import Load, Loaded
+from gpt2_assist.runs import copies_of
 from gpt2_assist.text.tokenizer import TextTokenizer
 
 Progress = Callable[[str], None]
@@ -37,7 +38,7 @@ class Model:
 def load(request: Load, settings: Settings, progress: Progress = lambda words: None) -> Model:
     """Reads and warms a model. Raises ModelError, UsageError or StorageError with a sentence."""
     folder = find_model(request.model)
-    vocabulary = Vocabulary(TextTokenizer.from_folder(folder.path), folder.card)
+    vocabulary = Vocabulary(TextTokenizer.from_folder(folder.path), folder.card, copies_of(folder.path))
     device = settled(request.device)
     if device == "cpu":
         engine = cpu_engine(folder, request.precision, settings, progress, own_cores=True)

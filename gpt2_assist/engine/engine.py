@@ -1,4 +1,5 @@
 """The interface that a worker drives. Token ids in, token ids out; no text, no sockets, no threads of its own."""
+from collections.abc import Callable
 from collections.abc import Sequence as SequenceOf
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -46,6 +47,8 @@ class Sequence(Protocol):
     allowed: np.ndarray | None
     """Ids, ascending, that the next token must be one of; set from outside, None for all. More tokens than that one are
     decoded only along `likely`."""
+    refused: Callable[[SequenceOf[int]], np.ndarray] | None
+    """Set from outside: the ids that must not follow these new tokens; None for no such rule."""
     likely: list[tuple[int, np.ndarray]]
     """A guess, set from outside before the first `decode`: the next tokens, each with what is allowed in its place."""
 

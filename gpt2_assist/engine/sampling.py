@@ -15,6 +15,8 @@ _BLOCK = 64
 _NUCLEUS = 64
 """So many tokens hold the share top_p of most distributions."""
 _WORD = (1 << 64) - 1
+_LEAST = -1e300
+"""A score that no token has by itself."""
 
 
 def uniform(seed: int, index: int, number: int) -> float:
@@ -33,12 +35,16 @@ def uniform(seed: int, index: int, number: int) -> float:
 
 
 def sample(logits: np.ndarray, seen: Sequence[int], sampling: Sampling, index: int, number: int,
-           allowed: np.ndarray | None = None) -> Token:
+           allowed: np.ndarray | None = None, refused: np.ndarray | None = None) -> Token:
     """The next token from its logits, float32 [V]; `seen` are the tokens that a repetition penalty counts.
 
-    `allowed`: the only ids that may be drawn, int64 and ascending, at least one of them below V; None: all.
+    `allowed`: the only ids that may be drawn, int64 and ascending, at least one of them below V; None: all. `refused`:
+    ids that are drawn only if nothing else is left.
     """
     scores = _adjusted(logits, seen, sampling)
+    if refused is not None and len(refused):
+        scores = scores.astype(np.float64)
+        scores[refused[refused < len(scores)]] = _LEAST
     if allowed is not None:
         allowed = allowed[:np.searchsorted(allowed, len(logits))]
         scores = scores[allowed]

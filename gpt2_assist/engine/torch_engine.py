@@ -26,6 +26,7 @@ class TorchSequence:
         self.tokens, self.prompt_tokens, self.cached_tokens = tokens, prompt_tokens, cached_tokens
         self.sampling, self.index = sampling, index
         self.allowed: np.ndarray | None = None
+        self.refused = None
         self.likely: list[tuple[int, np.ndarray]] = []  # not used: each token has a step of its own here
         self.start = 0
         self.cache: KeysValues | None = None
@@ -80,7 +81,8 @@ class TorchEngine:
             for sequence, row in zip(sequences, hidden, strict=True):
                 logits = self._forward.logits(row).cpu().numpy()
                 token = sample(logits, sequence.tokens, sequence.sampling, sequence.index,
-                               len(sequence.tokens) - sequence.prompt_tokens, sequence.allowed)
+                               len(sequence.tokens) - sequence.prompt_tokens, sequence.allowed,
+                               sequence.refused and sequence.refused(sequence.tokens[sequence.prompt_tokens:]))
                 tokens.append([token])
                 sequence.tokens.append(token.id)
         return tokens

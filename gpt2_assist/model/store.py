@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from gpt2_assist import config
+from gpt2_assist import config, runs
 from gpt2_assist.errors import ModelError, StorageError, UsageError
 from gpt2_assist.model.card import Card, read_card
 from gpt2_assist.model.whole_file import sync
@@ -43,16 +43,22 @@ class ModelFolder:
 
 
 def find_model(name: str) -> ModelFolder:
-    """The model that `name` means: a bundled one, one of the store, or a folder. Raises ModelError if there is none."""
+    """The model that `name` means: a bundled one, one of the store, a run's best so far, or a folder.
+
+    Raises ModelError if there is none.
+    """
     for parent in (config.BUNDLED_MODELS, config.models()):
         if _NAME.fullmatch(name) and (parent / name / "config.json").is_file():
             return _folder(parent / name)
+    trained = runs.run_model(name)
+    if trained:
+        return ModelFolder(name, trained, read_card(trained))
     path = _existing(name)
     if path and (path / "config.json").is_file():
         return ModelFolder(str(path), path, read_card(path))
     if path and path.is_dir():
         raise ModelError(f"The folder {path} is no model: it has no config.json.")
-    there = ", ".join(sorted(_names())) or "none"
+    there = ", ".join([*sorted(_names()), *(run.name for run in runs.list_runs())]) or "none"
     raise ModelError(f"There is no model {name[:100]!r}; the models here are: {there}. "
                      "`gpt2-assist pull NAME` fetches one from the hub.")
 
@@ -94,7 +100,7 @@ def free_name(name: str) -> str:
     """`name` itself if a new model can take it. Raises UsageError if it is no name or already taken."""
     if not _NAME.fullmatch(name):
         raise UsageError(f"{name!r} can't name a model: use letters, digits, dots, dashes and underscores.")
-    if name in _names():
+    if name in _names() or runs.has_run(name):
         raise UsageError(f"There is already a model {name}; remove it first, or give another name with --name.")
     return name
 

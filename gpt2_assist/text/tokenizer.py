@@ -68,6 +68,11 @@ class TextTokenizer:
         raise ModelError(f"{folder} holds no tokenizer: put the model's tokenizer.json there, "
                          "or vocab.json and merges.txt, or encoder.json and vocab.bpe.")
 
+    @property
+    def inner(self) -> Tokenizer:
+        """The library's own, for many texts at once."""
+        return self._tokenizer
+
     def encode(self, text: str) -> list[int]:
         """Token ids of `text`. Surrogates, which no UTF-8 can hold, count as U+FFFD."""
         return self._encoding(text).ids

@@ -11,10 +11,17 @@ from gpt2_assist.errors import DataError
 
 
 def save_checkpoint(path: Path, tensors: dict[str, torch.Tensor], progress: dict) -> None:
-    """Writes tensors and progress (plain JSON values), synced, in place of any older file."""
+    """Writes tensors and progress (plain JSON values), synced, in place of any older file.
+
+    Raises OSError where the disk refuses.
+    """
     temporary = path.with_suffix(".part")
-    save_file({name: value.contiguous() for name, value in tensors.items()}, temporary,
-              metadata={"progress": json.dumps(progress)})
+    try:
+        save_file({name: value.contiguous() for name, value in tensors.items()}, temporary,
+                  metadata={"progress": json.dumps(progress)})
+    except SafetensorError as error:  # how it reports a full disk
+        temporary.unlink(missing_ok=True)
+        raise OSError(str(error)) from None
     with open(temporary, "rb") as file:
         os.fsync(file.fileno())
     temporary.replace(path)

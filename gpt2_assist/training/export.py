@@ -2,23 +2,32 @@
 import hashlib
 import json
 import shutil
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from gpt2_assist.model.card import Card, write_card
-from gpt2_assist.model.gpt2 import GPT2
+from gpt2_assist.model.sizes import GPT2Config
 from gpt2_assist.training.recipe import Recipe
 
 
-def export_model(model: GPT2, tokenizer: Path, card: Card, folder: Path, kind: torch.dtype = torch.bfloat16) -> None:
-    """Writes config, weights (as `kind`), tokenizer.json and the card, its hashes filled in, into `folder`."""
+def export_model(config: GPT2Config, weights: Mapping[str, torch.Tensor], tokenizer: Path, card: Card, folder: Path,
+                 kind: torch.dtype = torch.bfloat16) -> None:
+    """Writes config, weights (as `kind`), tokenizer.json and the card, its hashes filled in, into `folder`.
+
+    Raises OSError where the disk refuses.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    save_file({name: value.to(kind).contiguous() for name, value in model.state_dict().items()},
-              folder / "model.safetensors", metadata={"format": "pt"})
-    (folder / "config.json").write_text(json.dumps(model.config.to_hub(), indent=2) + "\n", encoding="utf-8")
+    try:
+        save_file({name: value.to(kind).contiguous() for name, value in weights.items()},
+                  folder / "model.safetensors", metadata={"format": "pt"})
+    except SafetensorError as error:  # how it reports a full disk
+        raise OSError(str(error)) from None
+    (folder / "config.json").write_text(json.dumps(config.to_hub(), indent=2) + "\n", encoding="utf-8")
     shutil.copyfile(tokenizer, folder / "tokenizer.json")
     hashes = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest()
               for name in ("config.json", "model.safetensors", "tokenizer.json")}

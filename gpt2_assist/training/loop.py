@@ -14,6 +14,7 @@ from gpt2_assist.training.gradients import ParallelGradients
 from gpt2_assist.training.optimizer import Optimizer
 from gpt2_assist.training.packing import Batches
 from gpt2_assist.training.recipe import Schedule
+from gpt2_assist.training.rows import Rows, plain_rows
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ class Training:
         while self.progress < 1 and not stop():
             began = time.monotonic()
             progress = self.progress
-            loss = self._gradients.accumulate(*self._batch(progress))
+            loss = self._gradients.accumulate(self._batch(progress))
             self._optimizer.step(rate_share(self.step, progress, self._schedule))
             self.step += 1
             self.seconds += time.monotonic() - began
@@ -80,14 +81,14 @@ class Training:
             yield StepReport(self.step, self.tokens, loss, self.seconds, self.progress)
         self.save()
 
-    def _batch(self, progress: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _batch(self, progress: float) -> Rows:
         whole = self.model.config.n_ctx
         sequence = whole if progress >= self._schedule.long_from else min(self._schedule.short_sequence, whole)
         ids, targets = self._batches.at(self.step, sequence)
         # Half of the short sequences stand at a random place, so that every position is learned from the start.
         dice = np.random.default_rng((self._schedule.seed, 7, self.step))
         offsets = dice.integers(0, whole - sequence + 1, len(ids)) * (dice.random(len(ids)) < 0.5)
-        return ids, targets, offsets
+        return plain_rows(ids, targets, offsets)
 
     def save(self) -> None:
         tensors = {f"model.{name}": value for name, value in self.model.state_dict().items()}

@@ -15,14 +15,16 @@ _buffers = threading.local()
 class _ChunkedCrossEntropy(torch.autograd.Function):
     @staticmethod
     def forward(ctx, hidden, weight, targets, kind):  # hidden [N, D], weight [V, D], targets [N]
-        N, V = hidden.shape[0], weight.shape[0]
+        N, V = max(1, int((targets >= 0).sum())), weight.shape[0]
         hidden, small_weight = hidden.to(kind), weight.to(kind)
         narrow, wide = _chunk_buffers(V, kind, weight.device)
         total = torch.zeros((), dtype=torch.float32, device=weight.device)
         hidden_grad = torch.empty_like(hidden)
-        weight_grad = torch.zeros_like(weight)
-        for start in range(0, N, _ROWS):
+        weight_grad = torch.zeros_like(weight) if weight.requires_grad else None
+        for start in range(0, len(hidden), _ROWS):
             x, target = hidden[start:start + _ROWS], targets[start:start + _ROWS]
+            counts = (target >= 0).to(torch.float32)[:, None]
+            target = target.clamp_min(0)
             logits, scores = wide[:len(x)], narrow[:len(x)]
             torch.mm(x, small_weight.t(), out=scores)
             logits.copy_(scores)
@@ -30,19 +32,20 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
             chosen = logits.gather(1, target[:, None])
             logits.exp_()
             mass = logits.sum(dim=1, keepdim=True)
-            total += (mass.log() - chosen).sum()
-            logits.div_(mass * N)
-            logits.scatter_add_(1, target[:, None], torch.full_like(chosen, -1.0 / N))
+            total += ((mass.log() - chosen) * counts).sum()
+            logits.mul_(counts / (mass * N))
+            logits.scatter_add_(1, target[:, None], counts / -N)
             scores.copy_(logits)
             torch.mm(scores, small_weight, out=hidden_grad[start:start + _ROWS])
-            weight_grad += torch.mm(scores.t(), x)
+            if weight_grad is not None:
+                weight_grad += torch.mm(scores.t(), x)
         ctx.save_for_backward(hidden_grad, weight_grad)
         return total / N
 
     @staticmethod
     def backward(ctx, grad):
         hidden_grad, weight_grad = ctx.saved_tensors
-        return hidden_grad.mul_(grad), weight_grad.mul_(grad), None, None
+        return hidden_grad.mul_(grad), None if weight_grad is None else weight_grad.mul_(grad), None, None
 
 
 def _chunk_buffers(vocabulary, kind, device):
@@ -56,7 +59,8 @@ def _chunk_buffers(vocabulary, kind, device):
 
 def next_token_loss(hidden: torch.Tensor, weight: torch.Tensor, targets: torch.Tensor,
                     kind: torch.dtype = torch.float32) -> torch.Tensor:
-    """Mean cross entropy in nats: hidden [N, D], the head's weight [V, D], targets [N]. Products run in `kind`.
+    """Mean cross entropy in nats: hidden [N, D], the head's weight [V, D], targets [N], of which negative ones don't
+    count. Products run in `kind`.
 
     The result can be differentiated once.
     """

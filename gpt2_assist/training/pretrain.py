@@ -66,7 +66,8 @@ def _export(recipe: Recipe, training: Training, tokenizer: Tokenizer, held_out: 
     figures = {"parameters": sum(parameter.numel() for parameter in model.parameters()),
                "tokens_seen": training.tokens, "training_minutes": round(training.seconds / 60),
                "bits_per_byte": measure(model, tokenizer, held_out)}
-    export_model(model, folder / "tokenizer.json", card_of_recipe(recipe, figures), folder / "model")
+    export_model(model.config, model.state_dict(), folder / "tokenizer.json", card_of_recipe(recipe, figures),
+                 folder / "model")
 
 
 def measure(model: GPT2, tokenizer: Tokenizer, held_out: dict[str, list[str]],

@@ -34,6 +34,7 @@ class CpuSequence:
         self.tokens, self.prompt_tokens, self.cached_tokens = tokens, prompt_tokens, cached_tokens
         self.sampling, self.index = sampling, index
         self.allowed: np.ndarray | None = None
+        self.refused = None
         self.likely: list[tuple[int, np.ndarray]] = []
         self.start = 0
         self.branch: Branch | None = None
@@ -215,7 +216,8 @@ class CpuEngine:
             if sequence.allowed is not None:
                 allowed = sequence.allowed if place == 0 else likely[place][1] if place < len(likely) else None
             new.append(sample(row, sequence.tokens, sequence.sampling, sequence.index,
-                              len(sequence.tokens) - sequence.prompt_tokens, allowed))
+                              len(sequence.tokens) - sequence.prompt_tokens, allowed,
+                              sequence.refused and sequence.refused(sequence.tokens[sequence.prompt_tokens:])))
             sequence.tokens.append(new[-1].id)
             if place == len(draft) or new[-1].id != draft[place]:
                 break

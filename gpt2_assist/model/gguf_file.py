@@ -2,8 +2,13 @@
 import json
 from pathlib import Path
 
-from gguf import GGMLQuantizationType, GGUFWriter, TokenType
-from safetensors.torch import load_file
+from gpt2_assist.errors import UsageError
+from gpt2_assist.model.weights import load_weights
+
+try:
+    from gguf import GGMLQuantizationType, GGUFWriter, TokenType
+except ImportError:
+    raise UsageError("GGUF files need the package gguf: pip install gguf in this program's environment.") from None
 
 _PARTS = {"ln_1": "attn_norm", "attn.c_attn": "attn_qkv", "attn.c_proj": "attn_output", "ln_2": "ffn_norm",
           "mlp.c_fc": "ffn_up", "mlp.c_proj": "ffn_down"}
@@ -12,7 +17,10 @@ _OUTER = {"wte": "token_embd", "wpe": "position_embd", "ln_f": "output_norm"}
 
 def write_gguf(folder: Path, path: Path) -> None:
     """`folder` holds config.json, model.safetensors and tokenizer.json, a byte-level BPE that may be smaller than the
-    model's vocabulary: the ids that it lacks get placeholders, as padded vocabularies have them."""
+    model's vocabulary: the ids that it lacks get placeholders, as padded vocabularies have them.
+
+    Raises ModelError where the folder is no model, OSError where the disk refuses.
+    """
     sizes = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     writer = GGUFWriter(path, "gpt2")
     writer.add_block_count(sizes["n_layer"])
@@ -23,7 +31,7 @@ def write_gguf(folder: Path, path: Path) -> None:
     writer.add_layer_norm_eps(sizes["layer_norm_epsilon"])
     writer.add_file_type(GGMLQuantizationType.F32)
     _add_tokenizer(writer, json.loads((folder / "tokenizer.json").read_text(encoding="utf-8")), sizes["vocab_size"])
-    for name, tensor in load_file(folder / "model.safetensors").items():
+    for name, tensor in load_weights(folder)[1].items():
         value = tensor.float().numpy()
         key, _, kind = name.rpartition(".")
         if key.startswith("h."):

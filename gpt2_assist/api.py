@@ -1,0 +1,149 @@
+"""For notebooks and programs: the calls that gpt-2-simple's users know, with their names where they mean the same."""
+import html
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from gpt2_assist.commands.output import SEPARATOR, write_whole
+from gpt2_assist.commands.sampling import new_seed
+from gpt2_assist.errors import UsageError
+from gpt2_assist.protocol import MAX_SAMPLES, Generation
+
+LATEST, FRESH = "latest", "fresh"
+
+
+class Samples(list):
+    """Texts, shown one below the other in a notebook and by print."""
+
+    def __str__(self) -> str:
+        return f"\n{SEPARATOR}\n".join(self)
+
+    def _repr_html_(self) -> str:
+        return "<hr>".join(f"<pre style='white-space: pre-wrap'>{html.escape(text)}</pre>" for text in self)
+
+
+class Trained:
+    """What came of a fine-tuning; a notebook shows its curve."""
+
+    def __init__(self, result) -> None:
+        self.run_name: str = result.run.name
+        self.folder: Path = result.run.folder
+        self.finished: bool = result.finished
+        self.before: float | None = result.before.get("validation")
+        """Validation loss before the first step, nats a token."""
+        self.best: float | None = result.best.get("loss")
+        self.best_step: int | None = result.best.get("step")
+
+    def __repr__(self) -> str:
+        return f"Trained({self.run_name!r}, finished={self.finished}, before={self.before}, best={self.best})"
+
+    def _repr_png_(self) -> bytes | None:
+        curve = self.folder / "curve.png"
+        return curve.read_bytes() if curve.is_file() else None
+
+
+def finetune(dataset: str | Path | Sequence[str | Path] = (), model_name: str = "", run_name: str = "run1",
+             steps: int = 0, restore_from: str = FRESH, overwrite: bool = False, learning_rate: float = 0.0,
+             batch_size: int = 0, sample_every: int = 0, sample_length: int = 60, save_every: int = 0,
+             prompts: Sequence[str] = (), column: str | None = None, method: str = "",
+             callback: Callable | None = None, quiet: bool = False, **settings: object) -> Trained:
+    """Teaches a model your texts: files, folders, tables; see `gpt2-assist finetune --help`.
+
+    `restore_from="latest"` goes on with a run that was stopped. `batch_size` is rows per step. `callback` hears each
+    step's training.tuning.Report and ends the training, saved, by returning False. What is 0 or empty is chosen for
+    the model and the machine; `settings` are further ones of training.settings.Settings. Raises AssistError.
+    """
+    from dataclasses import fields
+
+    from gpt2_assist.commands.training_display import Display
+    from gpt2_assist.config import read_settings
+    from gpt2_assist.training import finetune as training
+    from gpt2_assist.training.settings import Settings
+    if restore_from not in (FRESH, LATEST):
+        raise UsageError(f"restore_from must be {FRESH!r} or {LATEST!r}, not {restore_from!r}.")
+    known = {entry.name for entry in fields(Settings)}
+    unknown = sorted(set(settings) - known)
+    if unknown:
+        raise UsageError(f"There is no setting {unknown[0]}; the settings are: {', '.join(sorted(known))}.")
+    context = settings.get("context") or 512
+    chosen = Settings(method=method, steps=steps, rate=learning_rate,
+                      **{"batch_tokens": batch_size * context, **settings})
+    paths = (dataset,) if isinstance(dataset, (str, Path)) else tuple(dataset)
+    request = training.Request(
+        tuple(map(str, paths)), model_name or read_settings().model, run_name, chosen, column, prompts=tuple(prompts),
+        sample_every=sample_every, sample_tokens=sample_length, save_every=save_every, overwrite=overwrite)
+    stopped: list[bool] = []
+
+    class Heard(Display):
+        def step(self, report) -> None:
+            super().step(report)
+            if callback is not None and callback(report) is False:
+                stopped.append(True)
+    show = Heard(request.model, quiet)
+    work = training.resume if restore_from == LATEST else training.finetune
+    result = work(request, show, lambda: bool(stopped))
+    show.end(result)
+    return Trained(result)
+
+
+def generate(run_name: str = "run1", model_name: str = "", prefix: str = "", nsamples: int = 1, batch_size: int = 8,
+             length: int = 128, temperature: float = 0.8, top_k: int = 40, top_p: float = 1.0,
+             truncate: str | None = None, include_prefix: bool = True, destination_path: str | Path | None = None,
+             seed: int | None = None, unique: bool = False, stop: Sequence[str] = (), **settings: object) -> Samples:
+    """Texts from a run, or from the model `model_name`, by the daemon, which is started if need be.
+
+    `length` is new tokens at most; `destination_path` gets the texts too, with a line between; `unique` leaves out what
+    came before or stands in the training texts; `settings` are further ones of protocol.Generation. Raises AssistError
+    with a sentence.
+    """
+    from gpt2_assist.client import Client
+    from gpt2_assist.commands.copied import Copied
+    from gpt2_assist.commands.samples import Job, generate_series, generate_unique
+    from gpt2_assist.config import read_settings
+    defaults = read_settings()
+    try:
+        generation = Generation(
+            max_new_tokens=length, temperature=temperature, top_k=top_k, top_p=top_p or 1.0,
+            stop=[*stop, *([] if truncate is None else [truncate])], seed=new_seed() if seed is None else seed,
+            **settings)
+    except TypeError as error:
+        raise UsageError(f"generate: {str(error).removeprefix('Generation.__init__() ')}.") from None
+    generation.validate()
+    for name, value in (("nsamples", nsamples), ("batch_size", batch_size)):
+        if not isinstance(value, int) or value < 1:
+            raise UsageError(f"{name} must be a whole number from 1 on, not {value!r}.")
+    model = model_name or run_name
+    job, size = Job(model, prefix, generation, defaults.precision, defaults.device), min(batch_size, MAX_SAMPLES)
+    texts = Samples()
+
+    def done(sample) -> None:
+        texts.append((prefix if include_prefix else "") + sample.text)
+    with Client.connect("api") as client:
+        if unique:
+            generate_unique(client, job, nsamples, size, Copied(model, False).is_known, done)
+        else:
+            generate_series(client, job, nsamples, size, lambda sample, text: None, done)
+    if destination_path is not None:
+        write_whole(Path(destination_path), f"\n{SEPARATOR}\n".join(texts) + "\n")
+    return texts
+
+
+def generate_to_file(destination_path: str | Path, **settings: object) -> None:
+    """As generate, to a file."""
+    generate(destination_path=destination_path, **settings)
+
+
+def how_original(text: str, run_name: str = "run1", n: int = 8):
+    """How much of a text is copied from a run's training texts: an originality.report.Originality."""
+    from gpt2_assist.originality.index import CopyIndex
+    from gpt2_assist.originality.report import measure
+    from gpt2_assist.runs import find_run
+    from gpt2_assist.text.tokenizer import TextTokenizer
+    run = find_run(run_name)
+    tokenizer = TextTokenizer.from_folder(run.folder)
+    return measure(CopyIndex.load(run.folder / "copies"), tokenizer.encode(text), tokenizer.decode, n)
+
+
+def download_gpt2(model_name: str = "124M") -> None:
+    """Fetches a model from the hub into the store, where the other calls find it by its name."""
+    from gpt2_assist.model.hub import pull
+    pull(model_name, None, lambda there, total: None)

@@ -1,0 +1,40 @@
+"""What the commands know of a run's training texts: whether a sample is among them, and what of it stands there."""
+import sys
+
+from gpt2_assist.commands.samples import Sample
+from gpt2_assist.corpus.duplicates import normal
+from gpt2_assist.errors import UsageError
+from gpt2_assist.model.store import find_model
+from gpt2_assist.originality.index import CopyIndex
+from gpt2_assist.originality.likeness import short_documents
+from gpt2_assist.originality.report import measure
+from gpt2_assist.runs import copies_of
+from gpt2_assist.text.tokenizer import TextTokenizer
+
+
+class Copied:
+    """Of the fine-tuned model `model`; of another one nothing is known but what came before."""
+
+    def __init__(self, model: str, must: bool) -> None:
+        """Raises UsageError for another model, where `must` says that it has to be known."""
+        path = find_model(model).path
+        copies = copies_of(path)
+        if must and not copies:
+            raise UsageError("Only models that were fine-tuned here know what they were trained on; this one's texts "
+                             "can't be compared.")
+        self._tokenizer = TextTokenizer.from_folder(path)
+        self._index = CopyIndex.load(copies) if copies else None
+        self._shorts = short_documents(self._index, self._tokenizer.decode) if copies else None
+        self._known = {normal(text) for text in self._shorts[0].texts} if copies else set()
+
+    def is_known(self, text: str) -> bool:
+        """Whether a text is empty, stands in the training texts as a whole, or came before, but for case and space."""
+        plain = normal(text)
+        known = not plain or plain in self._known
+        self._known.add(plain)
+        return known
+
+    def tell(self, sample: Sample) -> None:
+        """Says on the error stream what of a sample stands in the training texts."""
+        report = measure(self._index, self._tokenizer.encode(sample.text), self._tokenizer.decode, shorts=self._shorts)
+        print("\n".join(f"  {line}" for line in report.lines()), file=sys.stderr, flush=True)

@@ -1,0 +1,114 @@
+"""`gpt2-assist finetune PATH...`: a model learns from the user's own texts."""
+import argparse
+import os
+
+from gpt2_assist.errors import UsageError
+
+_INTERRUPTED = 130
+_EXAMPLE = """examples:
+  gpt2-assist finetune ~/notes                     # run1: a folder of texts
+  gpt2-assist finetune titles.csv --run titles     # one short text a row
+  gpt2-assist finetune ~/notes --check             # what is in there? trains nothing
+  gpt2-assist finetune ~/notes --plan              # how long, how much memory?
+  gpt2-assist finetune --resume --run titles       # goes on after Ctrl-C or a crash
+  gpt2-assist finetune more/ --from run1 --run run2
+  gpt2-assist generate --model run1 -n 3"""
+
+
+def add_parser(subparsers: argparse._SubParsersAction) -> None:
+    parser = subparsers.add_parser(
+        "finetune", help="teach a model your own texts", epilog=_EXAMPLE,
+        description="Train a model on files, folders, tables of short texts or standard input (-). Everything is "
+                    "chosen for the model and the machine; every choice can be changed.",
+        formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("paths", nargs="*", metavar="PATH", help="files, folders, patterns of names, or -")
+    parser.add_argument("--run", "--run-name", dest="name", default="run1", metavar="NAME",
+                        help="the run's name (default run1)")
+    parser.add_argument("--model", default=None, metavar="M", help="the base: a store name or a model's folder")
+    parser.add_argument("--from", dest="base_run", metavar="RUN",
+                        help="go on from another run's model with other texts")
+    parser.add_argument("--column", metavar="NAME", help="the texts' column of a table")
+    modes = parser.add_mutually_exclusive_group()
+    modes.add_argument("--check", action="store_true", help="only say what is in the texts")
+    modes.add_argument("--plan", action="store_true", help="only say how long it would take, and how much memory")
+    modes.add_argument("--resume", action="store_true", help="go on with a run that was stopped")
+    modes.add_argument("--overwrite", action="store_true", help="replace a run of that name")
+    choices = parser.add_argument_group("choices", "what is left out is chosen for the model and the machine")
+    choices.add_argument("--method", default="", choices=["full", "lora"])
+    choices.add_argument("--rank", type=int, default=None, metavar="N", help="of a LoRA adapter (default 8)")
+    choices.add_argument("--alpha", type=float, default=None, metavar="X", help="of a LoRA adapter (default 16)")
+    choices.add_argument("--targets", default=None, metavar="NAMES",
+                         help="where adapters are put: attn.c_attn, attn.c_proj, mlp.c_fc, mlp.c_proj (default all)")
+    choices.add_argument("--steps", type=int, default=0, metavar="N")
+    choices.add_argument("--context", type=int, default=0, metavar="N", help="tokens in a row")
+    choices.add_argument("--batch-tokens", type=int, default=0, metavar="N", help="tokens per step")
+    choices.add_argument("--micro-rows", type=int, default=0, metavar="N", help="rows at once; fewer need less memory")
+    choices.add_argument("--rate", type=float, default=0.0, metavar="X", help="peak learning rate")
+    choices.add_argument("--warmup", type=int, default=0, metavar="N", help="steps until the peak")
+    choices.add_argument("--decay", type=float, default=None, metavar="X", help="weight decay (default 0.01)")
+    choices.add_argument("--clip", type=float, default=None, metavar="X",
+                         help="largest norm of the gradient (default 1)")
+    choices.add_argument("--precision", default=None, choices=["bf16", "fp32"])
+    choices.add_argument("--recompute", action="store_true", help="gradient checkpointing: slower, in less memory")
+    choices.add_argument("--validation", type=float, default=0.1, metavar="SHARE", help="of the text (default 0.1)")
+    choices.add_argument("--validate-every", type=int, default=0, metavar="N", help="steps")
+    choices.add_argument("--patience", type=int, default=None, metavar="N",
+                         help="validations without a better one after which it ends (default 4; 0 is never)")
+    choices.add_argument("--keep-duplicates", action="store_true", help="train on texts that occur twice, twice")
+    choices.add_argument("--prompt", action="append", default=[], metavar="TEXT", help="of a sample; may be repeated")
+    choices.add_argument("--sample-every", type=int, default=0, metavar="N", help="steps")
+    choices.add_argument("--save-every", type=int, default=0, metavar="N", help="steps (default: about a minute)")
+    choices.add_argument("--seed", type=int, default=None, metavar="N")
+    choices.add_argument("--threads", type=int, default=0, metavar="N", help="cores (default all)")
+    choices.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
+    choices.add_argument("--serve", action="store_true",
+                         help="every best adapter becomes a model at once, for others to load while training goes on")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    request = _request(args)
+    from gpt2_assist.commands.training_display import Display
+    from gpt2_assist.terminal import on_interrupt
+    from gpt2_assist.training import finetune
+    if args.check:
+        print("\n".join(finetune.check(request).lines(request.model)))
+        return 0
+    show = Display(request.model, quiet=bool(int(os.environ.get("RANK", "0"))))
+    if args.plan:
+        print("\n".join(finetune.plan(request, show).lines()))
+        return 0
+    asked: list[bool] = []
+    with on_interrupt(lambda: asked.append(True)):
+        result = (finetune.resume if args.resume else finetune.finetune)(request, show, lambda: bool(asked))
+    show.end(result)
+    return 0 if result.finished else _INTERRUPTED
+
+
+def _request(args: argparse.Namespace):
+    if args.resume and args.paths:
+        raise UsageError("--resume goes on with the texts that the run has; leave the paths out, or begin a new run "
+                         "with --from.")
+    if not args.resume and not args.paths:
+        raise UsageError("Give the texts to learn from: files, folders, or - for standard input.")
+    if args.model and args.base_run:
+        raise UsageError("Give --model or --from, not both.")
+    from gpt2_assist.config import read_settings
+    from gpt2_assist.training.finetune import Request
+    from gpt2_assist.training.settings import Settings
+    given = {"rank": args.rank, "alpha": args.alpha, "decay": args.decay, "clip": args.clip,
+             "precision": args.precision, "patience": args.patience, "seed": args.seed}
+    if args.targets is not None:
+        given["targets"] = tuple(name.strip() for name in args.targets.split(","))
+    settings = Settings(
+        method=args.method, steps=args.steps, context=args.context, batch_tokens=args.batch_tokens,
+        micro_rows=args.micro_rows, rate=args.rate, warmup=args.warmup, recompute=args.recompute,
+        validate_every=args.validate_every, **{name: value for name, value in given.items() if value is not None})
+    if args.threads < 0:
+        raise UsageError(f"--threads must be 0 or more, not {args.threads}.")
+    return Request(
+        tuple(args.paths), args.base_run or args.model or read_settings().model, args.name, settings, args.column,
+        args.validation, args.keep_duplicates, tuple(args.prompt), args.sample_every,
+        save_every=args.save_every, threads=args.threads,
+        device=args.device, overwrite=args.overwrite, serve=args.serve)
+

@@ -1,0 +1,129 @@
+"""`gpt2-assist runs`: what fine-tuning made, listed, compared, carried elsewhere and turned into plain models."""
+import argparse
+from pathlib import Path
+
+from gpt2_assist.errors import UsageError
+
+_EXAMPLE = """examples:
+  gpt2-assist runs                             # all of them
+  gpt2-assist runs show titles
+  gpt2-assist runs pack titles titles.tar.gz   # to carry it elsewhere
+  gpt2-assist runs unpack titles.tar.gz
+  gpt2-assist runs merge titles --name my-titles --strength 0.8
+  gpt2-assist runs export titles titles-hf     # for transformers; --gguf FILE for llama.cpp"""
+
+
+def add_parser(subparsers: argparse._SubParsersAction) -> None:
+    parser = subparsers.add_parser("runs", help="what fine-tuning made", epilog=_EXAMPLE,
+                                   description="List, compare, remove, carry and convert runs.",
+                                   formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.set_defaults(run=list_all)
+    actions = parser.add_subparsers(metavar="ACTION")
+    one = actions.add_parser("list", help="all runs, side by side")
+    one.set_defaults(run=list_all)
+    one = actions.add_parser("show", help="one run: settings, losses, the last samples")
+    one.add_argument("name", metavar="RUN")
+    one.set_defaults(run=show)
+    one = actions.add_parser("remove", help="delete a run with all that belongs to it")
+    one.add_argument("name", metavar="RUN")
+    one.set_defaults(run=remove)
+    one = actions.add_parser("pack", help="put a run into one archive")
+    one.add_argument("name", metavar="RUN")
+    one.add_argument("archive", type=Path, metavar="FILE", help="a .tar.gz")
+    one.add_argument("--checkpoints", action="store_true", help="with those from which training goes on")
+    one.set_defaults(run=pack)
+    one = actions.add_parser("unpack", help="make a run of an archive")
+    one.add_argument("archive", type=Path, metavar="FILE")
+    one.add_argument("--name", metavar="RUN", help="other than the one that it had")
+    one.set_defaults(run=unpack)
+    one = actions.add_parser("merge", help="make a plain model of a run: base and adapter in one")
+    one.add_argument("name", metavar="RUN")
+    one.add_argument("--name", dest="model", metavar="M", help="of the model (default: the run's, with -merged)")
+    one.add_argument("--strength", type=float, default=1.0, metavar="X",
+                     help="of the adapter: 0 is the base (default 1)")
+    one.set_defaults(run=merge)
+    one = actions.add_parser("export", help="write a model for other programs")
+    one.add_argument("name", metavar="MODEL", help="a run or any other model")
+    one.add_argument("target", type=Path, metavar="PATH", help="a folder for transformers, or a file with --gguf")
+    one.add_argument("--gguf", action="store_true", help="for llama.cpp: one GGUF file")
+    one.set_defaults(run=export)
+
+
+def list_all(args: argparse.Namespace) -> int:
+    from gpt2_assist.runs import list_runs
+    rows = [["run", "base", "method", "steps", "before", "best", "general", "tokens", "MB"]]
+    for run in list_runs():
+        state, curve, best = run.state(), run.curve(), run.best()
+        settings = state.get("settings", {})
+        general = [entry["general"] for entry in curve if "general" in entry]
+        done = curve[-1]["step"] if curve else 0
+        rows.append([run.name, state.get("base", ""), settings.get("method", ""), f"{done}/{settings.get('steps', 0)}",
+                     _loss(best.get("before")), _loss(best.get("loss")), _loss(general[-1] if general else None),
+                     f"{state.get('tokens', 0):,}", f"{run.size_bytes / 1e6:.0f}"])
+    if len(rows) == 1:
+        print("There are no runs yet; `gpt2-assist finetune PATH` makes one.")
+        return 0
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    for row in rows:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip())
+    return 0
+
+
+def show(args: argparse.Namespace) -> int:
+    from gpt2_assist.runs import find_run
+    from gpt2_assist.terminal import visible
+    run = find_run(args.name)
+    state, best = run.state(), run.best()
+    print(f"{run.name}: {state['base']}, trained on {', '.join(state['paths'])}")
+    print("  ".join(f"{name}={value}" for name, value in state["settings"].items()))
+    measured = [entry for entry in run.curve() if "validation" in entry]
+    for entry in measured[-10:]:
+        mark = "  best" if entry["step"] == best.get("step") else ""
+        general = f"  general {entry['general']:.3f}" if "general" in entry else ""
+        print(f"step {entry['step']}  loss {entry['loss']:.3f}  validation {entry['validation']:.3f}{general}{mark}")
+    samples = run.folder / "samples.txt"
+    if samples.is_file():
+        print(visible(samples.read_text(encoding="utf-8")[-2000:]))
+    print(f"In {run.folder}.")
+    return 0
+
+
+def remove(args: argparse.Namespace) -> int:
+    from gpt2_assist.runs import remove_run
+    remove_run(args.name)
+    print(f"Removed the run {args.name}.")
+    return 0
+
+
+def pack(args: argparse.Namespace) -> int:
+    from gpt2_assist.runs import pack_run
+    pack_run(args.name, args.archive, args.checkpoints)
+    print(f"{args.archive} holds the run {args.name}, {args.archive.stat().st_size / 1e6:.1f} MB.")
+    return 0
+
+
+def unpack(args: argparse.Namespace) -> int:
+    from gpt2_assist.runs import unpack_run
+    run = unpack_run(args.archive, args.name)
+    print(f"Unpacked the run {run.name}; `gpt2-assist generate --model {run.name}` writes with it.")
+    return 0
+
+
+def merge(args: argparse.Namespace) -> int:
+    if not 0 <= args.strength <= 4:
+        raise UsageError(f"--strength must be between 0 and 4, not {args.strength:g}.")
+    from gpt2_assist.training.merging import merge_run
+    model = merge_run(args.name, args.model or f"{args.name}-merged", args.strength)
+    print(f"The model {model.name} is in the store; `gpt2-assist generate --model {model.name}` writes with it.")
+    return 0
+
+
+def export(args: argparse.Namespace) -> int:
+    from gpt2_assist.training.merging import export_folder, export_gguf
+    (export_gguf if args.gguf else export_folder)(args.name, args.target)
+    print(f"{args.target} is written.")
+    return 0
+
+
+def _loss(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}"

@@ -1,0 +1,80 @@
+"""What somebody who waits for a training sees: one line that changes, and samples between."""
+import sys
+
+from gpt2_assist.terminal import visible
+from gpt2_assist.training.curves import sparkline
+from gpt2_assist.training.finetune import Result
+from gpt2_assist.training.plan import Plan, duration
+from gpt2_assist.training.tuning import Report
+
+_SMOOTH = 0.9
+
+
+class Display:
+    """On a terminal the line of the present step changes in place; elsewhere a line is written at each validation."""
+
+    def __init__(self, model: str, quiet: bool = False) -> None:
+        """`model` is the base's name; `quiet`: nothing at all, for all but the first of several processes."""
+        self._model, self._quiet = model, quiet
+        self._live = sys.stdout.isatty()
+        self._line = ""
+        self._loss = self._speed = self._seconds = 0.0
+        self._validations: list[float] = []
+
+    def say(self, line: str) -> None:
+        if not self._quiet:
+            self._clear()
+            print(visible(line), flush=True)
+
+    def corpus(self, report) -> None:
+        for line in report.lines(self._model):
+            self.say(line)
+
+    def plan(self, plan: Plan) -> None:
+        for line in plan.lines():
+            self.say(line)
+
+    def step(self, report: Report) -> None:
+        if report.note:
+            self.say(report.note)
+        mix = _SMOOTH if self._loss else 0.0
+        self._loss = mix * self._loss + (1 - mix) * report.loss
+        self._speed = mix * self._speed + (1 - mix) * report.tokens_per_s
+        self._seconds = mix * self._seconds + (1 - mix) * report.seconds_left
+        if report.validation is not None:
+            self._validations.append(report.validation)
+        line = (f"step {report.step}/{report.steps}  loss {self._loss:.3f}  {self._speed:,.0f} tok/s  "
+                f"{duration(self._seconds)} left")
+        if self._validations:
+            line += f"  validation {self._validations[-1]:.3f} {sparkline(self._validations)}"
+        if report.general is not None and not self._live:
+            line += f"  general {report.general:.3f}"
+        if self._live:
+            self._clear()
+            if not self._quiet:
+                sys.stdout.write(line)
+                sys.stdout.flush()
+                self._line = line
+        elif report.validation is not None:
+            self.say(line + ("  best so far" if report.best else ""))
+
+    def sample(self, step: int, prompt: str, text: str) -> None:
+        self.say(f"--- at step {step}\n{visible(prompt)}{visible(text)}\n---")
+
+    def end(self, result: Result) -> None:
+        """What came of it, and what to do next."""
+        if self._quiet:
+            return
+        name, before = result.run.name, result.before.get("validation")
+        if not result.finished:
+            self.say(f"Stopped and saved; `gpt2-assist finetune --resume --run {name}` goes on.")
+        if result.best:
+            self.say(f"Validation loss {before:.3f} before, {result.best['loss']:.3f} at best (step "
+                     f"{result.best['step']}).")
+            self.say(f"`gpt2-assist generate --model {name}` writes with it, `gpt2-repl --model {name}` too; the curve "
+                     f"and the samples are in {result.run.folder}.")
+
+    def _clear(self) -> None:
+        if self._line:
+            sys.stdout.write("\r" + " " * len(self._line) + "\r")
+            self._line = ""

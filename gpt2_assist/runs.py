@@ -1,0 +1,213 @@
+"""Runs: fine-tunings by name, each with all that belongs to it in one folder. Imports no torch.
+
+    run.json          what was asked for, the base, how far it is
+    tokenizer.json    of the base
+    data/             the tokens of training and validation
+    checkpoints/      the last two states of the training, from which it goes on
+    models/step-N/    the best so far, as every front end loads it; `best.json` names it
+    adapter/          with LoRA: the best so far, as peft writes it
+    copies/           where the training text says what
+    curve.jsonl, curve.png, samples.txt
+"""
+import json
+import os
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from gpt2_assist import config
+from gpt2_assist.errors import DataError, ModelError, StorageError, UsageError
+from gpt2_assist.model.whole_file import whole_file
+
+DEFAULT = "run1"
+RUN_FILE, BEST_FILE = "run.json", "best.json"
+FORMAT = 1
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
+
+
+@dataclass(frozen=True)
+class Run:
+    name: str
+    folder: Path
+
+    @property
+    def tokenizer(self) -> Path:
+        return self.folder / "tokenizer.json"
+
+    def state(self) -> dict:
+        """What run.json says. Raises DataError where it is damaged or of another version."""
+        state = _read(self.folder / RUN_FILE)
+        if not state or state.get("format") != FORMAT:
+            raise DataError(f"The run {self.name} is damaged or of another version: see {self.folder / RUN_FILE}.")
+        return state
+
+    def write_state(self, state: dict) -> None:
+        _write(self.folder / RUN_FILE, {"format": FORMAT, **state})
+
+    def best(self) -> dict:
+        """{"step", "loss"} of the best model so far; empty where there is none yet."""
+        return _read(self.folder / BEST_FILE)
+
+    def write_best(self, best: dict) -> None:
+        _write(self.folder / BEST_FILE, best)
+
+    def model(self) -> Path | None:
+        """The folder of the best model so far."""
+        best = self.best()
+        path = self.folder / "models" / f"step-{best['step']}" if "step" in best else None
+        return path if path and (path / "config.json").is_file() else None
+
+    def curve(self) -> list[dict]:
+        """An entry per report: "step", "loss" and, where it was measured, "validation" and "general"."""
+        try:
+            lines = (self.folder / "curve.jsonl").read_text(encoding="utf-8").splitlines()
+            return [json.loads(line) for line in lines]
+        except FileNotFoundError:
+            return []
+        except (OSError, ValueError):
+            raise DataError(f"The curve of the run {self.name} is damaged.") from None
+
+    @property
+    def size_bytes(self) -> int:
+        return sum(path.stat().st_size for path in self.folder.rglob("*") if path.is_file())
+
+
+def runs_folder() -> Path:
+    return config.home() / "runs"
+
+
+def list_runs() -> list[Run]:
+    """By name; what is being unpacked or removed is none."""
+    parent = runs_folder()
+    if not parent.is_dir():
+        return []
+    return [Run(path.name, path) for path in sorted(parent.iterdir())
+            if _NAME.fullmatch(path.name) and (path / RUN_FILE).is_file()]
+
+
+def has_run(name: str) -> bool:
+    return bool(_NAME.fullmatch(name)) and (runs_folder() / name / RUN_FILE).is_file()
+
+
+def find_run(name: str) -> Run:
+    """Raises DataError where there is none of that name."""
+    if not has_run(name):
+        there = ", ".join(run.name for run in list_runs()) or "none"
+        raise DataError(f"There is no run {name[:100]!r}; the runs here are: {there}.")
+    return Run(name, runs_folder() / name)
+
+
+def new_run(name: str, state: dict) -> Run:
+    """An empty run. Raises UsageError where the name is none or taken, StorageError where the disk refuses."""
+    if not _NAME.fullmatch(name):
+        raise UsageError(f"{name!r} can't name a run: use letters, digits, dots, dashes and underscores.")
+    if any((parent / name / "config.json").is_file() for parent in (config.BUNDLED_MODELS, config.models())):
+        raise UsageError(f"There is a model {name}; give the run another name with --run.")
+    if has_run(name):
+        raise UsageError(f"There is already a run {name}: --resume goes on with it, --overwrite replaces it, and "
+                         "--run NAME gives another name.")
+    run = Run(name, runs_folder() / name)
+    try:
+        shutil.rmtree(run.folder, ignore_errors=True)
+        run.folder.mkdir(parents=True)
+        run.write_state(state)
+    except OSError as error:
+        raise StorageError(f"The run {name} can't be written to {runs_folder()}: {error.strerror or error}.") from None
+    return run
+
+
+def remove_run(name: str) -> None:
+    """It is gone from the list at once, whatever interrupts the deletion. Raises DataError where there is none."""
+    run = find_run(name)
+    removed = runs_folder() / f".removed-{name}-{os.getpid()}"
+    try:
+        run.folder.rename(removed)
+        for leftover in runs_folder().glob(".removed-*"):
+            shutil.rmtree(leftover)
+    except OSError as error:
+        raise StorageError(f"The run {name} can't be removed: {error}.") from None
+
+
+def pack_run(name: str, archive: Path, checkpoints: bool = False) -> None:
+    """Puts a run into one .tar.gz; its checkpoints, with which it could be trained further, only if wanted."""
+    import tarfile  # not above: front ends start without it
+    run = find_run(name)
+
+    def wanted(entry: tarfile.TarInfo) -> tarfile.TarInfo | None:
+        parts = Path(entry.name).parts
+        left_out = len(parts) > 1 and parts[1] == "checkpoints" and not checkpoints
+        return None if left_out or parts[-1].startswith(".") or parts[-1].startswith("prepared-") else entry
+    try:
+        with whole_file(archive.absolute()) as file, tarfile.open(fileobj=file, mode="w:gz", compresslevel=1) as tar:
+            tar.add(run.folder, arcname=name, filter=wanted)
+    except OSError as error:
+        raise StorageError(f"The archive {archive} can't be written: {error.strerror or error}.") from None
+
+
+def unpack_run(archive: Path, name: str | None = None) -> Run:
+    """Makes a run of what pack_run wrote; nothing of it may lie outside its one folder.
+
+    Raises DataError where the archive is damaged or no run's, UsageError where the name is taken.
+    """
+    import tarfile
+    temporary = runs_folder() / f".new-{os.getpid()}"
+    try:
+        with tarfile.open(archive, "r:gz") as tar:
+            members = tar.getmembers()
+            tops = {Path(member.name).parts[0] for member in members if Path(member.name).parts}
+            if len(tops) != 1 or not all(_inside(member) for member in members):
+                raise DataError(f"The archive {archive} is no run: it has files outside one folder.")
+            top = tops.pop()
+            wanted = name or top
+            shutil.rmtree(temporary, ignore_errors=True)
+            temporary.mkdir(parents=True)
+            tar.extractall(temporary, filter="data")
+        if not (temporary / top / RUN_FILE).is_file():
+            raise DataError(f"The archive {archive} is no run: it has no {RUN_FILE}.")
+        run = new_run(wanted, {})
+        shutil.rmtree(run.folder)
+        (temporary / top).rename(run.folder)
+        return run
+    except (tarfile.TarError, EOFError, FileNotFoundError) as error:
+        raise DataError(f"The archive {archive} can't be read: {error}.") from None
+    except OSError as error:
+        raise StorageError(f"The archive {archive} can't be unpacked: {error.strerror or error}.") from None
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _inside(member) -> bool:
+    path = Path(member.name)
+    return (member.isfile() or member.isdir()) and not path.is_absolute() and ".." not in path.parts
+
+
+def _read(path: Path) -> dict:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError):
+        raise DataError(f"{path} is damaged.") from None
+    return found if isinstance(found, dict) else {}
+
+
+def _write(path: Path, entries: dict) -> None:
+    with whole_file(path) as file:
+        file.write((json.dumps(entries, indent=2, ensure_ascii=False) + "\n").encode())
+
+
+def run_model(name: str) -> Path | None:
+    """The best model of the run `name`, if there is such a run. Raises ModelError where it has none yet."""
+    if not has_run(name):
+        return None
+    path = find_run(name).model()
+    if path is None:
+        raise ModelError(f"The run {name} has no model yet: it has to be trained for a while first.")
+    return path
+
+
+def copies_of(model: Path) -> Path | None:
+    """Where the index of the texts lies that the model in this folder was fine-tuned on; None for other models."""
+    copies = Path(model).resolve().parent.parent / "copies"
+    return copies if (copies / "index.json").is_file() and (copies.parent / RUN_FILE).is_file() else None

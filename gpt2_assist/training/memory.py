@@ -1,0 +1,47 @@
+"""How much memory a training needs, beforehand, and how much there is."""
+from pathlib import Path
+
+import psutil
+
+from gpt2_assist.model.sizes import GPT2Config, expected_shapes, parameter_count
+from gpt2_assist.training.settings import FULL, Settings
+
+_ACTIVATIONS = 44
+"""Bytes that a block keeps for the backward pass, per token and unit of width, in bf16: measured."""
+_PROGRAM = 350 << 20
+"""Python, torch and what the products need besides."""
+_LOSS_ROWS = 256
+
+
+def trained_parameters(config: GPT2Config, settings: Settings) -> int:
+    if settings.method == FULL:
+        return parameter_count(config)
+    shapes = expected_shapes(config)
+    return settings.rank * sum(sum(shape) for name, shape in shapes.items()
+                               if name.endswith(".weight") and any(name.endswith(f".{target}.weight")
+                                                                   for target in settings.targets))
+
+
+def needed_bytes(config: GPT2Config, settings: Settings, sharing: int) -> int:
+    """At the peak of a step, about; `sharing` is how many threads have gradients of their own."""
+    size, trained = parameter_count(config), trained_parameters(config, settings)
+    narrow = 2 if settings.precision == "bf16" else 4
+    head = config.vocab_size * config.n_embd
+    weights = (4 + narrow % 4) * size if settings.method == FULL else narrow * size
+    learning = (8 + 4 * sharing) * trained + (8 * head if settings.method == FULL else 0)
+    tokens = settings.micro_rows * settings.context
+    block = _ACTIVATIONS * config.n_embd * tokens * narrow // 2
+    kept = block + 4 * config.n_embd * tokens * config.n_layer if settings.recompute else block * config.n_layer
+    loss = sharing * _LOSS_ROWS * config.vocab_size * (4 + narrow)
+    return weights + learning + kept + loss + _PROGRAM
+
+
+def available_bytes() -> int:
+    """What this process may take: of the machine, or of the container that it is in."""
+    free = psutil.virtual_memory().available
+    try:
+        limit = int(Path("/sys/fs/cgroup/memory.max").read_text())
+        used = int(Path("/sys/fs/cgroup/memory.current").read_text())
+        return min(free, max(0, limit - used))
+    except (OSError, ValueError):  # no container, or none with a limit
+        return free

@@ -1,0 +1,120 @@
+"""Rows of tokens as a model is trained on them: several documents in a row, none of which sees another.
+
+Packing short documents into one row wastes no work on padding (Krell et al. 2021, "Efficient Sequence Packing without
+Cross-contamination"); positions begin anew in each document, as they will when a text is written.
+"""
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+IGNORED = -1
+"""A target that doesn't count."""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Arrays [B, T] of int64."""
+
+    ids: np.ndarray
+    targets: np.ndarray
+    """The token behind each, IGNORED at padding."""
+    positions: np.ndarray
+    segments: np.ndarray | None = None
+    """Which document of its row each belongs to; None where every row is one document."""
+
+    @property
+    def count(self) -> int:
+        """Targets that count."""
+        return int((self.targets >= 0).sum())
+
+    def part(self, rows: np.ndarray) -> "Rows":
+        """Some of the rows, by number, without columns that are padding in all of them."""
+        width = max(1, int((self.targets[rows] >= 0).any(0).nonzero()[0].max(initial=0)) + 1)
+        segments = None if self.segments is None else self.segments[rows, :width]
+        return Rows(self.ids[rows, :width], self.targets[rows, :width], self.positions[rows, :width], segments)
+
+
+def plain_rows(ids: np.ndarray, targets: np.ndarray, offsets: np.ndarray) -> Rows:
+    """Rows of one document each: ids and targets [B, T], and the position of each row's first token [B]."""
+    return Rows(ids, targets, offsets[:, None] + np.arange(ids.shape[1]))
+
+
+class Pieces:
+    """Documents as a stream of tokens, cut into pieces of at most a context, and dealt in rows.
+
+    `stream` is [n] token ids, document after document, each with the separator before and behind; `starts` where each
+    begins, and n at the end. A document's last token is no one's input, and its first no one's target.
+    """
+
+    def __init__(self, stream: np.ndarray, starts: np.ndarray, context: int, seed: int) -> None:
+        self._stream, self._context, self._seed = stream, context, seed
+        begins, lengths = [], []
+        for first, end in zip(starts[:-1].tolist(), starts[1:].tolist()):
+            for begin in range(first, end - 1, context):
+                begins.append(begin)
+                lengths.append(min(context, end - 1 - begin))
+        self._begins, self._lengths = np.array(begins, np.int64), np.array(lengths, np.int64)
+        self._epoch, self._order = -1, []
+
+    @property
+    def tokens(self) -> int:
+        """Targets in one pass over all documents."""
+        return int(self._lengths.sum())
+
+    def rows(self, epoch: int) -> list[list[int]]:
+        """The rows of a pass, each a list of pieces by number: a function of the seed and the pass alone."""
+        if epoch != self._epoch:
+            order = np.random.default_rng((self._seed, epoch)).permutation(len(self._lengths))
+            self._epoch, self._order = epoch, _packed(order, self._lengths, self._context)
+        return self._order
+
+    def in_order(self) -> list[list[int]]:
+        """All pieces in rows, as they come."""
+        return _packed(np.arange(len(self._lengths)), self._lengths, self._context)
+
+    def filled(self, rows: Sequence[Sequence[int]]) -> Rows:
+        """The arrays of some rows."""
+        width = max(int(self._lengths[row].sum()) for row in rows)
+        ids = np.zeros((len(rows), width), np.int64)
+        targets = np.full((len(rows), width), IGNORED, np.int64)
+        positions, segments = np.zeros_like(ids), np.full_like(ids, -1)
+        for number, row in enumerate(rows):
+            at = 0
+            for segment, piece in enumerate(row):
+                begin, length = int(self._begins[piece]), int(self._lengths[piece])
+                place = slice(at, at + length)
+                ids[number, place] = self._stream[begin:begin + length]
+                targets[number, place] = self._stream[begin + 1:begin + length + 1]
+                positions[number, place] = np.arange(length)
+                segments[number, place] = segment
+                at += length
+        alone = all(len(row) == 1 for row in rows)
+        return Rows(ids, targets, positions, None if alone else segments)
+
+
+_OPEN = 16
+"""Rows that are filled at a time: with more of them less is wasted, and the order is less random."""
+
+
+def _packed(order: np.ndarray, lengths: np.ndarray, context: int) -> list[list[int]]:
+    """Pieces put into rows of at most `context` tokens, each into the fullest open row that has room."""
+    done, open_rows = [], []  # of an open row: [room, pieces]
+    for piece in order.tolist():
+        length = int(lengths[piece])
+        fitting = [row for row in open_rows if row[0] >= length]
+        if fitting:
+            row = min(fitting, key=lambda row: row[0])
+            row[0] -= length
+            row[1].append(piece)
+        else:
+            row = [context - length, [piece]]
+            open_rows.append(row)
+        if row[0] < 2:
+            open_rows.remove(row)
+            done.append(row[1])
+        elif len(open_rows) > _OPEN:
+            fullest = min(open_rows, key=lambda row: row[0])
+            open_rows.remove(fullest)
+            done.append(fullest[1])
+    return done + [row[1] for row in open_rows]

@@ -1,0 +1,104 @@
+"""What a fine-tuning is asked for, and the rest of it chosen for the model and the machine."""
+from dataclasses import asdict, dataclass, fields, replace
+
+from gpt2_assist.errors import DataError, UsageError
+from gpt2_assist.model.sizes import GPT2Config, parameter_count
+from gpt2_assist.training.lora import LoraShape
+
+FULL, LORA = "full", "lora"
+_FULL_UP_TO = 60_000_000
+"""Parameters of models that are trained whole by default on a CPU: larger ones learn as well through an adapter, in
+less time and a fraction of the memory."""
+_PASSES = 4
+"""Over the training text, if nobody says otherwise; early stopping ends it sooner."""
+_MOST_STEPS = 20_000
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that decides what a training computes; 0 and "" are chosen by `settled`."""
+
+    method: str = ""
+    """full or lora."""
+    rank: int = 8
+    alpha: float = 16.0
+    targets: tuple[str, ...] = ("attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj")
+    steps: int = 0
+    context: int = 0
+    """Tokens in a row."""
+    batch_tokens: int = 0
+    """Tokens per step, as rows × context."""
+    micro_rows: int = 0
+    """Rows whose gradients are computed at once; it changes no result but by rounding."""
+    rate: float = 0.0
+    """Peak learning rate."""
+    warmup: int = 0
+    """Steps until the peak."""
+    decay: float = 0.01
+    clip: float = 1.0
+    """Largest norm of the gradient; 0 is off."""
+    precision: str = "bf16"
+    """Of products: bf16 or fp32. Weights that are trained are fp32."""
+    recompute: bool = False
+    """Gradient checkpointing."""
+    validate_every: int = 0
+    patience: int = 4
+    """Validations without a better one after which training ends; 0 is never."""
+    seed: int = 1
+
+    @property
+    def lora(self) -> LoraShape:
+        return LoraShape(self.rank, self.alpha, self.targets)
+
+    @property
+    def rows(self) -> int:
+        """Rows per step."""
+        return max(1, self.batch_tokens // self.context)
+
+    def to_json(self) -> dict:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, entries: dict) -> "Settings":
+        known = {entry.name for entry in fields(cls)}
+        if set(entries) != known:
+            raise DataError("The run was made by another version of this program and can't be gone on with.")
+        return cls(**{**entries, "targets": tuple(entries["targets"])})
+
+
+def settled(asked: Settings, config: GPT2Config, tokens: int, device: str) -> Settings:
+    """The settings with nothing left open, for a model and so many tokens of training text.
+
+    Raises UsageError on values that make no sense.
+    """
+    for name, low, high in (("steps", 0, 10_000_000), ("context", 0, config.n_ctx), ("batch_tokens", 0, 1 << 22),
+                            ("micro_rows", 0, 1 << 16), ("rate", 0, 1), ("warmup", 0, 1_000_000), ("decay", 0, 1),
+                            ("clip", 0, 1e6), ("validate_every", 0, 1_000_000), ("patience", 0, 1_000_000),
+                            ("seed", 0, (1 << 31) - 1)):
+        if not low <= getattr(asked, name) <= high:
+            raise UsageError(f"The setting {name.replace('_', ' ')} must be between {low} and {high:g}, "
+                             f"not {getattr(asked, name)}.")
+    if asked.method not in ("", FULL, LORA):
+        raise UsageError(f"The method must be full or lora, not {asked.method!r}.")
+    if asked.precision not in ("bf16", "fp32"):
+        raise UsageError(f"The precision of training must be bf16 or fp32, not {asked.precision!r}.")
+    asked.lora  # noqa: B018 its own errors
+    size = parameter_count(config)
+    method = asked.method or (FULL if size <= _FULL_UP_TO or device != "cpu" and size < 400_000_000 else LORA)
+    context = asked.context or min(config.n_ctx, 512)
+    batch = asked.batch_tokens or 4096
+    rows = max(1, batch // context)
+    per_pass = max(1, tokens // (rows * context))
+    steps = asked.steps or min(_MOST_STEPS, max(30, _PASSES * per_pass))
+    return replace(
+        asked, method=method, context=context, batch_tokens=rows * context, steps=steps,
+        micro_rows=min(rows, asked.micro_rows or rows), rate=asked.rate or _rate(method, config),
+        warmup=asked.warmup or max(1, min(100, steps // 20)),
+        validate_every=asked.validate_every or max(5, min(500, steps // 16)))
+
+
+def _rate(method: str, config: GPT2Config) -> float:
+    """The field's 3e-5 (full) and 2e-4 (LoRA) are for GPT-2's own sizes; narrow models take much larger steps: the
+    bundled one learned most at about 1e-3 and 5e-3."""
+    wide = max(1.0, (768 / config.n_embd) ** 3)
+    return (3e-5 if method == FULL else 2e-4) * wide

@@ -1,0 +1,306 @@
+"""The fine-tuning loop: steps, validation, the best and the last state. It knows no corpus and shows nothing itself.
+
+What a step does follows from the settings, the data and the state before it, and from nothing else, so that a training
+in two pieces is the training in one, bit for bit on a CPU.
+"""
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from gpt2_assist.errors import DataError
+from gpt2_assist.model.gpt2 import GPT2
+from gpt2_assist.training.checkpoint import load_checkpoint, save_checkpoint
+from gpt2_assist.training.gradients import ParallelGradients
+from gpt2_assist.training.parallel import Team
+from gpt2_assist.training.rows import Pieces, Rows
+from gpt2_assist.training.settings import FULL, Settings
+
+KEPT = 2
+"""States on the disk: should the last be damaged, there is one before."""
+SAVE_EVERY_S = 60.0
+_VALIDATION_TOKENS = 16_384
+_SHARED_UP_TO = 32_000_000
+"""Trained parameters up to which each core has gradients of its own."""
+_LEAST_CONTEXT = 64
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a step did."""
+
+    step: int
+    steps: int
+    loss: float
+    """Nats a token, on the step's own rows before its update."""
+    tokens_per_s: float
+    validation: float | None = None
+    """On the validation text, where it was measured now."""
+    general: float | None = None
+    """On a general text, by which forgetting shows."""
+    best: bool = False
+    """Whether the validation is the best so far."""
+    note: str = ""
+    """What changed, for instance after a lack of memory."""
+
+    @property
+    def seconds_left(self) -> float:
+        return self._seconds_a_step * (self.steps - self.step)
+
+    _seconds_a_step: float = 0.0
+
+
+@dataclass
+class State:
+    """Where a training is, besides its tensors."""
+
+    step: int = 0
+    epoch: int = 0
+    row: int = 0
+    """Of the pass, the next one to be dealt."""
+    best_step: int = 0
+    best_loss: float = math.inf
+    bad: int = 0
+    """Validations since the best."""
+    first: dict = field(default_factory=dict)
+    """Losses before the first step: "validation" and "general"."""
+
+    @property
+    def known_best(self) -> float | None:
+        return None if math.isinf(self.best_loss) else self.best_loss
+
+
+class Tuning:
+    """Trains the parameters of `model` that are not frozen."""
+
+    def __init__(self, model: GPT2, train: tuple[np.ndarray, np.ndarray], validation: tuple[np.ndarray, np.ndarray],
+                 general: tuple[np.ndarray, np.ndarray] | None, settings: Settings, threads: int,
+                 checkpoints: Path, save_every: int = 0) -> None:
+        """Texts are streams and starts as Pieces takes them; `checkpoints` is a folder, to which a state goes after
+        each validation and after `save_every` steps, or, with 0, after a minute."""
+        self.model, self.settings, self.state = model, settings, State()
+        self._texts, self._threads, self._folder = (train, validation, general), threads, checkpoints
+        self._save_every, self._team = save_every, Team()
+        self._parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
+        matrices = [p for p in self._parameters.values() if p.dim() >= 2]
+        others = [p for p in self._parameters.values() if p.dim() < 2]
+        decay = settings.decay if settings.method == FULL else 0.0
+        groups = [{"params": group, "weight_decay": strength} for group, strength in ((matrices, decay), (others, 0.0))
+                  if group]
+        self._adam = torch.optim.AdamW(groups, lr=settings.rate, betas=(0.9, 0.95), fused=True)
+        self._gradients: ParallelGradients | None = None
+        self._cut()
+
+    def _cut(self) -> None:
+        """Sets up what depends on settings that a lack of memory may change."""
+        if self._gradients:
+            self._gradients.close()
+        settings = self.settings
+        self.model.recompute = settings.recompute
+        trained = sum(p.numel() for p in self._parameters.values())
+        cpu = self.model.wte.weight.device.type == "cpu"
+        shared = cpu and trained <= _SHARED_UP_TO and settings.micro_rows >= self._threads
+        kind = torch.bfloat16 if settings.precision == "bf16" else torch.float32
+        self._gradients = ParallelGradients(self.model, self._threads, kind, self._threads if shared else 1)
+        train, validation, general = self._texts
+        self._train = Pieces(*train, settings.context, settings.seed)
+        self._validation = Pieces(*validation, settings.context, 0)
+        self._general = Pieces(*general, settings.context, 0) if general else None
+
+    def steps(self, stop: Callable[[], bool] = lambda: False) -> Iterator[Report]:
+        """Trains to the end, early or not, or until `stop()`. The state is saved now and then and at the end."""
+        state = self.state
+        if not state.first:
+            state.first = {"validation": self._measure(self._validation), "general": self._measure(self._general)}
+        saved = time.monotonic()
+        while not self.ended and not stop():
+            note, began = "", time.monotonic()
+            while True:
+                try:
+                    loss, count = self._step()
+                    break
+                except (MemoryError, RuntimeError) as error:
+                    if not _is_lack_of_memory(error):
+                        raise
+                    self._clear()
+                    note = self._step_down()
+            state.step += 1
+            seconds = time.monotonic() - began
+            due = state.step % self.settings.validate_every == 0 or state.step == self.settings.steps
+            report = Report(state.step, self.settings.steps, loss, count / seconds, note=note, _seconds_a_step=seconds)
+            if due:
+                report = self._validated(report)
+            long = state.step % self._save_every == 0 if self._save_every else time.monotonic() - saved > SAVE_EVERY_S
+            if due or long:
+                self.save()
+                saved = time.monotonic()
+            yield report
+        self.save()
+
+    @property
+    def ended(self) -> bool:
+        patience = self.settings.patience
+        return self.state.step >= self.settings.steps or bool(patience) and self.state.bad >= patience
+
+    def probe(self, steps: int) -> float:
+        """Tokens a second of so many steps that change nothing."""
+        began = tokens = 0
+        for number in range(steps + 1):
+            if number == 1:  # the first one warms up
+                began, tokens = time.monotonic(), 0
+            rows = self._rows(self.settings.rows, State())
+            self._accumulate(rows)
+            self._clear()
+            tokens += sum(part.count for part in rows)
+        return tokens / (time.monotonic() - began) * self._team.size
+
+    def save(self) -> None:
+        """Raises OSError where the disk refuses."""
+        if self._team.rank:
+            return
+        tensors = {f"model.{name}": p.detach() for name, p in self._parameters.items()}
+        for name, p in self._parameters.items():
+            tensors |= {f"adam.{key}.{name}": value for key, value in self._adam.state.get(p, {}).items()}
+        self._folder.mkdir(parents=True, exist_ok=True)
+        state = {**vars(self.state), "best_loss": self.state.known_best}
+        save_checkpoint(self._folder / f"step-{self.state.step:08}.safetensors", tensors,
+                        {"state": state, "settings": self.settings.to_json()})
+        for old in self.saved()[:-KEPT]:
+            old.unlink()
+
+    def saved(self) -> list[Path]:
+        """The states on the disk, the last one last."""
+        return sorted(self._folder.glob("step-*.safetensors"))
+
+    def resume(self, warn: Callable[[str], None]) -> bool:
+        """Goes on from the last state that is whole; False if there is none. Damaged ones are named to `warn`."""
+        for path in reversed(self.saved()):
+            try:
+                tensors, progress = load_checkpoint(path)
+                self._restore(tensors, progress)
+                return True
+            except (DataError, KeyError, TypeError, ValueError, RuntimeError):
+                warn(f"The checkpoint {path} is damaged; the one before is used.")
+                path.unlink()
+        return False
+
+    @torch.no_grad()
+    def _restore(self, tensors: dict[str, torch.Tensor], progress: dict) -> None:
+        names = {f"model.{name}" for name in self._parameters}
+        if {name for name in tensors if name.startswith("model.")} != names:
+            raise DataError("other parameters")
+        state = State(**progress["state"])
+        state.best_loss = math.inf if state.best_loss is None else state.best_loss
+        settings = Settings.from_json(progress["settings"])
+        for name, p in self._parameters.items():
+            p.copy_(tensors[f"model.{name}"])
+            keys = [key for key in ("step", "exp_avg", "exp_avg_sq") if f"adam.{key}.{name}" in tensors]
+            self._adam.state[p] = {key: tensors[f"adam.{key}.{name}"].to(p.device if key != "step" else "cpu")
+                                   for key in keys}
+        self.state = state
+        self.settings = replace(self.settings, context=settings.context, batch_tokens=settings.batch_tokens,
+                                micro_rows=settings.micro_rows, recompute=settings.recompute)
+        self._cut()
+
+    def _step(self) -> tuple[float, int]:
+        """(loss, tokens)."""
+        ahead = replace(self.state)
+        rows = self._rows(self.settings.rows * self._team.size, ahead)
+        loss = self._accumulate(rows)
+        self._team.add(list(self._parameters.values()))
+        if self.settings.clip:
+            torch.nn.utils.clip_grad_norm_(self._parameters.values(), self.settings.clip)
+        for group in self._adam.param_groups:
+            group["lr"] = self.settings.rate * rate_share(self.state.step, self.settings)
+        self._adam.step()
+        self._clear()
+        self.state.epoch, self.state.row = ahead.epoch, ahead.row
+        return loss, sum(part.count for part in rows)
+
+    def _rows(self, count: int, state: State) -> list[Rows]:
+        """The next rows in portions of micro_rows; `state` goes on behind them."""
+        dealt: list[list[int]] = []
+        while len(dealt) < count:
+            order = self._train.rows(state.epoch)
+            dealt += order[state.row:state.row + count - len(dealt)]
+            state.row = state.row + count
+            if state.row >= len(order):
+                state.epoch, state.row = state.epoch + 1, 0
+        size = self.settings.micro_rows
+        return [self._train.filled(dealt[first:first + size]) for first in range(0, count, size)]
+
+    def _accumulate(self, portions: list[Rows]) -> float:
+        """The mean loss of all portions; of several processes each computes some of them."""
+        total, loss = sum(part.count for part in portions), 0.0
+        for part in portions[self._team.rank::self._team.size]:
+            share = part.count / total
+            loss += self._gradients.accumulate(part, share) * share
+        return self._team.sum(loss)
+
+    def _clear(self) -> None:
+        for p in self._parameters.values():
+            p.grad = None
+
+    def _measure(self, pieces: Pieces | None) -> float | None:
+        """The mean loss on a text, or its beginning."""
+        if pieces is None:
+            return None
+        total = count = 0
+        order, size = pieces.in_order(), self.settings.micro_rows
+        for first in range(0, len(order), size):
+            rows = pieces.filled(order[first:first + size])
+            total += self._gradients.loss(rows) * rows.count
+            count += rows.count
+            if count >= _VALIDATION_TOKENS:
+                break
+        return total / max(1, count)
+
+    def _validated(self, report: Report) -> Report:
+        state = self.state
+        loss, general = self._measure(self._validation), self._measure(self._general)
+        best = loss < state.best_loss
+        if best:
+            state.best_loss, state.best_step, state.bad = loss, state.step, 0
+        else:
+            state.bad += 1
+        return replace(report, validation=loss, general=general, best=best)
+
+    def _step_down(self) -> str:
+        """Less memory from now on. Raises DataError where nothing is left to try."""
+        now = self.settings
+        if now.micro_rows > 1:
+            now = replace(now, micro_rows=now.micro_rows // 2)
+            note = f"memory was short: {now.micro_rows} row(s) at once from now on"
+        elif not now.recompute:
+            now, note = replace(now, recompute=True), "memory was short: activations are computed twice from now on"
+        elif now.context > _LEAST_CONTEXT:
+            now = replace(now, context=now.context // 2)
+            self.state.row = 0
+            note = f"memory was short: rows of {now.context} tokens from now on"
+        else:
+            raise DataError("There is not enough memory to train this model here; try --method lora or a smaller one.")
+        self.settings = now
+        self._cut()
+        return note
+
+
+def rate_share(step: int, settings: Settings) -> float:
+    """The learning rate of a step as a share of its peak: linear warm-up, then half a cosine to a tenth."""
+    if step < settings.warmup:
+        return (step + 1) / settings.warmup
+    through = (step - settings.warmup) / max(1, settings.steps - settings.warmup)
+    return 0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi * through))
+
+
+_LACK = ("allocate memory", "out of memory", "bad_alloc", "could not create a primitive", "could not create a memory")
+"""What torch and oneDNN say of it."""
+
+
+def _is_lack_of_memory(error: BaseException) -> bool:
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+        return True
+    return any(part in str(error) for part in _LACK)

@@ -1,0 +1,249 @@
+"""`gpt2-assist finetune` and `runs` as a user meets them: whole processes, killed and stopped, and what they say."""
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from gpt2_assist.runs import find_run, list_runs
+
+SENTENCES = ["The fox met {0} at the river and said: {0}, good day to you.", "{0} had three hats and a small dog.",
+             "In the evening {0} told us about the war and the long way home."]
+NAMES = ("Anna", "Bert", "Cleo", "Dora", "Emil", "Fred", "Gwen", "Hugo", "Ida", "Jim", "Kai", "Lea")
+QUICK = ("--context", "32", "--batch-tokens", "128", "--rate", "0.001", "--threads", "2", "--patience", "0")
+
+
+def assist(*arguments: str, timeout: float = 110, **more) -> subprocess.CompletedProcess:
+    return subprocess.run([sys.executable, "-m", "gpt2_assist.cli", *arguments], capture_output=True, text=True,
+                          timeout=timeout, encoding="utf-8", **more)
+
+
+@pytest.fixture(scope="module")
+def notes(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("notes")
+    for number, name in enumerate(NAMES * 2):
+        lines = [sentence.format(name) for sentence in SENTENCES[number % 3:]] * 4
+        (folder / f"{number:02}.md").write_text(f"# Day {number}\n\n" + "\n".join(lines) + "\n", encoding="utf-8")
+    (folder / ".env").write_text("PASSWORD=1", encoding="utf-8")
+    (folder / "picture.png").write_bytes(bytes(range(256)) * 8)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def trained(notes, tiny_model) -> str:
+    """A run of the notes."""
+    done = assist("finetune", str(notes), "--model", str(tiny_model), "--run", "notes", "--steps", "40", *QUICK)
+    assert done.returncode == 0, done.stderr
+    assert "1 secret" in done.stdout and "1 binary" in done.stdout and "Validation loss" in done.stdout
+    return "notes"
+
+
+def test_a_run_has_all_that_belongs_to_it_and_is_listed(trained):
+    run = find_run(trained)
+    for name in ("run.json", "tokenizer.json", "curve.jsonl", "curve.png", "samples.txt", "best.json"):
+        assert (run.folder / name).stat().st_size, name
+    assert run.model() and run.curve()[-1]["step"] == 40
+    assert trained in assist("runs").stdout and "validation" in assist("runs", "show", trained).stdout
+
+
+def test_it_writes_and_says_what_is_copied(trained):
+    done = assist("generate", "--model", trained, "The fox met", "--max-new-tokens", "8", "--seed", "1")
+    assert done.returncode == 0 and done.stdout.strip(), done.stderr
+    text = "He said: the fox met Anna at the river and said: Anna, good day to you."
+    done = assist("originality", text, "--run", trained)
+    assert done.returncode == 0 and "00.md" in done.stdout, done.stderr
+
+
+def test_checking_trains_nothing(notes, tiny_model):
+    before = [run.name for run in list_runs()]
+    done = assist("finetune", str(notes), "--model", str(tiny_model), "--check")
+    assert done.returncode == 0 and "tokens" in done.stdout
+    done = assist("finetune", str(notes), "--model", str(tiny_model), "--plan", *QUICK)
+    assert done.returncode == 0 and "tokens a second" in done.stdout, done.stderr
+    assert [run.name for run in list_runs()] == before
+
+
+def test_ctrl_c_saves_and_resume_goes_on_to_the_same_model(notes, tiny_model, trained):
+    arguments = ["--model", str(tiny_model), "--run", "stopped", "--steps", "40", *QUICK]
+    one = subprocess.Popen([sys.executable, "-m", "gpt2_assist.cli", "finetune", str(notes), *arguments],
+                           stdout=subprocess.PIPE, text=True)
+    assert next(line for line in one.stdout if line.startswith("step "))
+    one.send_signal(signal.SIGINT)
+    rest = one.stdout.read()
+    if one.wait(60) == 0:
+        pytest.skip("it was quicker than Ctrl-C")
+    assert one.returncode == 130 and "--resume --run stopped" in rest
+    done = assist("finetune", "--resume", "--run", "stopped")
+    assert done.returncode == 0, done.stderr
+    mine, other = (load_file(find_run(name).model() / "model.safetensors") for name in ("stopped", trained))
+    assert all(torch.equal(value, other[name]) for name, value in mine.items())
+    curves = [[(entry["step"], entry["loss"]) for entry in find_run(name).curve()] for name in ("stopped", trained)]
+    assert curves[0] == curves[1]
+
+
+KILLER = """
+import json, os, random, signal, sys, time
+from gpt2_assist.runs import has_run, find_run
+from gpt2_assist.training import finetune
+from gpt2_assist.training.settings import Settings
+paths, model, name, kills = (sys.argv[1],), sys.argv[2], sys.argv[3], int(sys.argv[4])
+settings = Settings(method=sys.argv[5], steps=400, context=32, batch_tokens=64, rate=1e-3, validate_every=4, patience=0)
+class Quiet:
+    say = corpus = plan = step = sample = lambda *arguments: None
+def work():
+    ready = has_run(name) and find_run(name).state().get("ready")
+    request = finetune.Request(paths, model, name, settings, overwrite=True, sample_every=10_000, threads=2)
+    (finetune.resume if ready else finetune.finetune)(request, Quiet())
+dice = random.Random(name)
+survived = 0
+while True:
+    pid = os.fork()
+    if pid == 0:
+        work()
+        os._exit(0)
+    if kills:
+        time.sleep(dice.uniform(0.02, 0.5))
+        os.kill(pid, signal.SIGKILL)
+    status = os.waitpid(pid, 0)[1]
+    if not kills:
+        sys.exit(os.waitstatus_to_exitcode(status))
+    kills -= 1
+"""
+
+
+@pytest.mark.parametrize("method, kills", [("full", 30), ("lora", 5)])
+def test_killed_at_random_moments_it_comes_to_the_same_end(notes, tiny_model, method, kills):
+    for name, times in ((f"killed-{method}", kills), (f"whole-{method}", 0)):
+        done = subprocess.run([sys.executable, "-c", KILLER, str(notes), str(tiny_model), name, str(times), method],
+                              capture_output=True, text=True, timeout=110)
+        assert done.returncode == 0, done.stderr
+    killed, whole = find_run(f"killed-{method}"), find_run(f"whole-{method}")
+    assert [entry["step"] for entry in killed.curve()] == list(range(1, 401))
+    assert killed.best() == whole.best()
+    mine, other = (load_file(run.model() / "model.safetensors") for run in (killed, whole))
+    assert all(torch.equal(value, other[name]) for name, value in mine.items())
+
+
+def test_a_full_disk_is_said_and_loses_nothing(notes, tiny_model):
+    size = (tiny_model / "model.safetensors").stat().st_size
+    done = assist("finetune", str(notes), "--model", str(tiny_model), "--run", "disk", "--steps", "6", *QUICK,
+                  preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (2 * size, 2 * size)))
+    assert done.returncode == 6 and "can't be written" in done.stderr and "Traceback" not in done.stderr
+    done = assist("finetune", "--resume", "--run", "disk")
+    assert done.returncode == 0 and find_run("disk").curve()[-1]["step"] == 6, done.stderr
+
+
+def test_runs_are_carried_in_an_archive_and_nothing_gets_out_of_its_folder(trained, tmp_path):
+    archive = tmp_path / "run.tar.gz"
+    assert assist("runs", "pack", trained, str(archive)).returncode == 0
+    done = assist("runs", "unpack", str(archive), "--name", "carried")
+    assert done.returncode == 0 and find_run("carried").curve() == find_run(trained).curve(), done.stderr
+    assert assist("generate", "--model", "carried", "x", "--max-new-tokens", "2").returncode == 0
+    assert assist("runs", "remove", "carried").returncode == 0
+    assert "carried" not in assist("runs").stdout
+    import io
+    import tarfile
+    for number, member in enumerate(("../outside", "/tmp/outside", "a/../../outside")):
+        evil = tmp_path / f"{number}.tar.gz"
+        with tarfile.open(evil, "w:gz") as tar:
+            entry = tarfile.TarInfo(member)
+            entry.size = 1
+            tar.addfile(entry, io.BytesIO(b"x"))
+        done = assist("runs", "unpack", str(evil))
+        assert done.returncode == 4 and "no run" in done.stderr
+    done = assist("runs", "unpack", str(Path(__file__)))
+    assert done.returncode == 4 and "can't be read" in done.stderr
+
+
+def test_merged_and_exported_models_say_the_same(notes, tiny_model, tmp_path):
+    done = assist("finetune", str(notes), "--model", str(tiny_model), "--run", "small", "--steps", "20", "--method",
+                  "lora", *QUICK)
+    assert done.returncode == 0, done.stderr
+    assert assist("runs", "merge", "small", "--name", "plain").returncode == 0
+    assert assist("runs", "merge", "small", "--name", "weak", "--strength", "0").returncode == 0
+    assert assist("runs", "export", "small", str(tmp_path / "hf")).returncode == 0
+    greedy = ("The fox", "--temperature", "0", "--max-new-tokens", "12", "--precision", "fp32")
+    texts = {name: assist("generate", "--model", name, *greedy).stdout
+             for name in ("small", "plain", "weak", str(tmp_path / "hf"), str(tiny_model))}
+    assert texts["small"] == texts["plain"] == texts[str(tmp_path / "hf")]
+    assert texts["weak"] == texts[str(tiny_model)]
+    from transformers import GPT2LMHeadModel
+    from transformers import GPT2TokenizerFast as Fast
+    tokenizer = Fast(tokenizer_file=str(tmp_path / "hf" / "tokenizer.json"))
+    ids = torch.tensor([tokenizer("The fox").input_ids[:-1]])  # our own heals the last word
+    model = GPT2LMHeadModel.from_pretrained(tmp_path / "hf", dtype=torch.float32)
+    assert model.generate(ids, max_new_tokens=4, do_sample=False, pad_token_id=0).shape[1] == ids.shape[1] + 4
+
+
+@pytest.mark.parametrize("arguments, code, words", [
+    ([], 2, "Give the texts"),
+    (["no-such-file"], 4, "no-such-file"),
+    (["{notes}", "--model", "no-such-model"], 3, "no-such-model"),
+    (["{notes}", "--model", "{model}", "--run", "notes"], 2, "already a run notes"),
+    (["{notes}", "--model", "{model}", "--run", "mini"], 2, "There is a model mini"),
+    (["{notes}", "--model", "{model}", "--run", "a/b"], 2, "can't name a run"),
+    (["--resume", "--run", "no-such-run"], 4, "no run 'no-such-run'"),
+    (["{notes}", "--resume"], 2, "leave the paths out"),
+    (["{notes}", "--model", "{model}", "--from", "notes"], 2, "not both"),
+    (["{notes}", "--model", "{model}", "--context", "1000"], 2, "context"),
+    (["{notes}", "--model", "{model}", "--method", "lora", "--targets", "everything"], 2, "everything"),
+    (["{notes}", "--model", "{model}", "--validation", "2"], 2, "share for validation"),
+    (["{notes}/00.md", "--model", "{model}", "--run", "tiny", "--context", "64"], 0, ""),
+    (["{empty}", "--model", "{model}"], 4, "empty"),
+    (["{notes}/picture.png", "--model", "{model}"], 4, "picture.png"),
+    (["{notes}/.env", "--model", "{model}"], 4, "secret"),
+    (["{few}", "--model", "{model}", "--run", "few"], 4, "too little text")])
+def test_what_cant_be_done_is_one_sentence(trained, notes, tiny_model, tmp_path, arguments, code, words):
+    (tmp_path / "empty.txt").write_text("", encoding="utf-8")
+    (tmp_path / "few.txt").write_text("A few words.", encoding="utf-8")
+    places = {"notes": notes, "model": tiny_model, "empty": tmp_path / "empty.txt", "few": tmp_path / "few.txt"}
+    if code == 0:
+        arguments = [*arguments, "--steps", "2", *QUICK[2:]]
+    done = assist("finetune", *(argument.format(**places) for argument in arguments))
+    assert done.returncode == code and words in done.stderr, done.stderr
+    assert len(done.stderr.splitlines()) == (1 if code else 0)
+
+
+def test_two_dont_train_one_run_at_once(notes, tiny_model):
+    arguments = ["--model", str(tiny_model), "--run", "twice", "--steps", "4000", *QUICK]
+    one = subprocess.Popen([sys.executable, "-m", "gpt2_assist.cli", "finetune", str(notes), *arguments],
+                           stdout=subprocess.PIPE, text=True)
+    try:
+        assert next(line for line in one.stdout if line.startswith("step "))
+        done = assist("finetune", "--resume", "--run", "twice")
+        assert done.returncode == 2 and "another process" in done.stderr
+        done = assist("finetune", str(notes), *arguments, "--overwrite")
+        assert done.returncode == 2 and "another process" in done.stderr
+    finally:
+        one.kill()
+        one.wait()
+
+
+def test_two_processes_learn_what_one_does(notes, tiny_model):
+    arguments = ["finetune", str(notes), "--model", str(tiny_model), "--steps", "10", "--context", "32", "--rate",
+                 "0.001", "--threads", "1", "--patience", "0", "--precision", "fp32"]
+    launch = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone", "-m", "gpt2_assist.cli"]
+    done = subprocess.run([sys.executable, *launch, *arguments, "--run-name", "pair", "--batch-tokens", "64"],
+                          capture_output=True, text=True, timeout=110, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("Validation loss") == 1
+    assert assist(*arguments, "--run", "single", "--batch-tokens", "128").returncode == 0
+    pair, single = (find_run(name) for name in ("pair", "single"))
+    for mine, other in zip(pair.curve(), single.curve(), strict=True):
+        assert mine["loss"] == pytest.approx(other["loss"], rel=2e-3)
+
+
+def test_more_texts_go_on_from_another_run(notes, trained, tmp_path):
+    lines = [f"{name} sold a red boat to the miller." for name in NAMES * 4]
+    (tmp_path / "more.txt").write_text("\n".join(lines), encoding="utf-8")
+    done = assist("finetune", str(tmp_path / "more.txt"), "--from", trained, "--run", "more", "--steps", "10", *QUICK)
+    assert done.returncode == 0, done.stderr
+    assert find_run("more").state()["base"] == trained
+    card = json.loads((find_run("more").model() / "card.json").read_text(encoding="utf-8"))
+    assert card["origin"].startswith("fine-tuned from notes")

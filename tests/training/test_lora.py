@@ -1,0 +1,100 @@
+"""Adapters beside plain torch, and read by peft."""
+import pytest
+import torch
+
+from gpt2_assist.errors import ModelError, UsageError
+from gpt2_assist.model.gpt2 import GPT2
+from gpt2_assist.model.weights import load_model
+from gpt2_assist.training.lora import (
+    TARGETS,
+    LoraConv1D,
+    LoraShape,
+    adapter_tensors,
+    add_adapter,
+    merged,
+    read_adapter,
+    write_adapter,
+)
+
+SHAPE = LoraShape(rank=4, alpha=6.0, targets=TARGETS)
+IDS = torch.tensor([[5, 9, 200, 31, 7, 7, 90]])
+
+
+def adapted(folder, shape: LoraShape = SHAPE) -> GPT2:
+    """With an adapter that does something."""
+    model = load_model(folder)
+    add_adapter(model, shape, seed=3)
+    dice = torch.Generator().manual_seed(4)
+    with torch.no_grad():
+        for module in model.modules():
+            if isinstance(module, LoraConv1D):
+                module.up.normal_(0, 0.05, generator=dice)
+    return model
+
+
+def test_a_new_adapter_changes_nothing_and_is_all_that_is_trained(tiny_model):
+    plain, model = load_model(tiny_model), load_model(tiny_model)
+    add_adapter(model, SHAPE, seed=3)
+    assert torch.equal(plain(IDS), model(IDS))
+    trained = {name for name, p in model.named_parameters() if p.requires_grad}
+    assert trained == {f"h.{layer}.{target}.{part}" for layer in range(2) for target in TARGETS
+                       for part in ("down", "up")}
+
+
+def test_gradients_are_those_of_the_product_added_to_the_weight(tiny_model):
+    model, plain = adapted(tiny_model), load_model(tiny_model)
+    model(IDS).square().mean().backward()
+    for name, module in model.named_modules():
+        if isinstance(module, LoraConv1D):
+            own = plain.get_submodule(name)
+            own.weight.data += SHAPE.scale * module.down.data @ module.up.data
+    plain.zero_grad()
+    plain(IDS).square().mean().backward()
+    for name, module in model.named_modules():
+        if isinstance(module, LoraConv1D):
+            whole = SHAPE.scale * plain.get_submodule(name).weight.grad
+            for mine, other in ((module.down.grad, whole @ module.up.data.t()),
+                                (module.up.grad, module.down.data.t() @ whole)):
+                torch.testing.assert_close(mine, other, rtol=1e-3, atol=1e-4 * other.abs().max().item())
+
+
+def test_merging_gives_the_same_model_and_half_the_strength_half_the_change(tiny_model, tmp_path):
+    model = adapted(tiny_model)
+    write_adapter(tmp_path, adapter_tensors(model), SHAPE, str(tiny_model))
+    shape, tensors = read_adapter(tmp_path)
+    assert shape == SHAPE
+    base = load_model(tiny_model).state_dict()
+    plain = load_model(tiny_model)
+    plain.load_state_dict(merged(base, shape, tensors))
+    torch.testing.assert_close(plain(IDS), model(IDS), rtol=1e-4, atol=1e-4)
+    name = "h.1.mlp.c_fc.weight"
+    whole, half = merged(base, shape, tensors), merged(base, shape, tensors, 0.5)
+    torch.testing.assert_close(2 * (half[name] - base[name]), whole[name] - base[name])
+    assert all(torch.equal(base[key], value) for key, value in merged(base, shape, tensors, 0.0).items())
+
+
+def test_peft_reads_what_we_write_and_we_read_what_it_writes(tiny_model, tmp_path):
+    peft = pytest.importorskip("peft", reason="needs peft: pip install peft")
+    from transformers import GPT2LMHeadModel
+    model = adapted(tiny_model)
+    write_adapter(tmp_path / "ours", adapter_tensors(model), SHAPE, str(tiny_model))
+    theirs = peft.PeftModel.from_pretrained(GPT2LMHeadModel.from_pretrained(tiny_model, dtype=torch.float32),
+                                            tmp_path / "ours").eval()
+    with torch.no_grad():
+        torch.testing.assert_close(theirs(IDS).logits, model(IDS), rtol=1e-4, atol=1e-4)
+    theirs.save_pretrained(tmp_path / "theirs")
+    shape, tensors = read_adapter(tmp_path / "theirs")
+    assert shape == SHAPE and all(torch.equal(tensors[name], value) for name, value in adapter_tensors(model).items())
+
+
+def test_what_makes_no_sense_is_said_in_a_sentence(tiny_model, tmp_path):
+    with pytest.raises(UsageError, match="can't be put at attn.c_nothing"):
+        LoraShape(targets=("attn.c_nothing",))
+    with pytest.raises(UsageError, match="rank"):
+        LoraShape(rank=0)
+    with pytest.raises(ModelError, match="missing or damaged"):
+        read_adapter(tmp_path)
+    tensors = {name: value[:, :-1] if name.endswith("lora_A.weight") else value
+               for name, value in adapter_tensors(adapted(tiny_model)).items()}
+    with pytest.raises(ModelError, match="doesn't fit"):
+        merged(load_model(tiny_model).state_dict(), SHAPE, tensors)

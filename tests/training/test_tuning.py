@@ -1,0 +1,122 @@
+"""The fine-tuning loop: what it computes doesn't depend on how often it is stopped, killed or short of memory."""
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from gpt2_assist.errors import DataError
+from gpt2_assist.model.sizes import read_config
+from gpt2_assist.training.finetune import _model
+from gpt2_assist.training.settings import Settings, settled
+from gpt2_assist.training.tuning import Tuning
+
+ASKED = Settings(method="full", steps=12, context=16, batch_tokens=64, micro_rows=2, rate=1e-3, validate_every=4)
+
+
+def text(seed: int, lengths: list[int]) -> tuple[np.ndarray, np.ndarray]:
+    """Documents of tokens that follow each other in a way that can be learned."""
+    dice = np.random.default_rng(seed)
+    starts = np.concatenate([[0], np.cumsum(lengths)])
+    steps = dice.integers(1, 3, starts[-1])
+    return (np.cumsum(steps) % 300).astype(np.uint16), starts
+
+
+def tuning(folder, checkpoints, **changes) -> Tuning:
+    asked = replace(ASKED, **changes)
+    settings = settled(asked, read_config(folder), 3000, "cpu")
+    return Tuning(_model(folder, settings, "cpu"), text(1, [40, 7, 100, 3, 60, 90] * 8), text(2, [30, 50, 9]), None,
+                  settings, 2, checkpoints)
+
+
+def trained(one: Tuning) -> dict[str, torch.Tensor]:
+    return {name: p.detach().clone() for name, p in one.model.named_parameters() if p.requires_grad}
+
+
+@pytest.mark.parametrize("changes", [{}, {"method": "lora", "rate": 1e-2}, {"precision": "fp32", "recompute": True}])
+def test_two_pieces_are_one_bit_for_bit(tiny_model, tmp_path, changes):
+    whole = tuning(tiny_model, tmp_path / "whole", **changes)
+    losses = [(report.step, report.loss, report.validation, report.best) for report in whole.steps()]
+    first = tuning(tiny_model, tmp_path / "parts", **changes)
+    parts = []
+    for report in first.steps(lambda: first.state.step == 5):
+        parts.append((report.step, report.loss, report.validation, report.best))
+    second = tuning(tiny_model, tmp_path / "parts", **changes)
+    assert second.resume(pytest.fail) and second.state.step == 5
+    parts += [(report.step, report.loss, report.validation, report.best) for report in second.steps()]
+    assert parts == losses and losses[-1][1] < losses[0][1]
+    assert all(torch.equal(value, trained(second)[name]) for name, value in trained(whole).items())
+    assert vars(second.state) == vars(whole.state)
+
+
+def test_portions_change_a_step_only_by_rounding(tiny_model, tmp_path):
+    results = []
+    for micro in (1, 2, 4):
+        one = tuning(tiny_model, tmp_path / str(micro), micro_rows=micro, precision="fp32", steps=3)
+        list(one.steps())
+        results.append(trained(one))
+    for other in results[1:]:
+        for name, value in results[0].items():
+            torch.testing.assert_close(other[name], value, rtol=1e-3, atol=2e-4)
+
+
+def test_it_ends_when_it_learns_nothing_more(tiny_model, tmp_path):
+    one = tuning(tiny_model, tmp_path, steps=400, rate=0.05, patience=2, validate_every=2)
+    reports = list(one.steps())
+    assert len(reports) < 400 and one.ended and one.state.bad == 2
+    measured = [report.validation for report in reports if report.validation is not None]
+    assert one.state.best_loss == min(measured) and measured[-3] == min(measured)
+
+
+def test_a_damaged_state_is_named_and_the_one_before_is_used(tiny_model, tmp_path):
+    list(tuning(tiny_model, tmp_path).steps())
+    last, before = sorted(tmp_path.glob("*"))[1], sorted(tmp_path.glob("*"))[0]
+    last.write_bytes(last.read_bytes()[:-1000])
+    said = []
+    again = tuning(tiny_model, tmp_path)
+    assert again.resume(said.append)
+    assert str(last) in said[0] and again.state.step == int(before.stem.removeprefix("step-"))
+    before.write_bytes(b"nothing")
+    assert not tuning(tiny_model, tmp_path).resume(said.append) and len(said) == 2
+
+
+def test_a_state_of_another_model_is_refused(tiny_model, tmp_path):
+    list(tuning(tiny_model, tmp_path, steps=1).steps())
+    said = []
+    assert not tuning(tiny_model, tmp_path, method="lora").resume(said.append) and said
+
+
+SHORT = """
+import resource, sys
+from pathlib import Path
+sys.path[:0] = [sys.argv[1]]
+from test_tuning import tuning
+one = tuning(Path(sys.argv[2]), Path(sys.argv[3]), context=64, batch_tokens=64 * 8192, micro_rows=8192, steps=1)
+pages = int(Path("/proc/self/statm").read_text().split()[0])
+room = pages * resource.getpagesize() + (int(sys.argv[4]) << 20)
+resource.setrlimit(resource.RLIMIT_AS, (room, room))
+print([report.note for report in one.steps()], one.settings.micro_rows)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs Linux's limit of address space")
+def test_a_lack_of_memory_makes_the_portions_smaller(tiny_model, tmp_path):
+    here = str(Path(__file__).parent)
+    done = subprocess.run([sys.executable, "-c", SHORT, here, str(tiny_model), str(tmp_path), "1000"],
+                          capture_output=True, text=True, timeout=100)
+    assert "memory was short" in done.stdout and done.returncode == 0, done.stdout + done.stderr
+    assert int(done.stdout.split()[-1]) < 8192
+
+
+def test_settings_that_make_no_sense_are_named(tiny_model):
+    from gpt2_assist.errors import UsageError
+    config = read_config(tiny_model)
+    for changes, words in (({"context": 65}, "context"), ({"method": "magic"}, "full or lora"),
+                           ({"precision": "int8"}, "bf16 or fp32"), ({"rate": -1}, "rate"), ({"steps": -1}, "steps")):
+        with pytest.raises(UsageError, match=words):
+            settled(replace(ASKED, **changes), config, 3000, "cpu")
+    with pytest.raises(DataError, match="another version"):
+        Settings.from_json({"method": "full"})
