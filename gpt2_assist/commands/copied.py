@@ -1,7 +1,4 @@
 """What the commands know of a run's training texts: whether a sample is among them, and what of it stands there."""
-import sys
-
-from gpt2_assist.commands.samples import Sample
 from gpt2_assist.corpus.duplicates import normal
 from gpt2_assist.errors import UsageError
 from gpt2_assist.model.store import find_model
@@ -34,7 +31,6 @@ class Copied:
         self._known.add(plain)
         return known
 
-    def tell(self, sample: Sample) -> None:
-        """Says on the error stream what of a sample stands in the training texts."""
-        report = measure(self._index, self._tokenizer.encode(sample.text), self._tokenizer.decode, shorts=self._shorts)
-        print("\n".join(f"  {line}" for line in report.lines()), file=sys.stderr, flush=True)
+    def lines(self, text: str) -> list[str]:
+        """What of a text stands in the training texts, for people."""
+        return measure(self._index, self._tokenizer.encode(text), self._tokenizer.decode, shorts=self._shorts).lines()

@@ -72,7 +72,7 @@ def run(args: argparse.Namespace) -> int:
     def done(sample) -> None:
         sink.done(sample)
         if args.show_copied:
-            copied.tell(sample)
+            print("\n".join(f"  {line}" for line in copied.lines(sample.text)), file=sys.stderr, flush=True)
     with Client.connect("generate") as client:
         if args.unique:
             whole = generate_unique(client, job, args.n, min(batch_size, MAX_SAMPLES), copied.is_known, done)

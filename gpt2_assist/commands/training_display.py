@@ -26,6 +26,11 @@ class Display:
             self._clear()
             print(visible(line), flush=True)
 
+    def goes_on(self, step: int, validations: list[float]) -> None:
+        """A run that was stopped is taken up, with what was measured before."""
+        self._validations = validations
+        self.say(f"The run goes on at step {step}.")
+
     def corpus(self, report) -> None:
         for line in report.lines(self._model):
             self.say(line)

@@ -72,8 +72,10 @@ def _existing(name: str) -> Path | None:
 
 
 def list_models() -> list[ModelFolder]:
-    """The bundled models, then those of the store, by name."""
-    return [_folder(path) for parent in (config.BUNDLED_MODELS, config.models()) for path in _folders(parent)]
+    """The bundled models, then those of the store, then the best of each run, by name."""
+    stored = [_folder(path) for parent in (config.BUNDLED_MODELS, config.models()) for path in _folders(parent)]
+    trained = [(run.name, run.model()) for run in runs.list_runs()]
+    return stored + [ModelFolder(name, path, read_card(path)) for name, path in trained if path]
 
 
 def remove_model(name: str) -> None:

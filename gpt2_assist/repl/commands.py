@@ -19,6 +19,7 @@ Alt-Enter (or Esc, then Enter) begins a new line.  Ctrl-C stops the model and ke
 /undo             take back the last passage
 /model [NAME]     change the model, or list the models
 /set [NAME VALUE] change a setting (without a value: its default), or list them
+/copied           what of the last passage stands in the texts that the model was fine-tuned on
 /save [NAME]      everything is saved as you go; this gives the session a name
 /load [NAME]      open another session, or list them
 /export FILE      write the text to a file; a name in .json adds how each passage was made
@@ -38,7 +39,7 @@ class Commands:
         self._warned = False
         self.table = {"/help": self._help, "/model": self._model, "/set": self._set, "/retry": self._retry,
                       "/undo": self._undo, "/save": self._save, "/load": self._load, "/export": self._export,
-                      "/quit": self._quit}
+                      "/copied": self._copied, "/quit": self._quit}
 
     def line(self, line: str) -> None:
         """Does what the user entered. Raises AssistError and Quit."""
@@ -104,6 +105,13 @@ class Commands:
             raise UsageError("There is nothing to undo.")
         self.page.note("undone; the text now ends:")
         self.page.show(self.session.path[-2:])
+
+    def _copied(self, argument: str) -> None:
+        from gpt2_assist.commands.copied import Copied
+        last = self.session.last
+        if last is None:
+            raise UsageError("There is nothing yet that could be copied.")
+        self.page.note("\n".join(Copied(self.session.model, True).lines(last.text)))
 
     def _save(self, name: str) -> None:
         if name:

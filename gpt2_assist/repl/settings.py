@@ -4,13 +4,14 @@ from dataclasses import fields, replace
 from gpt2_assist.errors import UsageError
 from gpt2_assist.protocol import Generation
 
-NAMES = ("max_new_tokens", "temperature", "top_k", "top_p", "min_p", "repetition_penalty", "stop", "seed")
+NAMES = ("max_new_tokens", "temperature", "top_k", "top_p", "min_p", "repetition_penalty", "stop", "seed",
+         "max_copied")
 _DEFAULT = Generation()
 
 
 def shown(settings: Generation) -> list[str]:
     """One line for each setting."""
-    return [f"{name} = {_shown(getattr(settings, name))}" for name in NAMES]
+    return [f"{name} = {_shown(name, getattr(settings, name))}" for name in NAMES]
 
 
 def changed(settings: Generation, name: str, value: str | None) -> Generation:
@@ -32,9 +33,9 @@ def changed(settings: Generation, name: str, value: str | None) -> Generation:
     return new
 
 
-def _shown(value: object) -> str:
+def _shown(name: str, value: object) -> str:
     if value is None:
-        return "a new one each time"
+        return "a new one each time" if name == "seed" else "off"
     if isinstance(value, list):
         return " ".join(map(repr, value)) or "none"
     return str(value)

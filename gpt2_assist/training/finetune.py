@@ -79,6 +79,7 @@ class Show(Protocol):
     """Who shows what happens."""
 
     def say(self, line: str) -> None: ...
+    def goes_on(self, step: int, validations: list[float]) -> None: ...
     def corpus(self, report: CorpusReport) -> None: ...
     def plan(self, plan: Plan) -> None: ...
     def step(self, report: Report) -> None: ...
@@ -178,12 +179,14 @@ def _train(run: Run, state: dict, base: _Base, train: Text, validation: Text, re
     model = _model(base.folder.path, settings, request.device)
     general = general_text(_GENERAL, base.tokenizer.inner, base.config.vocab_size)
     tuning = _tuning(model, train, validation, general, settings, request, run.folder / "checkpoints")
-    if tuning.resume(show.say):
-        show.say(f"The run {run.name} goes on at step {tuning.state.step}.")
+    again = tuning.resume(show.say)
+    keeper = _Keeper(run, state, base, tuning, show)
+    if not _rank():
+        keeper.forget_after(tuning.state.step)
+    if again:
+        show.goes_on(tuning.state.step, [entry["validation"] for entry in run.curve() if "validation" in entry])
     else:
         show.plan(make_plan(base.config, settings, train.tokens, request.threads, tuning.probe(_PROBE_STEPS)))
-    keeper = _Keeper(run, state, base, tuning, show)
-    keeper.forget_after(tuning.state.step)
     for report in tuning.steps(stop):
         if not _rank():
             keeper.take(report)
@@ -251,7 +254,7 @@ class _Keeper:
     def _merge(self) -> None:
         shape, adapter = read_adapter(self._run.folder / "adapter")
         _, weights = load_weights(self._base.folder.path)
-        self._export(self._run.best()["step"], merged(weights, shape, adapter))
+        self._export(self._run.best()["step"], merged(weights, shape, adapter, kind=torch.bfloat16))
 
     def _export(self, step: int, weights: dict[str, torch.Tensor]) -> None:
         """Makes the model of a step; the ones before it go, though who has loaded one keeps it."""

@@ -112,17 +112,25 @@ def read_adapter(folder: Path) -> tuple[LoraShape, dict[str, torch.Tensor]]:
 
 
 def merged(weights: dict[str, torch.Tensor], shape: LoraShape, adapter: dict[str, torch.Tensor],
-           strength: float = 1.0) -> dict[str, torch.Tensor]:
+           strength: float = 1.0, kind: torch.dtype | None = None) -> dict[str, torch.Tensor]:
     """The base's weights (by GPT2's names) with the adapter added, `strength` 0 being the base itself; others are left
-    as they are. Raises ModelError where the adapter is of another model."""
-    result = dict(weights)
+    as they are. All become `kind`, one after the other, or stay of the kind that they are.
+
+    Raises ModelError where the adapter is of another model.
+    """
+    changes = {}
     for name, down in adapter.items():
-        if not name.endswith(".lora_A.weight"):
-            continue
-        module = name.removeprefix(_PREFIX).removesuffix(".lora_A.weight")
-        weight, up = weights.get(f"{module}.weight"), adapter.get(f"{_PREFIX}{module}.lora_B.weight")
-        if weight is None or up is None or weight.shape != (down.shape[1], up.shape[0]):
-            raise ModelError(f"The adapter's {module} doesn't fit its base model.")
-        change = strength * shape.scale * (down.t().float() @ up.t().float())
-        result[f"{module}.weight"] = (weight.float() + change).to(weight.dtype)
+        if name.endswith(".lora_A.weight"):
+            module = name.removeprefix(_PREFIX).removesuffix(".lora_A.weight")
+            weight, up = weights.get(f"{module}.weight"), adapter.get(f"{_PREFIX}{module}.lora_B.weight")
+            if weight is None or up is None or weight.shape != (down.shape[1], up.shape[0]):
+                raise ModelError(f"The adapter's {module} doesn't fit its base model.")
+            changes[f"{module}.weight"] = down, up
+    result = {}
+    for name, weight in weights.items():
+        wanted = kind or weight.dtype
+        if name in changes:
+            down, up = changes[name]
+            weight = torch.addmm(weight.float(), down.t().float(), up.t().float(), alpha=strength * shape.scale)
+        result[name] = weight.to(wanted)
     return result

@@ -8,8 +8,11 @@ import threading
 
 import torch
 
-_ROWS = 256
-_buffers = threading.local()
+_ROWS = 1024
+"""Positions of a product: with fewer, adding up the head's gradients costs more than computing them."""
+_FEW = 32
+"""Positions whose logits are widened to float32 at a time: they stay in the processor's cache."""
+_kept = threading.local()
 
 
 class _ChunkedCrossEntropy(torch.autograd.Function):
@@ -17,28 +20,20 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
     def forward(ctx, hidden, weight, targets, kind):  # hidden [N, D], weight [V, D], targets [N]
         N, V = max(1, int((targets >= 0).sum())), weight.shape[0]
         hidden, small_weight = hidden.to(kind), weight.to(kind)
-        narrow, wide = _chunk_buffers(V, kind, weight.device)
+        narrow, wide = _buffers(V, kind, weight.device)
         total = torch.zeros((), dtype=torch.float32, device=weight.device)
         hidden_grad = torch.empty_like(hidden)
-        weight_grad = torch.zeros_like(weight) if weight.requires_grad else None
+        weight_grad = None
         for start in range(0, len(hidden), _ROWS):
             x, target = hidden[start:start + _ROWS], targets[start:start + _ROWS]
-            counts = (target >= 0).to(torch.float32)[:, None]
-            target = target.clamp_min(0)
-            logits, scores = wide[:len(x)], narrow[:len(x)]
+            scores = narrow[:len(x)]
             torch.mm(x, small_weight.t(), out=scores)
-            logits.copy_(scores)
-            logits.sub_(logits.amax(dim=1, keepdim=True))
-            chosen = logits.gather(1, target[:, None])
-            logits.exp_()
-            mass = logits.sum(dim=1, keepdim=True)
-            total += ((mass.log() - chosen) * counts).sum()
-            logits.mul_(counts / (mass * N))
-            logits.scatter_add_(1, target[:, None], counts / -N)
-            scores.copy_(logits)
+            for first in range(0, len(x), _FEW):
+                total += _softmax(scores[first:first + _FEW], target[first:first + _FEW], N, wide)
             torch.mm(scores, small_weight, out=hidden_grad[start:start + _ROWS])
-            if weight_grad is not None:
-                weight_grad += torch.mm(scores.t(), x)
+            if weight.requires_grad:
+                part = torch.mm(scores.t(), x)
+                weight_grad = part.to(weight.dtype) if weight_grad is None else weight_grad.add_(part)
         ctx.save_for_backward(hidden_grad, weight_grad)
         return total / N
 
@@ -48,13 +43,29 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         return hidden_grad.mul_(grad), None if weight_grad is None else weight_grad.mul_(grad), None, None
 
 
-def _chunk_buffers(vocabulary, kind, device):
+def _softmax(scores: torch.Tensor, targets: torch.Tensor, count: int, wide: torch.Tensor) -> torch.Tensor:
+    """The summed loss of a few rows of scores [n, V], in whose place their gradients come; `wide` is float32 room."""
+    logits = wide[:len(scores)]
+    counts = (targets >= 0).to(torch.float32)[:, None]
+    targets = targets.clamp_min(0)[:, None]
+    logits.copy_(scores)
+    logits.sub_(logits.amax(dim=1, keepdim=True))
+    chosen = logits.gather(1, targets)
+    logits.exp_()
+    mass = logits.sum(dim=1, keepdim=True)
+    logits.mul_(counts / (mass * count))
+    logits.scatter_add_(1, targets, counts / -count)
+    scores.copy_(logits)
+    return ((mass.log() - chosen) * counts).sum()
+
+
+def _buffers(vocabulary, kind, device):
     key = (vocabulary, kind, device)
-    if getattr(_buffers, "key", None) != key:
-        _buffers.key = key
-        _buffers.pair = (torch.empty(_ROWS, vocabulary, dtype=kind, device=device),
-                         torch.empty(_ROWS, vocabulary, dtype=torch.float32, device=device))
-    return _buffers.pair
+    if getattr(_kept, "key", None) != key:
+        _kept.key = key
+        _kept.pair = (torch.empty(_ROWS, vocabulary, dtype=kind, device=device),
+                      torch.empty(_FEW, vocabulary, dtype=torch.float32, device=device))
+    return _kept.pair
 
 
 def next_token_loss(hidden: torch.Tensor, weight: torch.Tensor, targets: torch.Tensor,

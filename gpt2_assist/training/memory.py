@@ -10,7 +10,7 @@ _ACTIVATIONS = 44
 """Bytes that a block keeps for the backward pass, per token and unit of width, in bf16: measured."""
 _PROGRAM = 350 << 20
 """Python, torch and what the products need besides."""
-_LOSS_ROWS = 256
+_LOSS_ROWS = 1024
 
 
 def trained_parameters(config: GPT2Config, settings: Settings) -> int:
@@ -32,7 +32,7 @@ def needed_bytes(config: GPT2Config, settings: Settings, sharing: int) -> int:
     tokens = settings.micro_rows * settings.context
     block = _ACTIVATIONS * config.n_embd * tokens * narrow // 2
     kept = block + 4 * config.n_embd * tokens * config.n_layer if settings.recompute else block * config.n_layer
-    loss = sharing * _LOSS_ROWS * config.vocab_size * (4 + narrow)
+    loss = sharing * _LOSS_ROWS * config.vocab_size * narrow
     return weights + learning + kept + loss + _PROGRAM
 
 

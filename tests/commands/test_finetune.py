@@ -95,7 +95,7 @@ from gpt2_assist.training.settings import Settings
 paths, model, name, kills = (sys.argv[1],), sys.argv[2], sys.argv[3], int(sys.argv[4])
 settings = Settings(method=sys.argv[5], steps=400, context=32, batch_tokens=64, rate=1e-3, validate_every=4, patience=0)
 class Quiet:
-    say = corpus = plan = step = sample = lambda *arguments: None
+    say = goes_on = corpus = plan = step = sample = lambda *arguments: None
 def work():
     ready = has_run(name) and find_run(name).state().get("ready")
     request = finetune.Request(paths, model, name, settings, overwrite=True, sample_every=10_000, threads=2)

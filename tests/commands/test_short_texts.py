@@ -1,9 +1,11 @@
 """A table of short texts, learned too long: what comes out ends by itself, and can be kept from being a copy."""
 import csv
 import json
+import os
 import subprocess
 import sys
 
+import pexpect
 import pytest
 import torch
 
@@ -106,6 +108,25 @@ def test_a_text_is_said_to_be_a_copy_and_from_where(by_heart):
     assert report.near.likeness == 1.0 and report.near.text == TEXTS[4] and report.copied_share == 1.0
     assert report.near.path.endswith("texts.csv") and report.near.line == 6
     assert gpt2_assist.how_original("Zebras!", by_heart).copied_share == 0.0
+
+
+def test_a_writing_session_says_what_is_copied(by_heart):
+    child = pexpect.spawn(sys.executable, ["-m", "gpt2_assist.repl.main", "--model", by_heart], encoding="utf-8",
+                          timeout=30, dimensions=(40, 200),
+                          env={**os.environ, "TERM": "xterm", "NO_COLOR": "1", "PROMPT_TOOLKIT_NO_CPR": "1"})
+    child.expect("the model goes on")
+    child.send("/set max_copied 3\r")
+    child.expect("max_copied = 3")
+    child.send("/set max_new_tokens 20\r")
+    child.expect("max_new_tokens = 20")
+    child.send("/copied\r")
+    child.expect("nothing yet")
+    child.send("\r")
+    child.send("/copied\r")
+    child.expect("longest copied piece has [123] token|Nothing of it stands")
+    child.send("/quit\r")
+    child.expect(pexpect.EOF)
+    assert child.wait() == 0
 
 
 def test_what_makes_no_sense_is_said(by_heart, tmp_path):

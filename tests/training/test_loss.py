@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from gpt2_assist.training.loss import next_token_loss
 
 
-@pytest.mark.parametrize("rows", [1, 255, 256, 700])
+@pytest.mark.parametrize("rows", [1, 31, 1024, 2100])
 def test_loss_and_gradients_equal_the_plain_ones(rows):
     dice = torch.Generator().manual_seed(rows)
     hidden = torch.randn(rows, 12, generator=dice, requires_grad=True)
@@ -25,3 +25,23 @@ def test_bfloat16_products_stay_near():
     targets = torch.randint(500, (300,), generator=dice)
     exact = F.cross_entropy(hidden @ weight.t(), targets)
     assert abs(next_token_loss(hidden, weight, targets, torch.bfloat16) - exact) < 0.02
+
+
+def test_targets_that_dont_count_change_neither_loss_nor_gradients():
+    dice = torch.Generator().manual_seed(5)
+    hidden = torch.randn(90, 12, generator=dice, requires_grad=True)
+    weight = torch.randn(37, 12, generator=dice, requires_grad=True)
+    targets = torch.randint(37, (90,), generator=dice)
+    targets[::3] = -1
+    plain = F.cross_entropy(hidden @ weight.t(), targets, ignore_index=-1)
+    ours = next_token_loss(hidden, weight, targets)
+    torch.testing.assert_close(ours, plain)
+    for mine, other in zip(torch.autograd.grad(ours, (hidden, weight)), torch.autograd.grad(plain, (hidden, weight))):
+        torch.testing.assert_close(mine, other)
+
+
+def test_a_frozen_head_gets_no_gradient():
+    hidden, weight = torch.randn(40, 12, requires_grad=True), torch.randn(37, 12)
+    loss = next_token_loss(hidden, weight, torch.randint(37, (40,)))
+    loss.backward()
+    assert weight.grad is None and hidden.grad.abs().sum() > 0
