@@ -1,4 +1,5 @@
 """What somebody who waits for a training sees: one line that changes, and samples between."""
+import shutil
 import sys
 
 from gpt2_assist.terminal import visible
@@ -57,9 +58,9 @@ class Display:
         if self._live:
             self._clear()
             if not self._quiet:
-                sys.stdout.write(line)
+                self._line = line[:shutil.get_terminal_size().columns - 1]  # a wrapped one could not be taken back
+                sys.stdout.write(self._line)
                 sys.stdout.flush()
-                self._line = line
         elif report.validation is not None:
             self.say(line + ("  best so far" if report.best else ""))
 

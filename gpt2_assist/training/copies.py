@@ -20,7 +20,8 @@ def build_copies(folder: Path, tokenizer: TextTokenizer, documents: Sequence[Doc
         for document, encoding in zip(part, tokenizer.inner.encode_batch([document.text for document in part],
                                                                          add_special_tokens=False)):
             tokens.append(np.array(encoding.ids, np.uint32))
-            ends = np.array([place for place, mark in enumerate(document.text) if mark == "\n"], np.int64)
+            ends = np.array([place for place, mark in enumerate(document.text)
+                             if mark == "\n" and not document.one_line], np.int64)
             begins = np.array([begin for begin, _ in encoding.offsets], np.int64)
             lines.append(np.searchsorted(ends, begins))
     say(f"Indexing {sum(map(len, tokens)):,} tokens, to know later what is copied from them.")

@@ -55,8 +55,7 @@ def split(documents: Sequence[Document], share: float) -> tuple[list[Document], 
             training.append(document)
             continue
         training.append(replace(document, text=document.text[:at]))
-        line = document.line + document.text.count("\n", 0, at)
-        validation.append(replace(document, text=document.text[at:], line=line))
+        validation.append(replace(document, text=document.text[at:], line=document.line_at(at)))
     return training, validation
 
 

@@ -5,7 +5,7 @@ from editor import Editor, editor
 from lsprotocol import types
 from test_documents import ALPHABET, Reference, random_position
 
-STORMS = 300
+STORMS = 1000
 Position = tuple[int, int]
 WORDS = ["The old man ", "went down to the sea. ", "She said that the ", "\n", "\r\n", "😀", "\f", "and then "]
 OPTIONS = {"maxTokens": 6, "otherFiles": False}
