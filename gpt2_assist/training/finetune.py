@@ -24,6 +24,7 @@ from gpt2_assist.model.card import Card, read_card
 from gpt2_assist.model.sizes import GPT2Config, read_config
 from gpt2_assist.model.store import ModelFolder, find_model
 from gpt2_assist.model.weights import load_model, load_weights
+from gpt2_assist.model.whole_file import whole_file
 from gpt2_assist.runs import DEFAULT, Run, find_run, has_run, new_run, remove_run
 from gpt2_assist.text.tokenizer import TextTokenizer
 from gpt2_assist.training.copies import build_copies
@@ -126,7 +127,7 @@ def plan(request: Request, show: Show) -> Plan:
     settings = settled(request.settings, base.config, train.tokens, request.device)
     model = _model(base.folder.path, settings, request.device)
     tuning = _tuning(model, train, validation, None, settings, request, Path())
-    return make_plan(base.config, settings, train.tokens, request.threads, tuning.probe(_PROBE_STEPS))
+    return make_plan(base.config, settings, train.tokens, _threads(request), tuning.probe(_PROBE_STEPS))
 
 
 def finetune(request: Request, show: Show, stop: Callable[[], bool] = lambda: False) -> Result:
@@ -136,7 +137,7 @@ def finetune(request: Request, show: Show, stop: Callable[[], bool] = lambda: Fa
     show.corpus(report)
     train, validation = _texts(documents, request, base)
     settings = settled(request.settings, base.config, train.tokens, request.device)
-    if request.overwrite and has_run(request.run):
+    if request.overwrite and has_run(request.run) and not _rank():
         with _alone(find_run(request.run)):
             pass
         remove_run(request.run)
@@ -186,7 +187,7 @@ def _train(run: Run, state: dict, base: _Base, train: Text, validation: Text, re
     if again:
         show.goes_on(tuning.state.step, [entry["validation"] for entry in run.curve() if "validation" in entry])
     else:
-        show.plan(make_plan(base.config, settings, train.tokens, request.threads, tuning.probe(_PROBE_STEPS)))
+        show.plan(make_plan(base.config, settings, train.tokens, _threads(request), tuning.probe(_PROBE_STEPS)))
     for report in tuning.steps(stop):
         if not _rank():
             keeper.take(report)
@@ -215,7 +216,8 @@ class _Keeper:
                         kept.append(line + "\n")
                 except (ValueError, KeyError, TypeError):
                     break  # cut off in the middle
-            path.write_text("".join(kept), encoding="utf-8")
+            with whole_file(path) as file:
+                file.write("".join(kept).encode())
 
     def take(self, report: Report) -> None:
         entry = {"step": report.step, "loss": round(report.loss, 5), "tokens_per_s": round(report.tokens_per_s, 1)}
@@ -338,7 +340,11 @@ def _tuning(model: torch.nn.Module, train: Text, validation: Text, general: Text
             request: Request, checkpoints: Path) -> Tuning:
     return Tuning(model, (train.stream, train.starts), (validation.stream, validation.starts),
                   (general.stream, general.starts) if general else None, settings,
-                  request.threads or os.cpu_count() or 1, checkpoints, request.save_every)
+                  _threads(request), checkpoints, request.save_every)
+
+
+def _threads(request: Request) -> int:
+    return request.threads or os.cpu_count() or 1
 
 
 def _rank() -> int:
@@ -347,7 +353,11 @@ def _rank() -> int:
 
 @contextmanager
 def _alone(run: Run):
-    """Nobody else trains the run meanwhile. Raises UsageError where somebody does."""
+    """Nobody else trains the run meanwhile. Raises UsageError where somebody does. Of several processes that train it
+    together the first one sees to that."""
+    if _rank():
+        yield
+        return
     lock = FileLock(run.folder / ".lock")
     try:
         lock.acquire(timeout=0)

@@ -1,14 +1,14 @@
 """The cross entropy of the next token without ever holding the logits of a whole batch.
 
 A batch of 8192 tokens and a vocabulary of 8192 has 256 MB of logits; touching fresh pages for them costs more time
-than the product itself. Here the logits exist for `_ROWS` positions at a time, in buffers that each thread keeps,
+than the product itself. Here the logits exist for `ROWS` positions at a time, in buffers that each thread keeps,
 and the gradient is formed in the same pass.
 """
 import threading
 
 import torch
 
-_ROWS = 1024
+ROWS = 1024
 """Positions of a product: with fewer, adding up the head's gradients costs more than computing them."""
 _FEW = 32
 """Positions whose logits are widened to float32 at a time: they stay in the processor's cache."""
@@ -24,13 +24,13 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         total = torch.zeros((), dtype=torch.float32, device=weight.device)
         hidden_grad = torch.empty_like(hidden)
         weight_grad = None
-        for start in range(0, len(hidden), _ROWS):
-            x, target = hidden[start:start + _ROWS], targets[start:start + _ROWS]
+        for start in range(0, len(hidden), ROWS):
+            x, target = hidden[start:start + ROWS], targets[start:start + ROWS]
             scores = narrow[:len(x)]
             torch.mm(x, small_weight.t(), out=scores)
             for first in range(0, len(x), _FEW):
                 total += _softmax(scores[first:first + _FEW], target[first:first + _FEW], N, wide)
-            torch.mm(scores, small_weight, out=hidden_grad[start:start + _ROWS])
+            torch.mm(scores, small_weight, out=hidden_grad[start:start + ROWS])
             if weight.requires_grad:
                 part = torch.mm(scores.t(), x)
                 weight_grad = part.to(weight.dtype) if weight_grad is None else weight_grad.add_(part)
@@ -63,7 +63,7 @@ def _buffers(vocabulary, kind, device):
     key = (vocabulary, kind, device)
     if getattr(_kept, "key", None) != key:
         _kept.key = key
-        _kept.pair = (torch.empty(_ROWS, vocabulary, dtype=kind, device=device),
+        _kept.pair = (torch.empty(ROWS, vocabulary, dtype=kind, device=device),
                       torch.empty(_FEW, vocabulary, dtype=torch.float32, device=device))
     return _kept.pair
 

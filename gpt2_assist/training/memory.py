@@ -4,13 +4,15 @@ from pathlib import Path
 import psutil
 
 from gpt2_assist.model.sizes import GPT2Config, expected_shapes, parameter_count
+from gpt2_assist.training.loss import ROWS
 from gpt2_assist.training.settings import FULL, Settings
 
 _ACTIVATIONS = 44
 """Bytes that a block keeps for the backward pass, per token and unit of width, in bf16: measured."""
 _PROGRAM = 350 << 20
 """Python, torch and what the products need besides."""
-_LOSS_ROWS = 1024
+_SHARED_UP_TO = 32_000_000
+"""Trained parameters up to which each core has gradients of its own."""
 
 
 def trained_parameters(config: GPT2Config, settings: Settings) -> int:
@@ -22,17 +24,24 @@ def trained_parameters(config: GPT2Config, settings: Settings) -> int:
                                                                    for target in settings.targets))
 
 
-def needed_bytes(config: GPT2Config, settings: Settings, sharing: int) -> int:
-    """At the peak of a step, about; `sharing` is how many threads have gradients of their own."""
+def sharing(config: GPT2Config, settings: Settings, threads: int) -> int:
+    """How many threads of a CPU take a part of the rows each, with gradients of their own; 1: all work at one part."""
+    small = trained_parameters(config, settings) <= _SHARED_UP_TO
+    return threads if small and settings.micro_rows >= threads else 1
+
+
+def needed_bytes(config: GPT2Config, settings: Settings, threads: int) -> int:
+    """At the peak of a step, about."""
+    parts = sharing(config, settings, threads)
     size, trained = parameter_count(config), trained_parameters(config, settings)
     narrow = 2 if settings.precision == "bf16" else 4
     head = config.vocab_size * config.n_embd
     weights = (4 + narrow % 4) * size if settings.method == FULL else narrow * size
-    learning = (8 + 4 * sharing) * trained + (8 * head if settings.method == FULL else 0)
+    learning = (8 + 4 * parts) * trained + (8 * head if settings.method == FULL else 0)
     tokens = settings.micro_rows * settings.context
     block = _ACTIVATIONS * config.n_embd * tokens * narrow // 2
     kept = block + 4 * config.n_embd * tokens * config.n_layer if settings.recompute else block * config.n_layer
-    loss = sharing * _LOSS_ROWS * config.vocab_size * narrow
+    loss = parts * ROWS * config.vocab_size * narrow
     return weights + learning + kept + loss + _PROGRAM
 
 

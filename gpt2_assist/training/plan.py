@@ -44,9 +44,8 @@ class Plan:
 
 
 def make_plan(config: GPT2Config, settings: Settings, tokens: int, threads: int, tokens_per_s: float) -> Plan:
-    sharing = max(1, threads) if trained_parameters(config, settings) <= 32_000_000 else 1
     return Plan(settings, parameter_count(config), trained_parameters(config, settings), tokens,
-                needed_bytes(config, settings, sharing), available_bytes(), tokens_per_s)
+                needed_bytes(config, settings, threads), available_bytes(), tokens_per_s)
 
 
 def duration(seconds: float) -> str:

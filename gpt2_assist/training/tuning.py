@@ -16,6 +16,7 @@ from gpt2_assist.errors import DataError
 from gpt2_assist.model.gpt2 import GPT2
 from gpt2_assist.training.checkpoint import load_checkpoint, save_checkpoint
 from gpt2_assist.training.gradients import ParallelGradients
+from gpt2_assist.training.memory import sharing
 from gpt2_assist.training.parallel import Team
 from gpt2_assist.training.rows import Pieces, Rows
 from gpt2_assist.training.settings import FULL, Settings
@@ -24,8 +25,6 @@ KEPT = 2
 """States on the disk: should the last be damaged, there is one before."""
 SAVE_EVERY_S = 60.0
 _VALIDATION_TOKENS = 16_384
-_SHARED_UP_TO = 32_000_000
-"""Trained parameters up to which each core has gradients of its own."""
 _LEAST_CONTEXT = 64
 
 
@@ -84,7 +83,7 @@ class Tuning:
         each validation and after `save_every` steps, or, with 0, after a minute."""
         self.model, self.settings, self.state = model, settings, State()
         self._texts, self._threads, self._folder = (train, validation, general), threads, checkpoints
-        self._save_every, self._team = save_every, Team()
+        self._save_every, self._team, self._saved_step = save_every, Team(), -1
         self._parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
         matrices = [p for p in self._parameters.values() if p.dim() >= 2]
         others = [p for p in self._parameters.values() if p.dim() < 2]
@@ -101,11 +100,10 @@ class Tuning:
             self._gradients.close()
         settings = self.settings
         self.model.recompute = settings.recompute
-        trained = sum(p.numel() for p in self._parameters.values())
         cpu = self.model.wte.weight.device.type == "cpu"
-        shared = cpu and trained <= _SHARED_UP_TO and settings.micro_rows >= self._threads
+        shared = sharing(self.model.config, settings, self._threads) if cpu else 1
         kind = torch.bfloat16 if settings.precision == "bf16" else torch.float32
-        self._gradients = ParallelGradients(self.model, self._threads, kind, self._threads if shared else 1)
+        self._gradients = ParallelGradients(self.model, self._threads, kind, shared)
         train, validation, general = self._texts
         self._train = Pieces(*train, settings.context, settings.seed)
         self._validation = Pieces(*validation, settings.context, 0)
@@ -134,12 +132,13 @@ class Tuning:
             report = Report(state.step, self.settings.steps, loss, count / seconds, note=note, _seconds_a_step=seconds)
             if due:
                 report = self._validated(report)
+            yield report  # who hears it keeps the best model; killed before the state is saved, that comes again
             long = state.step % self._save_every == 0 if self._save_every else time.monotonic() - saved > SAVE_EVERY_S
             if due or long:
                 self.save()
                 saved = time.monotonic()
-            yield report
-        self.save()
+        if self._saved_step != state.step:
+            self.save()
 
     @property
     def ended(self) -> bool:
@@ -169,6 +168,7 @@ class Tuning:
         state = {**vars(self.state), "best_loss": self.state.known_best}
         save_checkpoint(self._folder / f"step-{self.state.step:08}.safetensors", tensors,
                         {"state": state, "settings": self.settings.to_json()})
+        self._saved_step = self.state.step
         for old in self.saved()[:-KEPT]:
             old.unlink()
 
@@ -185,7 +185,7 @@ class Tuning:
                 return True
             except (DataError, KeyError, TypeError, ValueError, RuntimeError):
                 warn(f"The checkpoint {path} is damaged; the one before is used.")
-                path.unlink()
+                path.replace(path.with_suffix(".damaged"))
         return False
 
     @torch.no_grad()
@@ -226,8 +226,9 @@ class Tuning:
         dealt: list[list[int]] = []
         while len(dealt) < count:
             order = self._train.rows(state.epoch)
-            dealt += order[state.row:state.row + count - len(dealt)]
-            state.row = state.row + count
+            part = order[state.row:state.row + count - len(dealt)]
+            dealt += part
+            state.row += len(part)
             if state.row >= len(order):
                 state.epoch, state.row = state.epoch + 1, 0
         size = self.settings.micro_rows

@@ -233,9 +233,13 @@ def test_two_processes_learn_what_one_does(notes, tiny_model):
                           capture_output=True, text=True, timeout=110, env={**os.environ, "OMP_NUM_THREADS": "1"})
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("Validation loss") == 1
+    more = [sys.executable, *launch, "finetune", "--resume", "--run-name", "pair", "--steps", "12", "--threads", "1"]
+    done = subprocess.run(more, capture_output=True, text=True, timeout=110, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    assert done.returncode == 0 and "goes on at step 10" in done.stdout, done.stderr
     assert assist(*arguments, "--run", "single", "--batch-tokens", "128").returncode == 0
     pair, single = (find_run(name) for name in ("pair", "single"))
-    for mine, other in zip(pair.curve(), single.curve(), strict=True):
+    assert pair.curve()[-1]["step"] == 12
+    for mine, other in zip(pair.curve()[:10], single.curve(), strict=True):
         assert mine["loss"] == pytest.approx(other["loss"], rel=2e-3)
 
 

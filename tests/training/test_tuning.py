@@ -10,6 +10,7 @@ import torch
 
 from gpt2_assist.errors import DataError
 from gpt2_assist.model.sizes import read_config
+from gpt2_assist.training.checkpoint import load_checkpoint
 from gpt2_assist.training.finetune import _model
 from gpt2_assist.training.settings import Settings, settled
 from gpt2_assist.training.tuning import Tuning
@@ -120,3 +121,22 @@ def test_settings_that_make_no_sense_are_named(tiny_model):
             settled(replace(ASKED, **changes), config, 3000, "cpu")
     with pytest.raises(DataError, match="another version"):
         Settings.from_json({"method": "full"})
+
+
+def test_every_row_is_dealt_once_a_pass_also_where_a_pass_ends_inside_a_step(tiny_model, tmp_path):
+    one = tuning(tiny_model, tmp_path, micro_rows=1)
+    dealt, state = [], replace(one.state)
+    whole = len(one._train.rows(0))
+    assert whole % 4, "a pass ends inside a step"
+    while state.epoch < 2:
+        dealt += [part.ids.tobytes() for part in one._rows(4, state)]
+    expected = [one._train.filled([row]).ids.tobytes() for epoch in (0, 1) for row in one._train.rows(epoch)]
+    assert dealt[:2 * whole] == expected
+
+
+def test_a_state_on_the_disk_never_knows_of_a_best_that_nobody_heard_of(tiny_model, tmp_path):
+    one, heard = tuning(tiny_model, tmp_path, validate_every=1), 0
+    for report in one.steps():
+        for path in one.saved():
+            assert load_checkpoint(path)[1]["state"]["best_step"] <= heard
+        heard = report.step if report.best else heard
