@@ -1,21 +1,14 @@
-"""The compiled kernels of this package: made by numba once for each processor and version of these sources.
+"""The compiled kernels of this package; see kernels.py.
 
-Once: at installation (`python -m gpt2_assist.originality.compiling`), or at the first use. As with the engine's, what
-is kept is plain object code, so that whoever finds it imports no numba.
+They are made once: at installation (`python -m gpt2_assist.originality.compiling`), or at the first use.
 """
 import ctypes
-import hashlib
 import sys
 from collections.abc import Callable
-from contextlib import suppress
 from functools import cache
-from importlib.metadata import version
 from pathlib import Path
 
-from llvmlite import binding
-
-from gpt2_assist import config
-from gpt2_assist.model.whole_file import whole_file
+from gpt2_assist.kernels import linked, module_of, place
 
 _PREFIX = "gpt2_assist_originality_"
 _SORTING = {
@@ -38,15 +31,7 @@ def kernels() -> dict[str, Callable[..., None]]:
 
     They take int64 numbers and addresses of arrays, and run without the interpreter's lock.
     """
-    try:
-        code = _place().read_bytes()
-    except OSError:
-        code = _compile()
-        with suppress(OSError):  # a disk that refuses costs the next start the same time again
-            _place().parent.mkdir(parents=True, exist_ok=True)
-            with whole_file(_place()) as file:
-                file.write(code)
-    engine = _linked(code)
+    engine = _linked()
     return {name: _callable(engine.get_function_address(_PREFIX + name), len(types.split()))
             for name, types in _SIGNATURES.items()}
 
@@ -70,25 +55,19 @@ def _callable(address: int, count: int) -> Callable[..., None]:
 
 @cache
 def _place() -> Path:
-    digest = hashlib.sha256()
-    for part in (version("numba"), version("llvmlite"), binding.get_host_cpu_name(),
-                 binding.get_host_cpu_features().flatten(), sys.platform):
-        digest.update(part.encode() + b"\0")
-    for name in ("compiling.py", "matching_kernels.py", "sorting_kernels.py"):
-        digest.update(Path(__file__).with_name(name).read_bytes())
-    return config.cache() / "kernels" / f"originality-{digest.hexdigest()[:24]}.o"
+    names = ("compiling.py", "matching_kernels.py", "sorting_kernels.py")
+    return place("originality-", (Path(__file__).with_name(name) for name in names))
 
 
-def _target() -> binding.TargetMachine:
-    binding.initialize_native_target()
-    binding.initialize_native_asmprinter()
-    return binding.Target.from_default_triple().create_target_machine(
-        cpu=binding.get_host_cpu_name(), features=binding.get_host_cpu_features().flatten(), opt=3, jit=True)
+@cache  # the code lives as long as its engine
+def _linked():
+    return linked(_place(), _module)
 
 
-def _compile() -> bytes:
-    """Object code of all kernels, each under its name behind the prefix."""
+def _module():
+    """Of all kernels, each under its name behind the prefix."""
     import numba
+    from llvmlite import binding
 
     from gpt2_assist.originality import matching_kernels, sorting_kernels
     whole = binding.parse_assembly("")
@@ -97,20 +76,8 @@ def _compile() -> bytes:
         kernel = getattr(module, name if name in _SORTING else name.rpartition("_")[0])
         signature = tuple(numba.types.CPointer(getattr(numba.types, word[:-1])) if word.endswith("*")
                           else getattr(numba.types, word) for word in words.split())
-        kernel.compile(signature)
-        result = kernel.overloads[signature]
-        text = result.library.get_llvm_str().replace(result.fndesc.llvm_func_name, _PREFIX + name)
-        whole.link_in(binding.parse_assembly(text))
-    whole.verify()
-    return _target().emit_object(whole)
-
-
-@cache  # the code lives as long as its engine
-def _linked(code: bytes) -> binding.ExecutionEngine:
-    engine = binding.create_mcjit_compiler(binding.parse_assembly(""), _target())
-    engine.add_object_file(binding.ObjectFileRef.from_data(code))
-    engine.finalize_object()
-    return engine
+        whole.link_in(module_of(kernel, signature, _PREFIX + name))
+    return whole
 
 
 if __name__ == "__main__":
