@@ -52,11 +52,15 @@ class Run:
     def write_best(self, best: dict) -> None:
         _write(self.folder / BEST_FILE, best)
 
+    def model_of(self, step: int) -> Path:
+        """Where the model of a step lies, if there is one."""
+        return self.folder / "models" / f"step-{step}"
+
     def model(self) -> Path | None:
-        """The folder of the best model so far."""
-        best = self.best()
-        path = self.folder / "models" / f"step-{best['step']}" if "step" in best else None
-        return path if path and (path / "config.json").is_file() else None
+        """The folder of the best model so far; of an adapter that was not made a model yet, the one before."""
+        steps = [int(path.parent.name.removeprefix("step-")) for path in self.folder.glob("models/step-*/config.json")]
+        best = self.best().get("step")
+        return self.model_of(best if best in steps else max(steps)) if steps else None
 
     def curve(self) -> list[dict]:
         """An entry per report: "step", "loss" and, where it was measured, "validation" and "general"."""

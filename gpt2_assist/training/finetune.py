@@ -234,7 +234,8 @@ class _Keeper:
 
     def close(self) -> None:
         """A model of the best adapter, and the picture of the curve."""
-        if self._tuning.settings.method == LORA and self._run.best() and self._run.model() is None:
+        best = self._run.best()
+        if self._tuning.settings.method == LORA and best and not self._run.model_of(best["step"]).is_dir():
             self._merge()
         draw_curve(self._run)
 
@@ -260,8 +261,8 @@ class _Keeper:
 
     def _export(self, step: int, weights: dict[str, torch.Tensor]) -> None:
         """Makes the model of a step; the ones before it go, though who has loaded one keeps it."""
-        models = self._run.folder / "models"
-        fresh, place = models / f".step-{step}", models / f"step-{step}"
+        place = self._run.model_of(step)
+        models, fresh = place.parent, place.with_name(f".step-{step}")
         shutil.rmtree(fresh, ignore_errors=True)
         export_model(self._base.config, weights, self._run.tokenizer, self._card(step), fresh)
         shutil.rmtree(place, ignore_errors=True)

@@ -2,6 +2,7 @@
 import json
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -167,6 +168,16 @@ def test_merged_and_exported_models_say_the_same(notes, tiny_model, tmp_path):
     assert done.returncode == 0, done.stderr
     assert assist("runs", "merge", "small", "--name", "plain").returncode == 0
     assert assist("runs", "merge", "small", "--name", "weak", "--strength", "0").returncode == 0
+    assert assist("runs", "export", "small", str(tmp_path / "hf")).returncode == 0
+    first = find_run("small").model()
+    assert assist("finetune", "--resume", "--run", "small", "--steps", "40").returncode == 0
+    again = find_run("small")
+    assert again.model() == again.model_of(again.best()["step"]) != first, "the better adapter is a model too"
+    for name in ("plain", "weak"):
+        assert assist("models", "remove", name).returncode == 0
+        strength = "0" if name == "weak" else "1"
+        assert assist("runs", "merge", "small", "--name", name, "--strength", strength).returncode == 0
+    shutil.rmtree(tmp_path / "hf")
     assert assist("runs", "export", "small", str(tmp_path / "hf")).returncode == 0
     greedy = ("The fox", "--temperature", "0", "--max-new-tokens", "12", "--precision", "fp32")
     texts = {name: assist("generate", "--model", name, *greedy).stdout
