@@ -4,6 +4,7 @@ A line ends with \\n, \\r\\n or \\r and with nothing else: form feeds and Unicod
 LSP has it. (str.splitlines, which pygls' own documents use, ends lines there too.)
 """
 import re
+import time
 from dataclasses import dataclass, field
 
 from gpt2_lsp.positions import characters
@@ -31,6 +32,8 @@ class Document:
     """Each with its end; the last has none, and may be empty."""
     size: int = 0
     """Characters."""
+    changed: float = field(default_factory=time.monotonic)
+    """When it was last, in seconds of the monotonic clock."""
 
     def replace_all(self, text: str) -> None:
         self.lines = split(text)

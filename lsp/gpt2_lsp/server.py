@@ -1,6 +1,7 @@
 """The language server's methods: what comes from the editor goes to documents and completer, and back."""
 import asyncio
 import re
+import time
 from collections.abc import Callable
 from functools import partial
 from itertools import count
@@ -30,6 +31,8 @@ _PAIRS = ("()", "[]", "{}", '""', "''", "``", "<>", "**", "__", "$$")
 """What editors insert at once for one key; the cursor is then in the middle."""
 _LABEL = 60
 """Characters of a menu's entry."""
+_MENU_S = 0.8
+"""A menu that opens by itself asks within this of the last key."""
 _WORD_END = re.compile(r"\w*\Z")
 
 
@@ -43,6 +46,8 @@ class Gpt2Server:
         self._status = Status(self._tell_status)
         self._completer = Completer(self._daemon, self._status)
         self._wants_status = self._wants_finished = False
+        self._menu_place: tuple[str, int, types.Position] | None = None
+        """Document, version and position of the last menu's question."""
         self._tasks: set[asyncio.Task] = set()
         self._register()
 
@@ -171,7 +176,7 @@ class Gpt2Server:
             else:
                 document.replace_all(change.text)
                 cursor = None
-        document.version = params.text_document.version
+        document.version, document.changed = params.text_document.version, time.monotonic()
         if len(params.content_changes) != 1:
             cursor = None  # several cursors, or a tool that rewrites
         if self._workspace.reason(document):
@@ -228,25 +233,34 @@ class Gpt2Server:
                 "items": [{"insertText": selected + text, "range": range_} for text in answer.texts]}
 
     async def _completion(self, params: types.CompletionParams) -> types.CompletionList | None:
-        """One entry of a menu that begins with the word at the cursor, so that editors don't filter it away."""
+        """Entries of a menu that begin with the word at the cursor, so that editors don't filter them away."""
         uri, position = params.text_document.uri, params.position
         document = self._workspace.document(uri)
         before = document.line_before(document.cursor(position.line, position.character)) if document else ""
-        answer, range, _ = await self._ask(uri, position, False, None)
+        answer, range, _ = await self._ask(uri, position, self._by_hand(document, position), None)
         if answer.reason == SUPERSEDED:
             return None
         word = _WORD_END.search(before)[0]
         start = types.Position(position.line, position.character - units(word, str(self._encoding)))
         items = []
-        for text in answer.texts:
+        for number, text in enumerate(answer.texts):
             label = (word + text).strip().split("\n")[0]
             items.append(types.CompletionItem(
                 label=label if len(label) <= _LABEL else label[:_LABEL - 1] + "…", detail="gpt2-assist",
-                kind=types.CompletionItemKind.Text, filter_text=word or label,
+                kind=types.CompletionItemKind.Text, sort_text=str(number), filter_text=word or label,
                 documentation=word + text if "\n" in text else None,
                 insert_text_mode=types.InsertTextMode.AsIs,
                 text_edit=types.TextEdit(types.Range(start, position), word + text)))
         return types.CompletionList(is_incomplete=True, items=items)
+
+    def _by_hand(self, document: Document | None, position: types.Position) -> bool:
+        """Whether the user opened the menu. The protocol's trigger kind doesn't tell; but a menu that opens by itself
+        follows a key, and only once."""
+        if document is None:
+            return False
+        place, before = (document.uri, document.version, position), self._menu_place
+        self._menu_place = place
+        return place == before or time.monotonic() - document.changed > _MENU_S
 
     async def _ask(self, uri: str, position: types.Position, invoked: bool, info: types.SelectedCompletionInfo | None,
                    **more: Any) -> tuple[Answer, types.Range, str]:

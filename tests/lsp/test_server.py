@@ -191,6 +191,19 @@ async def test_clients_without_inline_completion_get_one_entry_that_begins_with_
         assert item.text_edit.range.end == one.end(URI)
 
 
+async def test_a_menu_asked_for_twice_at_a_place_was_opened_by_hand():
+    async with editor({"confidence": 1}) as one:
+        async def menu() -> list[types.CompletionItem]:
+            return (await one.client.text_document_completion_async(
+                types.CompletionParams(types.TextDocumentIdentifier(URI), one.end(URI)))).items
+        one.open(URI, PROSE)
+        assert not await menu()
+        items = await menu()
+        assert len(items) > 1 and [item.sort_text for item in items] == sorted(item.sort_text for item in items)
+        one.type(URI, "old ")
+        assert not await menu()
+
+
 @pytest.mark.parametrize("options, uri, language, reason", [
     ({"enabled": False}, URI, "plaintext", "off"),
     ({"disabledLanguages": ["plaintext"]}, URI, "plaintext", "off in this language"),
