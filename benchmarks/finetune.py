@@ -39,8 +39,8 @@ def rows(folder: Path, corpora: Path, count: int) -> np.ndarray:
 def ours(folder: Path, data: np.ndarray, held: np.ndarray, method: str, steps: int, precision: str) -> dict:
     import torch
 
-    from gpt2_assist.model.sizes import read_config
-    from gpt2_assist.training.finetune import _model
+    from gpt2_assist.model.store import find_model
+    from gpt2_assist.training.base import Base
     from gpt2_assist.training.gradients import ParallelGradients
     from gpt2_assist.training.rows import plain_rows
     from gpt2_assist.training.settings import Settings, settled
@@ -48,7 +48,8 @@ def ours(folder: Path, data: np.ndarray, held: np.ndarray, method: str, steps: i
     torch.manual_seed(1)
     asked = Settings(method=method, steps=steps, context=CONTEXT, batch_tokens=CONTEXT * ROWS, rate=RATES[method],
                      warmup=1, precision=precision, validate_every=10 ** 6, patience=0)
-    settings = settled(asked, read_config(folder), data.size, "cpu")
+    base = Base.of(find_model(str(folder)))
+    settings = settled(asked, base.config, data.size, "cpu")
 
     class Ordered(Tuning):
         def _rows(self, count, state):
@@ -62,7 +63,7 @@ def ours(folder: Path, data: np.ndarray, held: np.ndarray, method: str, steps: i
         def _validated(self, report):
             return report
     text = (held.reshape(-1).astype(np.uint16), np.array([0, 600]))
-    tuning = Ordered(_model(folder, settings, "cpu"), text, text, None, settings, 2, Path())
+    tuning = Ordered(base.tunable(settings, "cpu"), text, text, None, settings, 2, Path())
     tuning.state.first = {"validation": None}
     times = []
     for _ in tuning.steps():

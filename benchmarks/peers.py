@@ -19,6 +19,7 @@ from table import show
 
 from gpt2_assist import config as folders
 from gpt2_assist.model.gguf_file import write_gguf
+from gpt2_assist.model.weights import load_weights
 
 SIZES = {"124M": (12, 12, 768), "355M": (24, 16, 1024)}
 """Layers, heads and width of the models that get random weights."""
@@ -42,7 +43,7 @@ class Peers:
     def gguf(self, name: str, kind: str) -> Path:
         """A file for llama.cpp: kind F32, or a kind that llama-quantize knows."""
         folder = self.model(name)
-        whole = self._made(f"{folder.name}-F32.gguf", lambda path: write_gguf(folder, path))
+        whole = self._made(f"{folder.name}-F32.gguf", lambda path: write_gguf(folder, load_weights(folder)[1], path))
         if kind == "F32":
             return whole
         return self._made(f"{folder.name}-{kind}.gguf", lambda path: subprocess.run(

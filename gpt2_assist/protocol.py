@@ -257,6 +257,14 @@ class Resume:
 
 
 @dataclass(frozen=True)
+class Adapted:
+    """From now on, what is asked of `model` is asked of the worker's model with the adapter of `folder` beside it."""
+    model: str
+    folder: str
+    strength: float
+
+
+@dataclass(frozen=True)
 class WorkerState:
     """Sent by a worker after every change, so that the supervisor can answer `status` by itself."""
     state: str
@@ -268,6 +276,8 @@ class WorkerState:
     """Prompt tokens that were run and tokens that were decoded, since the worker began."""
     words: str = ""
     """What part of loading is being done, where it takes long."""
+    adapters: list = field(default_factory=list)
+    """Names of the models that are the worker's with an adapter."""
 
 
 @dataclass(frozen=True)
@@ -275,7 +285,7 @@ class Message:
     """The table of all messages by the name on the wire."""
     KINDS: ClassVar[dict[str, type]] = {kind.__name__: kind for kind in (
         Hello, Generate, Cancel, Load, StatusRequest, Shutdown, Welcome, Failure, Chunk, SampleDone, Finished,
-        Loading, Loaded, StatusReply, Goodbye, Resume, WorkerState)}
+        Loading, Loaded, StatusReply, Goodbye, Resume, Adapted, WorkerState)}
     PARTS: ClassVar[dict[type, None]] = {Generation: None, Generate: None}
 
 

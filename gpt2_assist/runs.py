@@ -4,8 +4,9 @@
     tokenizer.json    of the base
     data/             the tokens of training and validation
     checkpoints/      the last two states of the training, from which it goes on
-    models/step-N/    the best so far, as every front end loads it; `best.json` names it
-    adapter/          with LoRA: the best so far, as peft writes it
+    base/             the base, where it would not stay as it is: another run's
+    models/step-N/    the best so far, as every front end loads it; with LoRA the adapter alone, with peft's files and
+                      names. `best.json` names the step
     copies/           where the training text says what
     curve.jsonl, curve.png, samples.txt
 """
@@ -22,6 +23,8 @@ from gpt2_assist.model.whole_file import whole_file
 
 DEFAULT = "run1"
 RUN_FILE, BEST_FILE = "run.json", "best.json"
+ADAPTER_CONFIG = "adapter_config.json"
+"""peft's name of the file that makes a folder an adapter's."""
 FORMAT = 1
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
 
@@ -57,10 +60,17 @@ class Run:
         return self.folder / "models" / f"step-{step}"
 
     def model(self) -> Path | None:
-        """The folder of the best model so far; of an adapter that was not made a model yet, the one before."""
-        steps = [int(path.parent.name.removeprefix("step-")) for path in self.folder.glob("models/step-*/config.json")]
+        """The folder of the best model or adapter so far."""
+        steps = [int(path.name.removeprefix("step-")) for path in self.folder.glob("models/step-*")
+                 if any((path / name).is_file() for name in ("config.json", ADAPTER_CONFIG))]
         best = self.best().get("step")
         return self.model_of(best if best in steps else max(steps)) if steps else None
+
+    def base(self) -> str:
+        """The folder or the name by which the store finds what it was trained from. Raises DataError as `state`."""
+        own, state = self.folder / "base", self.state()
+        at = own if (own / "config.json").is_file() else Path(state["base_path"])
+        return str(at) if (at / "config.json").is_file() else state["base"]
 
     def curve(self) -> list[dict]:
         """An entry per report: "step", "loss" and, where it was measured, "validation" and "general"."""
@@ -212,6 +222,7 @@ def run_model(name: str) -> Path | None:
 
 
 def copies_of(model: Path) -> Path | None:
-    """Where the index of the texts lies that the model in this folder was fine-tuned on; None for other models."""
+    """Where the index of the texts lies on which the model or adapter in this folder was fine-tuned; None for others.
+    """
     copies = Path(model).resolve().parent.parent / "copies"
     return copies if (copies / "index.json").is_file() and (copies.parent / RUN_FILE).is_file() else None

@@ -14,12 +14,12 @@ class Copied:
 
     def __init__(self, model: str, must: bool) -> None:
         """Raises UsageError for another model, where `must` says that it has to be known."""
-        path = find_model(model).path
-        copies = copies_of(path)
+        found = find_model(model)
+        copies = copies_of(found.own)
         if must and not copies:
             raise UsageError("Only models that were fine-tuned here know what they were trained on; this one's texts "
                              "can't be compared.")
-        self._tokenizer = TextTokenizer.from_folder(path)
+        self._tokenizer = TextTokenizer.from_folder(found.path)
         self._index = CopyIndex.load(copies) if copies else None
         self._shorts = short_documents(self._index, self._tokenizer.decode) if copies else None
         self._known = {normal(text) for text in self._shorts[0].texts} if copies else set()

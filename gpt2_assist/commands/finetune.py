@@ -61,8 +61,6 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     choices.add_argument("--seed", type=int, default=None, metavar="N")
     choices.add_argument("--threads", type=int, default=0, metavar="N", help="cores (default all)")
     choices.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
-    choices.add_argument("--serve", action="store_true",
-                         help="every best adapter becomes a model at once, for others to load while training goes on")
     parser.set_defaults(run=run)
 
 
@@ -110,5 +108,5 @@ def _request(args: argparse.Namespace):
         tuple(args.paths), args.base_run or args.model or read_settings().model, args.name, settings, args.column,
         args.validation, args.keep_duplicates, tuple(args.prompt), args.sample_every,
         save_every=args.save_every, threads=args.threads,
-        device=args.device, overwrite=args.overwrite, serve=args.serve)
+        device=args.device, overwrite=args.overwrite)
 

@@ -89,7 +89,7 @@ def _show(args: argparse.Namespace) -> int:
         print(json.dumps({**_summary(model), "card": asdict(model.card), "sizes": _sizes(model),
                           "files": dict(model.files())}))
         return 0
-    lines = {"name": model.name, "folder": model.path, **_sizes(model), **asdict(model.card)}
+    lines = {"name": model.name, "folder": model.own, **_sizes(model), **asdict(model.card)}
     hashes, figures = lines.pop("hashes"), lines.pop("figures")
     lines["stop_strings"] = ", ".join(map(repr, model.card.stop_strings)) or "none"
     lines["prompt_prefix"] = repr(model.card.prompt_prefix) if model.card.prompt_prefix else "none"

@@ -1,12 +1,14 @@
 """One request inside a worker: its samples, their text, and when each ends. Drives no engine by itself."""
 import time
 from collections.abc import Callable
+from copy import copy
 from pathlib import Path
 
 import numpy as np
 
 from gpt2_assist.engine.engine import Engine, Sampling, Sequence, Token
 from gpt2_assist.errors import UsageError
+from gpt2_assist.model.card import Card
 from gpt2_assist.protocol import Chunk, Finished, Generate, Resume, SampleDone
 from gpt2_assist.text.healing import MAX_BYTES, Healing, Respelling
 from gpt2_assist.text.stream import TextStream
@@ -17,11 +19,17 @@ Send = Callable[[object], None]
 class Vocabulary:
     """What a worker knows of its model's texts: the tokenizer and the card's customs."""
 
-    def __init__(self, tokenizer, card, copies: Path | None = None) -> None:
+    def __init__(self, tokenizer, card: Card, copies: Path | None = None) -> None:
         """`copies`: where the index of the texts lies that the model was fine-tuned on, if it was."""
         self.tokenizer, self.card, self._copies = tokenizer, card, copies
         self._index = None
         self.healing = Healing(tokenizer.ordinary_tokens(), tokenizer.encode)
+
+    def of(self, card: Card, copies: Path | None) -> "Vocabulary":
+        """That of a model with the same tokenizer."""
+        other = copy(self)
+        other.card, other._copies, other._index = card, copies, None
+        return other
 
     def prompt(self, text: str, heal: bool) -> tuple[list[int], bytes]:
         """Token ids to go on from, and the bytes of the prompt's end that new tokens must spell before all else.
@@ -84,7 +92,9 @@ class Vocabulary:
 class Request:
     """A generation under way. Its samples are opened one after the other by the scheduler."""
 
-    def __init__(self, message: Generate | Resume, vocabulary: Vocabulary, send: Send) -> None:
+    def __init__(self, message: Generate | Resume, vocabulary: Vocabulary, send: Send, adapter: int = 0) -> None:
+        """`adapter`: the engine's number of it."""
+        self.adapter = adapter
         self.message = message.request if isinstance(message, Resume) else message
         settings = self.message.settings
         self.id, self.priority = self.message.id, self.message.priority
@@ -159,7 +169,8 @@ class Sample:
             self._end(reason)
         else:
             self.sequence = engine.open(self.request.prompt, self.request.sampling,
-                                        self._settings.first_index + self.index, self._delivered)
+                                        self._settings.first_index + self.index, self._delivered,
+                                        self.request.adapter)
             self.sequence.allowed = self._respelling.allowed
             self.sequence.refused = self.request.refused
             if self._respelling.allowed is not None and not self._delivered:

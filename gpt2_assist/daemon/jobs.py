@@ -3,7 +3,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from gpt2_assist.errors import AssistError
-from gpt2_assist.protocol import Chunk, Failure, Finished, Generate, Load, Loaded, Loading, Resume, SampleDone
+from gpt2_assist.protocol import Adapted, Chunk, Failure, Finished, Generate, Load, Loaded, Loading, Resume, SampleDone
 
 MAX_DEATHS = 5
 """A job whose worker died so often without progress between is given up."""
@@ -23,6 +23,8 @@ class Job:
     cancelled: bool = False
     ended: bool = False
     deaths: int = 0
+    adapted: Adapted | None = None
+    """What the worker must know to find the job's model, if that has an adapter."""
 
     def __post_init__(self) -> None:
         if isinstance(self.request, Generate):

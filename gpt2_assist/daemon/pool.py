@@ -11,6 +11,7 @@ from gpt2_assist.daemon.jobs import Job
 from gpt2_assist.daemon.process import WorkerProcess
 from gpt2_assist.daemon.slot import Key, Slot
 from gpt2_assist.model.store import ModelFolder
+from gpt2_assist.protocol import Adapted
 
 MAX_WORKERS = 3
 """Models in memory at a time; for a further one the longest idle goes, and its requests wait until one is idle."""
@@ -45,7 +46,9 @@ class Pool:
     def submit(self, job: Job, model: ModelFolder) -> None:
         """Takes a job on; its worker is started where there is none."""
         key = Key(str(model.path), job.request.precision, job.request.device)
-        slot = self._slots.setdefault(key, Slot(key, model.name))
+        if model.adapter and model.strength:
+            job.adapted = Adapted(job.request.model, str(model.adapter), model.strength)
+        slot = self._slots.setdefault(key, Slot(key, model.path.name if model.adapter else model.name))
         slot.add(job)
         self._arrange()
 

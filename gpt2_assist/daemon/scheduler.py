@@ -35,6 +35,11 @@ class Scheduler:
     def busy(self) -> bool:
         return bool(self._requests)
 
+    @property
+    def adapters(self) -> set[int]:
+        """The engine's numbers of those that requests have."""
+        return {request.adapter for request in self._requests.values()}
+
     def add(self, request: Request) -> None:
         self._requests[request.id] = request
         self._waiting[request.priority].extend(request.samples)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from gpt2_assist.daemon.jobs import MAX_DEATHS, Job
 from gpt2_assist.daemon.process import WorkerProcess
 from gpt2_assist.errors import AssistError, DaemonError
-from gpt2_assist.protocol import Cancel, Chunk, Failure, Finished, Load, Loaded, SampleDone, WorkerState
+from gpt2_assist.protocol import Adapted, Cancel, Chunk, Failure, Finished, Load, Loaded, SampleDone, WorkerState
 
 LOAD = 0
 """The number under which a worker is told to load; jobs count from 1."""
@@ -41,6 +41,8 @@ class Slot:
         self._state: WorkerState | None = None
         self._load_deaths = 0
         self._given: set[int] = set()
+        self._told: dict[str, Adapted] = {}
+        """By the models' names, what the worker knows of adapters."""
 
     @property
     def idle(self) -> bool:
@@ -106,13 +108,14 @@ class Slot:
                                      "`gpt2-assist daemon logs` shows more."))
         self.worker = self._loaded = self._state = None
         self._given.clear()
+        self._told.clear()
         for job in list(self.jobs.values()):
             job.loading()
 
     def status(self) -> dict:
         """The worker's entry in the daemon's status."""
         state = self._state or WorkerState("loading", 0, 0, 0.0)
-        return {"pid": self.worker.pid, "model": self.name, "adapters": [],
+        return {"pid": self.worker.pid, "model": self.name, "adapters": state.adapters,
                 "device": self._loaded.device if self._loaded else self.key.device,
                 "precision": self._loaded.precision if self._loaded else self.key.precision,
                 "state": state.state, "memory_bytes": state.memory_bytes, "cached_tokens": state.cached_tokens,
@@ -122,5 +125,8 @@ class Slot:
         if isinstance(job.request, Load):
             job.relay(replace(self._loaded, model=job.request.model))
             return
+        if job.adapted and self._told.get(job.adapted.model) != job.adapted:
+            self._told[job.adapted.model] = job.adapted
+            self.worker.send(job.adapted)
         self._given.add(job.number)
         self.worker.send(job.for_worker())

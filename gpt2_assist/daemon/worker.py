@@ -12,11 +12,23 @@ from typing import Any
 
 from gpt2_assist import transport
 from gpt2_assist.config import read_settings
+from gpt2_assist.daemon.adapters import Adapters
 from gpt2_assist.daemon.generation import Request
 from gpt2_assist.daemon.scheduler import Scheduler
 from gpt2_assist.engine.engine import Engine
 from gpt2_assist.errors import AssistError
-from gpt2_assist.protocol import Cancel, Decoder, Failure, Generate, Load, Resume, WorkerState, from_wire, to_wire
+from gpt2_assist.protocol import (
+    Adapted,
+    Cancel,
+    Decoder,
+    Failure,
+    Generate,
+    Load,
+    Resume,
+    WorkerState,
+    from_wire,
+    to_wire,
+)
 
 READ_BYTES = 1 << 16
 _PROGRESS_EVERY_S = 2.0
@@ -86,34 +98,39 @@ class Worker:
 
     def _serve(self, model: Any, request: Load) -> None:
         scheduler = Scheduler(model.engine, self._pipe.send)
+        adapters = Adapters(model.engine, model.vocabulary)
         self._pipe.send(model.loaded(request))
         while True:
-            self._say(scheduler, model.engine)
+            self._say(scheduler, model.engine, adapters)
             while not scheduler.busy and self._pipe.quiet and model.engine.idle():
                 pass
             if not scheduler.busy:
-                self._hear(self._pipe.wait(), scheduler, model)
+                self._hear(self._pipe.wait(), scheduler, adapters)
             for message in self._pipe.come():
-                self._hear(message, scheduler, model)
+                self._hear(message, scheduler, adapters)
             scheduler.step()
 
-    def _hear(self, message: object, scheduler: Scheduler, model: Any) -> None:
+    def _hear(self, message: object, scheduler: Scheduler, adapters: Adapters) -> None:
         if isinstance(message, Cancel):
             scheduler.cancel(message.id)
+        elif isinstance(message, Adapted):
+            adapters.tell(message)
         elif isinstance(message, (Generate, Resume)):
             request = message.request if isinstance(message, Resume) else message
             try:
-                scheduler.add(Request(message, model.vocabulary, self._pipe.send))
+                number, vocabulary = adapters.of(request.model, scheduler.adapters)
+                scheduler.add(Request(message, vocabulary, self._pipe.send, number))
             except AssistError as error:
                 self._pipe.send(Failure(request.id, str(error), error.exit_code))
 
-    def _say(self, scheduler: Scheduler, engine: Engine) -> None:
+    def _say(self, scheduler: Scheduler, engine: Engine, adapters: Adapters) -> None:
         """Tells the supervisor how the worker is, where idle and busy change."""
         state = "generating" if scheduler.busy else "idle"
         if self._said is None or self._said.state != state:
             rate = scheduler.cached_tokens / scheduler.prompt_tokens if scheduler.prompt_tokens else 0.0
             computed = scheduler.prompt_tokens - scheduler.cached_tokens + scheduler.decoded_tokens
-            self._said = WorkerState(state, resident_bytes(), engine.cached_tokens(), rate, computed)
+            self._said = WorkerState(state, resident_bytes(), engine.cached_tokens(), rate, computed,
+                                     adapters=adapters.names())
             self._pipe.send(self._said)
 
 

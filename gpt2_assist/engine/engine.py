@@ -7,6 +7,7 @@ from typing import Protocol
 import numpy as np
 
 from gpt2_assist.errors import UsageError
+from gpt2_assist.model.adapter import Adapter
 
 
 @dataclass(frozen=True)
@@ -61,9 +62,16 @@ class Engine(Protocol):
     device: str
     precision: str
 
-    def open(self, prompt: SequenceOf[int], sampling: Sampling, index: int = 0,
-             new_tokens: SequenceOf[int] = ()) -> Sequence:
+    def add_adapter(self, adapter: Adapter, strength: float = 1.0) -> int:
+        """A number for `open`, from 1 on and never given twice. Raises ModelError where it doesn't fit the model."""
+
+    def drop_adapter(self, number: int) -> None:
+        """Forgets an adapter that no open sequence has."""
+
+    def open(self, prompt: SequenceOf[int], sampling: Sampling, index: int = 0, new_tokens: SequenceOf[int] = (),
+             adapter: int = 0) -> Sequence:
         """A sample that continues `prompt` (not empty) as sample `index`; `new_tokens` were decoded before a crash.
+        `adapter` 0 is the model itself.
 
         Costs no model time. Randomness comes from (seed, index, number of new tokens so far), nothing else.
         """

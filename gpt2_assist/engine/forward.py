@@ -12,6 +12,7 @@ import torch.nn.functional as F
 
 from gpt2_assist.engine.kv_cache import BLOCK, KeysValues
 from gpt2_assist.engine.linear import Linear
+from gpt2_assist.model.adapter import Adapter
 from gpt2_assist.model.sizes import GPT2Config
 
 _QUERY_MULTIPLE = 4
@@ -25,6 +26,27 @@ class Segment:
     cache: KeysValues
     tokens: list[int]
     start: int
+    adapter: "LowRank | None" = None
+
+
+class LowRank:
+    """An adapter's matrices, on the device in fp32, with scale and strength in them."""
+
+    def __init__(self, config: GPT2Config, adapter: Adapter, strength: float, device: str) -> None:
+        """Raises ModelError where it doesn't fit the model."""
+        adapter.check(config)
+        factor = adapter.shape.scale * strength
+
+        def linear(matrix: torch.Tensor) -> Linear:
+            return Linear(matrix, torch.zeros(len(matrix)), torch.float32, device)
+        self._pairs = {module: (linear(torch.tensor(down)), linear(torch.tensor(up) * factor))
+                       for module, (down, up) in adapter.pairs.items()}
+
+    def add(self, module: str, x: torch.Tensor, out: torch.Tensor) -> None:
+        """Adds to out [R, out] what the adapter makes of x [R, in] beside a module's matrix, if anything."""
+        if module in self._pairs:
+            down, up = self._pairs[module]
+            out += up(down(x))
 
 
 @dataclass(frozen=True)
@@ -69,8 +91,20 @@ class Forward:
         x = self._wte[torch.tensor(ids, device=self._device)] + self._wpe[torch.tensor(places, device=self._device)]
         mixed = torch.zeros_like(x)
         heads, width = config.n_head, config.n_embd // config.n_head
+
+        def product(linear: Linear, module: str, x: torch.Tensor) -> torch.Tensor:
+            out, row = linear(x), 0
+            for segment in segments:
+                end = row + len(segment.tokens)
+                if segment.adapter:
+                    segment.adapter.add(module, x[row:end], out[row:end])
+                row = end
+            return out
+
         for number, layer in enumerate(self._layers):
-            qkv = layer.attn(self._norm(x, layer.ln_1)).view(len(ids), 3, heads, width)
+            block = f"h.{number}"
+            qkv = product(layer.attn, f"{block}.attn.c_attn", self._norm(x, layer.ln_1)).view(
+                len(ids), 3, heads, width)
             row = 0
             for segment in segments:
                 count = len(segment.tokens)
@@ -80,9 +114,9 @@ class Forward:
                 values[:, segment.start:end] = qkv[row:row + count, 2].transpose(0, 1)
                 self._attend(qkv[row:row + count, 0], keys, values, segment.start, mixed[row:row + count])
                 row += count
-            x = x + layer.attn_proj(mixed)
-            inner = layer.fc(self._norm(x, layer.ln_2))
-            x = x + layer.fc_proj(F.gelu(inner, approximate="tanh"))
+            x = x + product(layer.attn_proj, f"{block}.attn.c_proj", mixed)
+            inner = product(layer.fc, f"{block}.mlp.c_fc", self._norm(x, layer.ln_2))
+            x = x + product(layer.fc_proj, f"{block}.mlp.c_proj", F.gelu(inner, approximate="tanh"))
         for segment in segments:
             segment.cache.tokens.extend(segment.tokens)
         return self._norm(x, self._ln_f)

@@ -11,9 +11,11 @@ BLOCK = 64
 
 
 class KeysValues:
-    """Keys and values of `tokens`, one window of a text, in one tensor that grows by doubling."""
+    """Keys and values of `tokens`, one window of a text, in one tensor that grows by doubling; made with the adapter
+    of that number."""
 
-    def __init__(self, n_layer: int, n_head: int, width: int, n_ctx: int, device: str) -> None:
+    def __init__(self, n_layer: int, n_head: int, width: int, n_ctx: int, device: str, adapter: int = 0) -> None:
+        self.adapter = adapter
         self._shape = (n_layer, 2, n_head)
         self._width, self._limit, self._device = width, -(-n_ctx // BLOCK) * BLOCK, device
         self.tokens: list[int] = []
@@ -54,16 +56,17 @@ class PrefixCache:
     def tokens(self) -> int:
         return sum(len(entry.tokens) for entry in (*self._live, *self._kept))
 
-    def shared(self, tokens: Sequence[int]) -> int:
-        """How many tokens at the beginning of `tokens` some entry holds."""
-        return max((_common(entry.tokens, tokens) for entry in (*self._live, *self._kept)), default=0)
+    def shared(self, tokens: Sequence[int], adapter: int = 0) -> int:
+        """How many tokens at the beginning of `tokens` some entry of the adapter holds."""
+        return max((_common(entry.tokens, tokens) for entry in (*self._live, *self._kept) if entry.adapter == adapter),
+                   default=0)
 
     def acquire(self, tokens: Sequence[int], empty: KeysValues) -> KeysValues:
         """Keys and values for a sequence that begins with `tokens`: `empty`, filled with the longest shared beginning,
         or an earlier sequence that this one merely continues."""
         best, count = None, 0
         for entry in (*self._kept, *self._live):
-            common = _common(entry.tokens, tokens)
+            common = _common(entry.tokens, tokens) if entry.adapter == empty.adapter else 0
             if common >= count:
                 best, count = entry, common
         if best is not None and count:
@@ -105,4 +108,4 @@ def _common(a: Sequence[int], b: Sequence[int]) -> int:
 
 
 def _covers(entry: KeysValues, other: KeysValues) -> bool:
-    return _common(entry.tokens, other.tokens) == len(other.tokens)
+    return entry.adapter == other.adapter and _common(entry.tokens, other.tokens) == len(other.tokens)

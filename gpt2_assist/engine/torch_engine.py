@@ -1,4 +1,5 @@
 """The engine in plain torch: incremental decoding over cached keys and values, on any device that torch knows."""
+import itertools
 import os
 from collections.abc import Sequence as SequenceOf
 
@@ -6,11 +7,12 @@ import numpy as np
 import torch
 
 from gpt2_assist.engine.engine import Sampling, Token, checked_tokens
-from gpt2_assist.engine.forward import Forward, Segment
+from gpt2_assist.engine.forward import Forward, LowRank, Segment
 from gpt2_assist.engine.kv_cache import BLOCK, KeysValues, PrefixCache
 from gpt2_assist.engine.sampling import sample
 from gpt2_assist.engine.window import window_start
 from gpt2_assist.errors import ModelError, UsageError
+from gpt2_assist.model.adapter import Adapter
 from gpt2_assist.model.sizes import GPT2Config
 
 _CHUNK_WORK = 64 * 12 * 768 * 768
@@ -22,9 +24,9 @@ class TorchSequence:
     """One sample in the making; see engine.Sequence."""
 
     def __init__(self, tokens: list[int], prompt_tokens: int, cached_tokens: int, sampling: Sampling,
-                 index: int) -> None:
+                 index: int, adapter: int) -> None:
         self.tokens, self.prompt_tokens, self.cached_tokens = tokens, prompt_tokens, cached_tokens
-        self.sampling, self.index = sampling, index
+        self.sampling, self.index, self.adapter = sampling, index, adapter
         self.allowed: np.ndarray | None = None
         self.refused = None
         self.likely: list[tuple[int, np.ndarray]] = []  # not used: each token has a step of its own here
@@ -49,15 +51,25 @@ class TorchEngine:
         with torch.inference_mode():
             self._forward = Forward(config, weights, kind, self.device)
         self._cache = PrefixCache(cache_bytes)
+        self._adapters: dict[int, LowRank] = {}
+        self._numbers = itertools.count(1)
         tokens = _CHUNK_WORK // (config.n_layer * config.n_embd ** 2)
         self._chunk = min(_LARGEST_CHUNK, max(BLOCK, tokens // BLOCK * BLOCK))
 
-    def open(self, prompt: SequenceOf[int], sampling: Sampling, index: int = 0,
-             new_tokens: SequenceOf[int] = ()) -> TorchSequence:
+    def add_adapter(self, adapter: Adapter, strength: float = 1.0) -> int:
+        number = next(self._numbers)
+        self._adapters[number] = LowRank(self.config, adapter, strength, self.device)
+        return number
+
+    def drop_adapter(self, number: int) -> None:
+        del self._adapters[number]
+
+    def open(self, prompt: SequenceOf[int], sampling: Sampling, index: int = 0, new_tokens: SequenceOf[int] = (),
+             adapter: int = 0) -> TorchSequence:
         tokens = checked_tokens(prompt, new_tokens, self.vocab_size)
         start = window_start(len(tokens), self.n_ctx)
-        shared = self._cache.shared(tokens[start:-1])
-        return TorchSequence(tokens, len(prompt), min(shared, max(0, len(prompt) - start)), sampling, index)
+        shared = self._cache.shared(tokens[start:-1], adapter)
+        return TorchSequence(tokens, len(prompt), min(shared, max(0, len(prompt) - start)), sampling, index, adapter)
 
     def prefill(self, sequence: TorchSequence) -> bool:
         self._take_cache(sequence)
@@ -66,7 +78,7 @@ class TorchEngine:
         if done < len(wanted):
             end = min(len(wanted), (done // BLOCK) * BLOCK + self._chunk)  # chunks end where blocks do
             with torch.inference_mode():
-                self._forward.hidden([Segment(sequence.cache, wanted[done:end], done)])
+                self._forward.hidden([self._segment(sequence, wanted[done:end], done)])
         return self.ready(sequence)
 
     def ready(self, sequence: TorchSequence) -> bool:
@@ -74,7 +86,7 @@ class TorchEngine:
                 and len(sequence.cache.tokens) == sequence.context - 1)
 
     def decode(self, sequences: SequenceOf[TorchSequence]) -> list[list[Token]]:
-        segments = [Segment(sequence.cache, sequence.tokens[-1:], sequence.context - 1) for sequence in sequences]
+        segments = [self._segment(sequence, sequence.tokens[-1:], sequence.context - 1) for sequence in sequences]
         tokens = []
         with torch.inference_mode():
             hidden = self._forward.hidden(segments)
@@ -102,9 +114,12 @@ class TorchEngine:
         """The logits [V] that would decide the next token of a prefilled sequence, which stays as it is."""
         cache, before = sequence.cache, list(sequence.cache.tokens)
         with torch.inference_mode():
-            row = self._forward.hidden([Segment(cache, sequence.tokens[-1:], sequence.context - 1)])[0]
+            row = self._forward.hidden([self._segment(sequence, sequence.tokens[-1:], sequence.context - 1)])[0]
             cache.tokens = before
             return self._forward.logits(row)
+
+    def _segment(self, sequence: TorchSequence, tokens: list[int], start: int) -> Segment:
+        return Segment(sequence.cache, tokens, start, self._adapters.get(sequence.adapter))
 
     def _take_cache(self, sequence: TorchSequence) -> None:
         """Gives the sequence keys and values for its present window."""
@@ -113,7 +128,8 @@ class TorchEngine:
             return
         self.close(sequence)
         config = self.config
-        empty = KeysValues(config.n_layer, config.n_head, config.n_embd // config.n_head, config.n_ctx, self.device)
+        empty = KeysValues(config.n_layer, config.n_head, config.n_embd // config.n_head, config.n_ctx, self.device,
+                           sequence.adapter)
         sequence.start = start
         with torch.inference_mode():
             sequence.cache = self._cache.acquire(sequence.tokens[start:-1], empty)

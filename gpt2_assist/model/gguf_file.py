@@ -1,9 +1,11 @@
 """Writes a GPT-2 folder as a GGUF file, llama.cpp's format, in fp32."""
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
+import torch
+
 from gpt2_assist.errors import UsageError
-from gpt2_assist.model.weights import load_weights
 
 try:
     from gguf import GGMLQuantizationType, GGUFWriter, TokenType
@@ -15,11 +17,11 @@ _PARTS = {"ln_1": "attn_norm", "attn.c_attn": "attn_qkv", "attn.c_proj": "attn_o
 _OUTER = {"wte": "token_embd", "wpe": "position_embd", "ln_f": "output_norm"}
 
 
-def write_gguf(folder: Path, path: Path) -> None:
-    """`folder` holds config.json, model.safetensors and tokenizer.json, a byte-level BPE that may be smaller than the
-    model's vocabulary: the ids that it lacks get placeholders, as padded vocabularies have them.
+def write_gguf(folder: Path, weights: Mapping[str, torch.Tensor], path: Path) -> None:
+    """`folder` holds config.json and tokenizer.json, a byte-level BPE that may be smaller than the model's vocabulary:
+    the ids that it lacks get placeholders, as padded vocabularies have them. `weights` have GPT2's names.
 
-    Raises ModelError where the folder is no model, OSError where the disk refuses.
+    Raises OSError where the disk refuses.
     """
     sizes = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     writer = GGUFWriter(path, "gpt2")
@@ -31,7 +33,7 @@ def write_gguf(folder: Path, path: Path) -> None:
     writer.add_layer_norm_eps(sizes["layer_norm_epsilon"])
     writer.add_file_type(GGMLQuantizationType.F32)
     _add_tokenizer(writer, json.loads((folder / "tokenizer.json").read_text(encoding="utf-8")), sizes["vocab_size"])
-    for name, tensor in load_weights(folder)[1].items():
+    for name, tensor in weights.items():
         value = tensor.float().numpy()
         key, _, kind = name.rpartition(".")
         if key.startswith("h."):

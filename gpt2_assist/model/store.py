@@ -3,15 +3,17 @@ import os
 import re
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from gpt2_assist import config, runs
-from gpt2_assist.errors import ModelError, StorageError, UsageError
+from gpt2_assist.errors import DataError, ModelError, StorageError, UsageError
 from gpt2_assist.model.card import Card, read_card
 from gpt2_assist.model.whole_file import sync
 
+MOST_STRENGTH = 2.0
+"""Of an adapter: twice what it learned."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
 
 
@@ -22,18 +24,27 @@ class ModelFolder:
     name: str
     """How the user names it: a store name, or the absolute path of a folder outside the store."""
     path: Path
+    """Where its weights and its tokenizer lie: with an adapter, those of its base."""
     card: Card
     bundled: bool = False
+    adapter: Path | None = None
+    """The folder of the adapter that the engine puts beside these weights, and how much of it."""
+    strength: float = 1.0
+
+    @property
+    def own(self) -> Path:
+        """Where that lies which is this model's alone."""
+        return self.adapter or self.path
 
     @property
     def size_bytes(self) -> int:
-        """Of all its files together."""
+        """Of all its own files together."""
         return sum(size for _, size in self.files())
 
     def files(self) -> list[tuple[str, int]]:
         """(name, bytes) of each file, by name, but for those that vanish meanwhile: others may prepare weights."""
         there = []
-        for entry in sorted(self.path.iterdir()):
+        for entry in sorted(self.own.iterdir()):
             try:
                 if entry.is_file():
                     there.append((entry.name, entry.stat().st_size))
@@ -43,16 +54,17 @@ class ModelFolder:
 
 
 def find_model(name: str) -> ModelFolder:
-    """The model that `name` means: a bundled one, one of the store, a run's best so far, or a folder.
+    """The model that `name` means: a bundled one, one of the store, a run's best so far, or a folder. Of a run with an
+    adapter, "run1@0.5" means half of it.
 
-    Raises ModelError if there is none.
+    Raises ModelError if there is none, UsageError where the strength is none.
     """
     for parent in (config.BUNDLED_MODELS, config.models()):
         if _NAME.fullmatch(name) and (parent / name / "config.json").is_file():
             return _folder(parent / name)
-    trained = runs.run_model(name)
+    trained = _trained(name)
     if trained:
-        return ModelFolder(name, trained, read_card(trained))
+        return trained
     path = _existing(name)
     if path and (path / "config.json").is_file():
         return ModelFolder(str(path), path, read_card(path))
@@ -61,6 +73,35 @@ def find_model(name: str) -> ModelFolder:
     there = ", ".join([*sorted(_names()), *(run.name for run in runs.list_runs())]) or "none"
     raise ModelError(f"There is no model {name[:100]!r}; the models here are: {there}. "
                      "`gpt2-assist pull NAME` fetches one from the hub.")
+
+
+def _trained(name: str) -> ModelFolder | None:
+    """The best of the run that `name` means, if it means one. Raises as find_model does."""
+    run, marked, given = name.rpartition("@")
+    if not marked:
+        run, given = name, "1"
+    if not runs.has_run(run):
+        return None
+    folder = runs.run_model(run)
+    adapted = (folder / runs.ADAPTER_CONFIG).is_file()
+    if marked and not adapted:
+        raise UsageError(f"The run {run} changed the whole model and has no adapter whose strength could be set.")
+    try:
+        strength = float(given)
+    except ValueError:
+        strength = -1.0
+    if not 0 <= strength <= MOST_STRENGTH:
+        raise UsageError(f"The strength of an adapter is a number from 0 to {MOST_STRENGTH:g}, as in {run}@0.5, not "
+                         f"{given[:20]!r}.")
+    if not adapted:
+        return ModelFolder(name, folder, read_card(folder))
+    wanted = runs.find_run(run).base()
+    try:
+        base = find_model(wanted)
+    except ModelError:
+        raise ModelError(f"The run {run} is an adapter of the model {wanted}, which is not here: `gpt2-assist pull` or "
+                         "`models import` brings it.") from None
+    return ModelFolder(name, base.path, read_card(folder) if strength else base.card, False, folder, strength)
 
 
 def _existing(name: str) -> Path | None:
@@ -74,8 +115,11 @@ def _existing(name: str) -> Path | None:
 def list_models() -> list[ModelFolder]:
     """The bundled models, then those of the store, then the best of each run, by name."""
     stored = [_folder(path) for parent in (config.BUNDLED_MODELS, config.models()) for path in _folders(parent)]
-    trained = [(run.name, run.model()) for run in runs.list_runs()]
-    return stored + [ModelFolder(name, path, read_card(path)) for name, path in trained if path]
+    trained = []
+    for run in runs.list_runs():
+        with suppress(ModelError, DataError):  # without a model yet, or without its base
+            trained.append(_trained(run.name))
+    return stored + trained
 
 
 def remove_model(name: str) -> None:

@@ -22,7 +22,11 @@ def load_weights(folder: Path) -> tuple[GPT2Config, dict[str, torch.Tensor]]:
 
 def load_model(folder: Path, dtype: torch.dtype = torch.float32) -> GPT2:
     """The model on the CPU, ready to run. Raises ModelError as load_weights does."""
-    config, weights = load_weights(folder)
+    return model_of(*load_weights(folder), dtype)
+
+
+def model_of(config: GPT2Config, weights: dict[str, torch.Tensor], dtype: torch.dtype = torch.float32) -> GPT2:
+    """A model with these weights, which it shares where they are of that kind."""
     with torch.device("meta"):
         model = GPT2(config)
     model.load_state_dict({name: value.to(dtype) for name, value in weights.items()}, assign=True)

@@ -19,20 +19,19 @@ from gpt2_assist.corpus.private import find_private
 from gpt2_assist.corpus.reading import read_corpus
 from gpt2_assist.corpus.report import Report as CorpusReport
 from gpt2_assist.corpus.report import make_report
-from gpt2_assist.errors import DataError, ModelError, StorageError, UsageError
-from gpt2_assist.model.card import Card, read_card
-from gpt2_assist.model.sizes import GPT2Config, read_config
-from gpt2_assist.model.store import ModelFolder, find_model
-from gpt2_assist.model.weights import load_model, load_weights
+from gpt2_assist.errors import DataError, StorageError, UsageError
+from gpt2_assist.model.card import Card, write_card
+from gpt2_assist.model.store import find_model
 from gpt2_assist.model.whole_file import whole_file
 from gpt2_assist.runs import DEFAULT, Run, find_run, has_run, new_run, remove_run
 from gpt2_assist.text.tokenizer import TextTokenizer
+from gpt2_assist.training.base import Base
 from gpt2_assist.training.copies import build_copies
 from gpt2_assist.training.curves import draw_curve
 from gpt2_assist.training.export import export_model
-from gpt2_assist.training.lora import adapter_tensors, add_adapter, merged, read_adapter, write_adapter
+from gpt2_assist.training.lora import adapter_tensors, write_adapter
 from gpt2_assist.training.plan import Plan, make_plan
-from gpt2_assist.training.settings import FULL, LORA, Settings, settled
+from gpt2_assist.training.settings import FULL, Settings, settled
 from gpt2_assist.training.texts import (
     Text,
     check_size,
@@ -72,8 +71,6 @@ class Request:
     threads: int = 0
     device: str = "cpu"
     overwrite: bool = False
-    serve: bool = False
-    """Whether an adapter's best is also made a model while training goes on."""
 
 
 class Show(Protocol):
@@ -98,41 +95,27 @@ class Result:
     """{"step", "loss"}; empty if nothing was measured yet."""
 
 
-@dataclass(frozen=True)
-class _Base:
-    folder: ModelFolder
-    config: GPT2Config
-    tokenizer: TextTokenizer
-
-    @classmethod
-    def of(cls, folder: ModelFolder) -> "_Base":
-        tokenizer = TextTokenizer.from_folder(folder.path)
-        if tokenizer.end_of_text is None:
-            raise ModelError(f"The model {folder.name} has no token for a text's end, so it can't be fine-tuned.")
-        return cls(folder, read_config(folder.path), tokenizer)
-
-
 def check(request: Request) -> CorpusReport:
     """What is in the texts. Raises DataError where they can't be read, ModelError where there is no such model."""
-    base = _Base.of(find_model(request.model))
+    base = Base.of(find_model(request.model))
     return _read(request, base)[1]
 
 
 def plan(request: Request, show: Show) -> Plan:
     """What a training would be like, after a few steps that change nothing."""
-    base = _Base.of(find_model(request.model))
+    base = Base.of(find_model(request.model))
     documents, report = _read(request, base)
     show.corpus(report)
     train, validation = _texts(documents, request, base)
     settings = settled(request.settings, base.config, train.tokens, request.device)
-    model = _model(base.folder.path, settings, request.device)
+    model = base.tunable(settings, request.device)
     tuning = _tuning(model, train, validation, None, settings, request, Path())
     return make_plan(base.config, settings, train.tokens, _threads(request), tuning.probe(_PROBE_STEPS))
 
 
 def finetune(request: Request, show: Show, stop: Callable[[], bool] = lambda: False) -> Result:
     """Makes a new run and trains it. Raises DataError, ModelError, UsageError or StorageError with a sentence."""
-    base = _Base.of(find_model(request.model))
+    base = Base.of(find_model(request.model))
     documents, report = _read(request, base)
     show.corpus(report)
     train, validation = _texts(documents, request, base)
@@ -146,13 +129,13 @@ def finetune(request: Request, show: Show, stop: Callable[[], bool] = lambda: Fa
     state = {"base": base.folder.name, "base_path": str(base.folder.path), "paths": list(request.paths),
              "settings": settings.to_json(), "prompts": list(prompts), "short": short,
              "sample_every": request.sample_every or 4 * settings.validate_every,
-             "sample_tokens": request.sample_tokens, "documents": report.documents, "tokens": train.tokens,
-             "serve": request.serve}
+             "sample_tokens": request.sample_tokens, "documents": report.documents, "tokens": train.tokens}
     if _rank():
         return _train(Run(request.run, Path()), state, base, train, validation, request, show, stop)
     run = new_run(request.run, {**state, "ready": False})
     with _alone(run), _writing(run):
         base.tokenizer.inner.save(str(run.tokenizer))
+        base = base.kept_for(run)
         write_text(run.folder / "data", "train", train)
         write_text(run.folder / "data", "validation", validation)
         build_copies(run.folder / "copies", base.tokenizer, documents, show.say)
@@ -166,7 +149,7 @@ def resume(request: Request, show: Show, stop: Callable[[], bool] = lambda: Fals
     state = run.state()
     if not state.get("ready"):
         raise DataError(f"The run {run.name} was interrupted before its texts were read; begin again with --overwrite.")
-    base = _Base.of(find_model(state["base_path"]))
+    base = Base.of(find_model(run.base()))
     if request.settings.steps:
         state["settings"]["steps"] = request.settings.steps
     with _alone(run), _writing(run):
@@ -174,10 +157,10 @@ def resume(request: Request, show: Show, stop: Callable[[], bool] = lambda: Fals
         return _train(run, state, base, train, validation, request, show, stop)
 
 
-def _train(run: Run, state: dict, base: _Base, train: Text, validation: Text, request: Request, show: Show,
+def _train(run: Run, state: dict, base: Base, train: Text, validation: Text, request: Request, show: Show,
            stop: Callable[[], bool]) -> Result:
     settings = Settings.from_json(state["settings"])
-    model = _model(base.folder.path, settings, request.device)
+    model = base.tunable(settings, request.device)
     general = general_text(_GENERAL, base.tokenizer.inner, base.config.vocab_size)
     tuning = _tuning(model, train, validation, general, settings, request, run.folder / "checkpoints")
     again = tuning.resume(show.say)
@@ -202,7 +185,7 @@ def _train(run: Run, state: dict, base: _Base, train: Text, validation: Text, re
 class _Keeper:
     """Puts into the run's folder what a training brings."""
 
-    def __init__(self, run: Run, state: dict, base: _Base, tuning: Tuning, show: Show) -> None:
+    def __init__(self, run: Run, state: dict, base: Base, tuning: Tuning, show: Show) -> None:
         self._run, self._state, self._base, self._tuning, self._show = run, state, base, tuning, show
 
     def forget_after(self, step: int) -> None:
@@ -233,46 +216,30 @@ class _Keeper:
             self._sample(report.step)
 
     def close(self) -> None:
-        """A model of the best adapter, and the picture of the curve."""
-        best = self._run.best()
-        if self._tuning.settings.method == LORA and best and not self._run.model_of(best["step"]).is_dir():
-            self._merge()
         draw_curve(self._run)
 
     def _keep_best(self, report: Report) -> None:
-        best = {"step": report.step, "loss": report.validation, "before": self._tuning.state.first["validation"]}
-        model, settings = self._tuning.model, self._tuning.settings
-        if settings.method == FULL:
-            self._export(report.step, dict(model.state_dict()))
-            self._run.write_best(best)
-        else:
-            fresh, old = self._run.folder / ".adapter", self._run.folder / "adapter"
-            write_adapter(fresh, adapter_tensors(model), settings.lora, str(self._base.folder.path))
-            shutil.rmtree(old, ignore_errors=True)
-            fresh.rename(old)
-            self._run.write_best(best)
-            if self._state["serve"]:
-                self._merge()
-
-    def _merge(self) -> None:
-        shape, adapter = read_adapter(self._run.folder / "adapter")
-        _, weights = load_weights(self._base.folder.path)
-        self._export(self._run.best()["step"], merged(weights, shape, adapter, kind=torch.bfloat16))
-
-    def _export(self, step: int, weights: dict[str, torch.Tensor]) -> None:
-        """Makes the model of a step; the ones before it go, though who has loaded one keeps it."""
-        place = self._run.model_of(step)
-        models, fresh = place.parent, place.with_name(f".step-{step}")
+        """Makes the model or the adapter of a step, and says that it is the best."""
+        model, settings, card = self._tuning.model, self._tuning.settings, self._card(report.step)
+        place = self._run.model_of(report.step)
+        fresh = place.with_name(f".step-{report.step}")
         shutil.rmtree(fresh, ignore_errors=True)
-        export_model(self._base.config, weights, self._run.tokenizer, self._card(step), fresh)
+        if settings.method == FULL:
+            export_model(self._base.config, dict(model.state_dict()), self._run.tokenizer, card, fresh)
+        else:
+            write_adapter(fresh, adapter_tensors(model), settings.lora, str(self._base.folder.path))
+            write_card(fresh, card)
         shutil.rmtree(place, ignore_errors=True)
+        before = self._run.model()
         fresh.rename(place)
-        for old in models.glob("step-*"):
-            if old != place:
+        self._run.write_best({"step": report.step, "loss": report.validation,
+                              "before": self._tuning.state.first["validation"]})
+        for old in place.parent.glob("step-*"):
+            if old not in (place, before):  # the one before may just be on its way to the engine
                 shutil.rmtree(old, ignore_errors=True)
 
     def _card(self, step: int) -> Card:
-        base = read_card(self._base.folder.path)
+        base = self._base.folder.card
         names = ", ".join(Path(path).name or path for path in self._state["paths"])
         return replace(
             base, origin=f"fine-tuned from {self._base.folder.name} by gpt2-assist finetune, run {self._run.name}, "
@@ -296,7 +263,7 @@ class _Keeper:
                 self._show.sample(step, prompt, text)
 
 
-def _read(request: Request, base: _Base) -> tuple[list[Document], CorpusReport]:
+def _read(request: Request, base: Base) -> tuple[list[Document], CorpusReport]:
     corpus = read_corpus(request.paths, request.column, decoder(base.tokenizer.inner, base.config.vocab_size))
     documents, duplicates = corpus.documents, Duplicates(0, 0)
     if not request.keep_duplicates:
@@ -306,7 +273,7 @@ def _read(request: Request, base: _Base) -> tuple[list[Document], CorpusReport]:
     return documents, report
 
 
-def _texts(documents: Sequence[Document], request: Request, base: _Base) -> tuple[Text, Text]:
+def _texts(documents: Sequence[Document], request: Request, base: Base) -> tuple[Text, Text]:
     if not 0 < request.validation < 0.9:
         raise UsageError(f"The share for validation must be between 0 and 0.9, not {request.validation:g}.")
     parts = split(documents, request.validation)
@@ -320,21 +287,6 @@ def _prompts(tokenizer: TextTokenizer, validation: Text, short: bool) -> tuple[s
         return ("", "", "")
     beginning = tokenizer.decode([int(token) for token in validation.documents()[0][:12]])
     return ("", beginning)
-
-
-def _model(folder: Path, settings: Settings, device: str) -> torch.nn.Module:
-    model = load_model(folder)
-    if settings.method == LORA:
-        if settings.precision == "bf16":  # in which the products run anyway
-            for parameter in model.parameters():
-                if parameter.dim() == 2 and parameter is not model.wpe.weight:
-                    parameter.data = parameter.data.to(torch.bfloat16)
-        add_adapter(model, settings.lora, settings.seed)
-    else:
-        for parameter in model.parameters():  # they are mapped from the base's file
-            parameter.data = parameter.data.clone()
-            parameter.requires_grad_(True)
-    return model.to(device)
 
 
 def _tuning(model: torch.nn.Module, train: Text, validation: Text, general: Text | None, settings: Settings,

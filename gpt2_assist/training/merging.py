@@ -3,13 +3,29 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
-from gpt2_assist.errors import StorageError, UsageError
-from gpt2_assist.model.card import read_card
+import torch
+
+from gpt2_assist.errors import StorageError
+from gpt2_assist.model.adapter import read_adapter
+from gpt2_assist.model.card import Card
+from gpt2_assist.model.sizes import GPT2Config
 from gpt2_assist.model.store import ModelFolder, find_model, new_model, writing
 from gpt2_assist.model.weights import load_weights
-from gpt2_assist.runs import find_run
 from gpt2_assist.training.export import export_model
-from gpt2_assist.training.lora import WEIGHTS, merged, read_adapter
+from gpt2_assist.training.lora import merged
+
+
+def whole_weights(model: ModelFolder) -> tuple[GPT2Config, dict[str, torch.Tensor]]:
+    """As load_weights, with the model's adapter in them, in the base's kind of numbers, if it has one.
+
+    Raises ModelError where files are missing or damaged.
+    """
+    config, weights = load_weights(model.path)
+    if model.adapter and model.strength:
+        adapter = read_adapter(model.adapter)
+        adapter.check(config)
+        weights = merged(weights, adapter, model.strength)
+    return config, weights
 
 
 def merge_run(name: str, model: str, strength: float) -> ModelFolder:
@@ -18,21 +34,18 @@ def merge_run(name: str, model: str, strength: float) -> ModelFolder:
     Raises UsageError where the name is taken or a run without an adapter should be weakened, ModelError where files are
     missing or damaged, StorageError where the disk refuses.
     """
-    run = find_run(name)
-    source = find_model(name)
-    if (run.folder / "adapter" / WEIGHTS).is_file():
-        base = find_model(run.state()["base_path"])
-        config, weights = load_weights(base.path)
-        weights = merged(weights, *read_adapter(run.folder / "adapter"), strength)
-    elif strength != 1.0:
-        raise UsageError(f"The run {name} changed the whole model and has no adapter whose strength could be set.")
-    else:
-        config, weights = load_weights(source.path)
+    source = find_model(name if strength == 1.0 else f"{name}@{strength:g}")
     card = replace(source.card, origin=f"{source.card.origin}, merged at strength {strength:g}", hashes={})
     with new_model(model) as folder:
         with writing(model):
-            export_model(config, weights, run.tokenizer, card, folder, next(iter(weights.values())).dtype)
+            _write(source, card, folder)
     return find_model(model)
+
+
+def _write(source: ModelFolder, card: Card, folder: Path, prefix: str = "") -> None:
+    config, weights = whole_weights(source)
+    export_model(config, {prefix + key: value for key, value in weights.items()}, source.path / "tokenizer.json", card,
+                 folder, next(iter(weights.values())).dtype)
 
 
 def export_folder(name: str, target: Path) -> None:
@@ -41,13 +54,10 @@ def export_folder(name: str, target: Path) -> None:
     Raises StorageError where the disk refuses or something is there already.
     """
     source = find_model(name)
-    config, weights = load_weights(source.path)
     if target.exists():
         raise StorageError(f"{target} is there already; give another folder.")
     try:
-        export_model(config, {f"transformer.{key}": value for key, value in weights.items()},
-                     source.path / "tokenizer.json", read_card(source.path), target,
-                     next(iter(weights.values())).dtype)
+        _write(source, source.card, target, "transformer.")
     except OSError as error:
         shutil.rmtree(target, ignore_errors=True)
         raise StorageError(f"{target} can't be written: {error.strerror or error}.") from None
@@ -62,7 +72,7 @@ def export_gguf(name: str, target: Path) -> None:
         raise StorageError(f"{target} is there already; give another name.")
     part = target.with_name(f".{target.name}.part")
     try:
-        write_gguf(source.path, part)
+        write_gguf(source.path, whole_weights(source)[1], part)
         part.replace(target)
     except OSError as error:
         raise StorageError(f"{target} can't be written: {error.strerror or error}.") from None

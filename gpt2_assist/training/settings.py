@@ -2,8 +2,8 @@
 from dataclasses import asdict, dataclass, fields, replace
 
 from gpt2_assist.errors import DataError, UsageError
+from gpt2_assist.model.adapter import LoraShape
 from gpt2_assist.model.sizes import GPT2Config, parameter_count
-from gpt2_assist.training.lora import LoraShape
 
 FULL, LORA = "full", "lora"
 _FULL_UP_TO = 60_000_000

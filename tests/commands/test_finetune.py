@@ -25,6 +25,12 @@ def assist(*arguments: str, timeout: float = 110, **more) -> subprocess.Complete
                           timeout=timeout, encoding="utf-8", **more)
 
 
+def weights_of(run) -> dict[str, torch.Tensor]:
+    """What the best so far consists of."""
+    name, = (name for name in ("model.safetensors", "adapter_model.safetensors") if (run.model() / name).is_file())
+    return load_file(run.model() / name)
+
+
 @pytest.fixture(scope="module")
 def notes(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("notes")
@@ -82,7 +88,7 @@ def test_ctrl_c_saves_and_resume_goes_on_to_the_same_model(notes, tiny_model, tr
     assert one.returncode == 130 and "--resume --run stopped" in rest
     done = assist("finetune", "--resume", "--run", "stopped")
     assert done.returncode == 0, done.stderr
-    mine, other = (load_file(find_run(name).model() / "model.safetensors") for name in ("stopped", trained))
+    mine, other = (weights_of(find_run(name)) for name in ("stopped", trained))
     assert all(torch.equal(value, other[name]) for name, value in mine.items())
     curves = [[(entry["step"], entry["loss"]) for entry in find_run(name).curve()] for name in ("stopped", trained)]
     assert curves[0] == curves[1]
@@ -127,7 +133,7 @@ def test_killed_at_random_moments_it_comes_to_the_same_end(notes, tiny_model, me
     killed, whole = find_run(f"killed-{method}"), find_run(f"whole-{method}")
     assert [entry["step"] for entry in killed.curve()] == list(range(1, 401))
     assert killed.best() == whole.best()
-    mine, other = (load_file(run.model() / "model.safetensors") for run in (killed, whole))
+    mine, other = (weights_of(run) for run in (killed, whole))
     assert all(torch.equal(value, other[name]) for name, value in mine.items())
 
 
@@ -160,6 +166,24 @@ def test_runs_are_carried_in_an_archive_and_nothing_gets_out_of_its_folder(train
         assert done.returncode == 4 and "no run" in done.stderr
     done = assist("runs", "unpack", str(Path(__file__)))
     assert done.returncode == 4 and "can't be read" in done.stderr
+
+
+@pytest.mark.parametrize("method", ["lora", "full"])
+def test_a_run_from_a_run_keeps_its_base(notes, tiny_model, method):
+    first, second = f"first-{method}", f"second-{method}"
+    done = assist("finetune", str(notes), "--model", str(tiny_model), "--run", first, "--steps", "8", "--method",
+                  method, *QUICK)
+    assert done.returncode == 0, done.stderr
+    more = ("finetune", str(notes), "--from", first, "--run", second, "--method", "lora", *QUICK)
+    assert assist(*more, "--steps", "8").returncode == 0
+    greedy = ("--temperature", "0", "--max-new-tokens", "12", "--precision", "fp32")
+    base = assist("generate", "--model", first, "The fox", *greedy).stdout
+    assert assist("generate", "--model", f"{second}@0", "The fox", *greedy).stdout == base
+    text = assist("generate", "--model", second, "The fox", *greedy).stdout
+    assert assist("runs", "remove", first).returncode == 0
+    assert assist("generate", "--model", second, "The fox", *greedy).stdout == text
+    done = assist("finetune", "--resume", "--run", second, "--steps", "16")
+    assert done.returncode == 0, done.stderr
 
 
 def test_merged_and_exported_models_say_the_same(notes, tiny_model, tmp_path):

@@ -11,9 +11,11 @@ from safetensors.torch import save_file
 from gpt2_assist.engine.cpu.cpu_engine import CpuEngine
 from gpt2_assist.engine.engine import Sampling
 from gpt2_assist.engine.torch_engine import TorchEngine
+from gpt2_assist.model.adapter import TARGETS, Adapter, LoraShape
 from gpt2_assist.model.gpt2 import GPT2
 from gpt2_assist.model.prepared import Prepared, open_prepared, prepare
 from gpt2_assist.model.sizes import GPT2Config
+from gpt2_assist.training.lora import LoraConv1D, add_adapter
 
 CONFIG = GPT2Config(n_layer=2, n_head=3, n_embd=24, n_ctx=150, vocab_size=211)
 KINDS = ("torch-fp32", "torch-bf16", "cpu-int8", "cpu-int4", "cpu-bf16", "cpu-fp32")
@@ -45,14 +47,32 @@ def prepared(precision: str) -> Prepared:
     return open_prepared(prepare(folder, precision))
 
 
+@cache
+def adapters() -> list[Adapter]:
+    """Two that change much."""
+    made = []
+    for number, targets in enumerate((TARGETS, TARGETS[:1])):
+        lora, dice = GPT2(CONFIG), torch.Generator().manual_seed(number)
+        shape = LoraShape(3 + number, 6.0, targets)
+        add_adapter(lora, shape, seed=number)
+        pairs = {name: (module.down.detach().t().numpy(),
+                        0.4 * torch.randn(module.up.shape[::-1], generator=dice).numpy())
+                 for name, module in lora.named_modules() if isinstance(module, LoraConv1D)}
+        made.append(Adapter(shape, pairs))
+    return made
+
+
 def fresh(kind: str, cache_bytes: int = 1 << 30, threads: int = 1, speculate: bool = False):
-    """A new engine; `threads` and `speculate` mean something on the CPU engine only."""
+    """A new engine with both `adapters`, as 1 and 2; `threads` and `speculate` mean something on the CPU engine only.
+    """
     family, precision = kind.split("-")
     if family == "cpu":
         engine = CpuEngine(prepared(precision), cache_bytes, threads, speculate)
         engine.drafts_pay_from_s = 0.0  # steps of so small a model are short
-        return engine
-    return TorchEngine(CONFIG, dict(model().state_dict()), precision, "cpu", cache_bytes)
+    else:
+        engine = TorchEngine(CONFIG, dict(model().state_dict()), precision, "cpu", cache_bytes)
+    assert [engine.add_adapter(adapter) for adapter in adapters()] == [1, 2]
+    return engine
 
 
 def prefilled(engine, *arguments, **more):
@@ -62,9 +82,9 @@ def prefilled(engine, *arguments, **more):
     return sequence
 
 
-def generate(engine, prompt, sampling, count, index=0, new_tokens=()) -> list[int]:
+def generate(engine, prompt, sampling, count, index=0, new_tokens=(), adapter=0) -> list[int]:
     """`count` new tokens, those of `new_tokens` among them."""
-    sequence = engine.open(prompt, sampling, index, new_tokens)
+    sequence = engine.open(prompt, sampling, index, new_tokens, adapter)
     while len(sequence.tokens) < len(prompt) + count:
         while not engine.ready(sequence):
             engine.prefill(sequence)
@@ -73,9 +93,9 @@ def generate(engine, prompt, sampling, count, index=0, new_tokens=()) -> list[in
     return sequence.tokens[len(prompt):len(prompt) + count]
 
 
-def logits_of(engine, tokens) -> np.ndarray:
+def logits_of(engine, tokens, adapter=0) -> np.ndarray:
     """What would decide the token after `tokens`."""
-    sequence = prefilled(engine, tokens, Sampling())
+    sequence = prefilled(engine, tokens, Sampling(), adapter=adapter)
     logits = np.asarray(engine.logits(sequence)).copy()
     engine.close(sequence)
     return logits

@@ -1,11 +1,14 @@
 """What every engine does, the torch one and the CPU one in each of its precisions."""
 import numpy as np
 import pytest
-from engines import CONFIG, KINDS, fresh, generate, logits_of, model, prefilled, random_tokens
+from engines import CONFIG, KINDS, adapters, fresh, generate, logits_of, model, prefilled, random_tokens
 
 from gpt2_assist.engine.engine import Sampling
 from gpt2_assist.engine.reference import reference_generate, reference_logits
-from gpt2_assist.errors import UsageError
+from gpt2_assist.errors import ModelError, UsageError
+from gpt2_assist.model.adapter import Adapter
+from gpt2_assist.model.gpt2 import GPT2
+from gpt2_assist.training.lora import merged
 
 TOLERANCE = {"torch-fp32": 1e-5, "torch-bf16": 0.03, "cpu-fp32": 0.01, "cpu-bf16": 0.03, "cpu-int8": 0.08,
              "cpu-int4": 0.5}
@@ -38,6 +41,39 @@ def test_a_shared_beginning_is_not_computed_again(kind):
     assert engine.open(prompt[:50] + [(prompt[50] + 1) % CONFIG.vocab_size] + prompt[50:],
                        Sampling()).cached_tokens == 50
     assert engine.open([(prompt[0] + 1) % CONFIG.vocab_size, *prompt], Sampling()).cached_tokens == 0
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("number", [0, 1])
+def test_with_an_adapter_its_logits_are_those_of_the_model_that_has_it_in_its_weights(kind, number):
+    tokens, engine, whole = random_tokens(9, 100), fresh(kind), GPT2(CONFIG).eval()
+    for strength in (1.0, 0.5):
+        whole.load_state_dict(merged(dict(model().state_dict()), adapters()[number], strength))
+        exact = reference_logits(whole, tokens).numpy()
+        difference = logits_of(engine, tokens, engine.add_adapter(adapters()[number], strength)) - exact
+        assert np.sqrt((difference ** 2).mean()) < TOLERANCE[kind] * np.sqrt((exact ** 2).mean())
+        assert np.abs(exact - reference_logits(model(), tokens).numpy()).max() > 0.2
+    assert np.array_equal(logits_of(engine, tokens, engine.add_adapter(adapters()[number], 0.0)),
+                          logits_of(engine, tokens))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_one_adapter_computed_is_no_other_ones_cache(kind):
+    engine, prompt = fresh(kind), random_tokens(4, 100)
+    engine.close(prefilled(engine, prompt, Sampling(), adapter=1))
+    held = [engine.open([*prompt, 1], Sampling(), adapter=adapter).cached_tokens for adapter in (0, 1, 2)]
+    assert held == [0, 99, 0]
+    engine.drop_adapter(1)
+    assert logits_of(engine, prompt, 2).tolist() == logits_of(fresh(kind), prompt, 2).tolist()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_adapter_of_another_model_is_refused(kind):
+    (down, up), *_ = adapters()[0].pairs.values()
+    for pairs in ({"h.0.attn.c_attn": (down[:, 1:], up)}, {"h.0.attn.c_attn": (down, up[1:])},
+                  {"h.7.attn.c_attn": (down, up)}, {"h.0.ln_1": (down, up)}):
+        with pytest.raises(ModelError, match="doesn't fit"):
+            fresh(kind).add_adapter(Adapter(adapters()[0].shape, pairs))
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -1,4 +1,4 @@
-"""The promise of all engines: nothing but model, prompt, settings and seed decides a token, to the last bit.
+"""The promise of all engines: nothing but model, adapter, prompt, settings and seed decides a token, to the last bit.
 
 Any batch, any cache state, any number of threads, drafts on or off, a restart in the middle, the next window computed
 ahead or not: the same tokens and the same logits as one sample alone on a new engine.
@@ -27,9 +27,9 @@ def text(number: int, length: int) -> tuple[int, ...]:
 
 
 @cache
-def alone(kind: str, prompt: tuple[int, ...], sampling: int, index: int) -> list[int]:
+def alone(kind: str, prompt: tuple[int, ...], sampling: int, index: int, adapter: int = 0) -> list[int]:
     """LONGEST tokens of one sample by itself: no cache, no drafts, one thread."""
-    return generate(fresh(kind, cache_bytes=0), list(prompt), SAMPLINGS[sampling], LONGEST, index)
+    return generate(fresh(kind, cache_bytes=0), list(prompt), SAMPLINGS[sampling], LONGEST, index, adapter=adapter)
 
 
 @pytest.mark.timeout(600)
@@ -50,9 +50,10 @@ def one_round(kind: str, dice: random.Random) -> int:
         if act == "open" and len(live) < 6:
             prompt = text(dice.randrange(9), dice.choice([1, 2, 17, 39, 64, 100, 148, 150, 230]))
             sampling, index = dice.randrange(4), dice.randrange(3)
-            expected = alone(kind, prompt, sampling, index)
+            adapter = dice.choice([0, 0, 1, 2])
+            expected = alone(kind, prompt, sampling, index, adapter)
             restarted = dice.randrange(20) if dice.random() < 0.3 else 0
-            sequence = engine.open(list(prompt), SAMPLINGS[sampling], index, expected[:restarted])
+            sequence = engine.open(list(prompt), SAMPLINGS[sampling], index, expected[:restarted], adapter)
             live.append((sequence, expected, len(prompt)))
         elif act == "prefill" and live:
             engine.prefill(dice.choice(live)[0])
@@ -71,7 +72,8 @@ def one_round(kind: str, dice: random.Random) -> int:
         elif act == "logits" and live:
             sequence = dice.choice(live)[0]
             if engine.ready(sequence):
-                assert np.array_equal(engine.logits(sequence), logits_of(fresh(kind), sequence.tokens))
+                again = logits_of(fresh(kind), sequence.tokens, sequence.adapter)
+                assert np.array_equal(engine.logits(sequence), again)
         for entry in list(live):
             sequence, expected, length = entry
             new = sequence.tokens[length:]

@@ -1,20 +1,15 @@
 """Adapters beside plain torch, and read by peft."""
+from dataclasses import replace
+
 import pytest
 import torch
 
 from gpt2_assist.errors import ModelError, UsageError
+from gpt2_assist.model.adapter import TARGETS, LoraShape, read_adapter
 from gpt2_assist.model.gpt2 import GPT2
+from gpt2_assist.model.sizes import read_config
 from gpt2_assist.model.weights import load_model
-from gpt2_assist.training.lora import (
-    TARGETS,
-    LoraConv1D,
-    LoraShape,
-    adapter_tensors,
-    add_adapter,
-    merged,
-    read_adapter,
-    write_adapter,
-)
+from gpt2_assist.training.lora import LoraConv1D, adapter_tensors, add_adapter, merged, write_adapter
 
 SHAPE = LoraShape(rank=4, alpha=6.0, targets=TARGETS)
 IDS = torch.tensor([[5, 9, 200, 31, 7, 7, 90]])
@@ -61,16 +56,16 @@ def test_gradients_are_those_of_the_product_added_to_the_weight(tiny_model):
 def test_merging_gives_the_same_model_and_half_the_strength_half_the_change(tiny_model, tmp_path):
     model = adapted(tiny_model)
     write_adapter(tmp_path, adapter_tensors(model), SHAPE, str(tiny_model))
-    shape, tensors = read_adapter(tmp_path)
-    assert shape == SHAPE
+    adapter = read_adapter(tmp_path)
+    assert adapter.shape == SHAPE
     base = load_model(tiny_model).state_dict()
     plain = load_model(tiny_model)
-    plain.load_state_dict(merged(base, shape, tensors))
+    plain.load_state_dict(merged(base, adapter))
     torch.testing.assert_close(plain(IDS), model(IDS), rtol=1e-4, atol=1e-4)
     name = "h.1.mlp.c_fc.weight"
-    whole, half = merged(base, shape, tensors), merged(base, shape, tensors, 0.5)
+    whole, half = merged(base, adapter), merged(base, adapter, 0.5)
     torch.testing.assert_close(2 * (half[name] - base[name]), whole[name] - base[name])
-    assert all(torch.equal(base[key], value) for key, value in merged(base, shape, tensors, 0.0).items())
+    assert all(torch.equal(base[key], value) for key, value in merged(base, adapter, 0.0).items())
 
 
 def test_peft_reads_what_we_write_and_we_read_what_it_writes(tiny_model, tmp_path):
@@ -83,8 +78,9 @@ def test_peft_reads_what_we_write_and_we_read_what_it_writes(tiny_model, tmp_pat
     with torch.no_grad():
         torch.testing.assert_close(theirs(IDS).logits, model(IDS), rtol=1e-4, atol=1e-4)
     theirs.save_pretrained(tmp_path / "theirs")
-    shape, tensors = read_adapter(tmp_path / "theirs")
-    assert shape == SHAPE and all(torch.equal(tensors[name], value) for name, value in adapter_tensors(model).items())
+    ours, again = read_adapter(tmp_path / "ours"), read_adapter(tmp_path / "theirs")
+    assert again.shape == SHAPE and again.pairs.keys() == ours.pairs.keys()
+    assert all((mine == other).all() for name in ours.pairs for mine, other in zip(ours.pairs[name], again.pairs[name]))
 
 
 def test_what_makes_no_sense_is_said_in_a_sentence(tiny_model, tmp_path):
@@ -94,7 +90,13 @@ def test_what_makes_no_sense_is_said_in_a_sentence(tiny_model, tmp_path):
         LoraShape(rank=0)
     with pytest.raises(ModelError, match="missing or damaged"):
         read_adapter(tmp_path)
-    tensors = {name: value[:, :-1] if name.endswith("lora_A.weight") else value
-               for name, value in adapter_tensors(adapted(tiny_model)).items()}
+    write_adapter(tmp_path, adapter_tensors(adapted(tiny_model)), SHAPE, str(tiny_model))
+    adapter, sizes = read_adapter(tmp_path), read_config(tiny_model)
+    adapter.check(sizes)
     with pytest.raises(ModelError, match="doesn't fit"):
-        merged(load_model(tiny_model).state_dict(), SHAPE, tensors)
+        adapter.check(replace(sizes, n_embd=12))
+    whole = (tmp_path / "adapter_model.safetensors").read_bytes()
+    for damaged in (b"", whole[:-1], whole[:100], whole.replace(b"lora_A", b"lora_C", 1)):
+        (tmp_path / "adapter_model.safetensors").write_bytes(damaged)
+        with pytest.raises(ModelError, match="missing or damaged"):
+            read_adapter(tmp_path)

@@ -10,8 +10,9 @@ import torch
 
 from gpt2_assist.errors import DataError
 from gpt2_assist.model.sizes import read_config
+from gpt2_assist.model.store import find_model
+from gpt2_assist.training.base import Base
 from gpt2_assist.training.checkpoint import load_checkpoint
-from gpt2_assist.training.finetune import _model
 from gpt2_assist.training.settings import Settings, settled
 from gpt2_assist.training.tuning import Tuning
 
@@ -29,8 +30,8 @@ def text(seed: int, lengths: list[int]) -> tuple[np.ndarray, np.ndarray]:
 def tuning(folder, checkpoints, **changes) -> Tuning:
     asked = replace(ASKED, **changes)
     settings = settled(asked, read_config(folder), 3000, "cpu")
-    return Tuning(_model(folder, settings, "cpu"), text(1, [40, 7, 100, 3, 60, 90] * 8), text(2, [30, 50, 9]), None,
-                  settings, 2, checkpoints)
+    model = Base.of(find_model(str(folder))).tunable(settings, "cpu")
+    return Tuning(model, text(1, [40, 7, 100, 3, 60, 90] * 8), text(2, [30, 50, 9]), None, settings, 2, checkpoints)
 
 
 def trained(one: Tuning) -> dict[str, torch.Tensor]:

@@ -17,8 +17,8 @@ _LONG_STEPS = 32
 class Ahead:
     """Keys and values of the window that a text of more tokens will have."""
 
-    def __init__(self, tree: PrefixTree, n_ctx: int) -> None:
-        self._tree, self._n_ctx = tree, n_ctx
+    def __init__(self, tree: PrefixTree, n_ctx: int, adapter: int) -> None:
+        self._tree, self._n_ctx, self._adapter = tree, n_ctx, adapter
         self._branch: Branch | None = None
         self._start = 0
         self._grown = 0
@@ -33,7 +33,7 @@ class Ahead:
             return None
         if self._branch is None or start != self._start:
             self.close()
-            self._branch, self._start = self._tree.acquire(list(tokens[start:-1])), start
+            self._branch, self._start = self._tree.acquire(list(tokens[start:-1]), self._adapter), start
         held = self._branch.length
         due = MOST_AHEAD if idle else min(MOST_AHEAD, _FOR_EACH * (len(tokens) - self._grown))
         part = list(tokens[start + held:len(tokens) - 1][:due])

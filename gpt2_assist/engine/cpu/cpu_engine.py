@@ -1,4 +1,5 @@
 """The engine on the processor: numba kernels over packed weights and a tree of pages. Imports no torch."""
+import itertools
 import os
 import time
 import weakref
@@ -6,6 +7,7 @@ from collections.abc import Sequence as SequenceOf
 
 import numpy as np
 
+from gpt2_assist.engine.cpu.adapters import PackedAdapter
 from gpt2_assist.engine.cpu.ahead import MOST_AHEAD, Ahead
 from gpt2_assist.engine.cpu.costs import MOST_ROWS, StepCosts
 from gpt2_assist.engine.cpu.pages import BLOCK, PagePool
@@ -15,6 +17,7 @@ from gpt2_assist.engine.drafts import Drafter, History
 from gpt2_assist.engine.engine import Sampling, Token, checked_tokens
 from gpt2_assist.engine.sampling import sample
 from gpt2_assist.engine.window import window_start
+from gpt2_assist.model.adapter import Adapter
 from gpt2_assist.model.prepared import Prepared
 
 _CHUNK_WORK = 128 * 12 * 768 * 768
@@ -25,14 +28,17 @@ _FIRST_TRUSTED = 3
 _MOST_UNFINISHED = 4
 """Texts whose next windows are computed when the engine is idle."""
 
+_Segment = tuple[Branch, list[int], int]
+"""New tokens behind a branch, and the number of their adapter or 0."""
+
 
 class CpuSequence:
     """One sample in the making; see engine.Sequence."""
 
     def __init__(self, tokens: list[int], prompt_tokens: int, cached_tokens: int, sampling: Sampling,
-                 index: int) -> None:
+                 index: int, adapter: int) -> None:
         self.tokens, self.prompt_tokens, self.cached_tokens = tokens, prompt_tokens, cached_tokens
-        self.sampling, self.index = sampling, index
+        self.sampling, self.index, self.adapter = sampling, index, adapter
         self.allowed: np.ndarray | None = None
         self.refused = None
         self.likely: list[tuple[int, np.ndarray]] = []
@@ -78,22 +84,34 @@ class CpuEngine:
         self._tree = PrefixTree(self._pool)
         self._history = History() if speculate else None
         self._costs = StepCosts()
-        self._unfinished: list[tuple[list[int], int]] = []  # texts, and how far their next windows were when last seen
+        self._adapters: dict[int, PackedAdapter] = {}
+        self._numbers = itertools.count(1)
+        self._unfinished: list[tuple[list[int], int, int]] = []
+        """Texts, how far their next windows were when last seen, and their adapters."""
         tokens = _CHUNK_WORK // (config.n_layer * config.n_embd ** 2)
         self._chunk = min(LARGEST_STEP, max(BLOCK, tokens // BLOCK * BLOCK))
 
-    def open(self, prompt: SequenceOf[int], sampling: Sampling, index: int = 0,
-             new_tokens: SequenceOf[int] = ()) -> CpuSequence:
+    def add_adapter(self, adapter: Adapter, strength: float = 1.0) -> int:
+        number = next(self._numbers)
+        self._adapters[number] = PackedAdapter(self.config, adapter, strength)
+        return number
+
+    def drop_adapter(self, number: int) -> None:
+        self._unfinished = [text for text in self._unfinished if text[2] != number]
+        del self._adapters[number]
+
+    def open(self, prompt: SequenceOf[int], sampling: Sampling, index: int = 0, new_tokens: SequenceOf[int] = (),
+             adapter: int = 0) -> CpuSequence:
         tokens = checked_tokens(prompt, new_tokens, self.vocab_size)
         start = window_start(len(tokens), self.n_ctx)
-        shared = self._tree.shared(tokens[start:-1])
-        return CpuSequence(tokens, len(prompt), min(shared, max(0, len(prompt) - start)), sampling, index)
+        shared = self._tree.shared(tokens[start:-1], adapter)
+        return CpuSequence(tokens, len(prompt), min(shared, max(0, len(prompt) - start)), sampling, index, adapter)
 
     def prefill(self, sequence: CpuSequence) -> bool:
         self._take_branch(sequence)
         if not self.ready(sequence):
             tokens = sequence.pending[:-1][:self._chunk]
-            self._compute([(sequence.branch, tokens)], [])
+            self._compute([(sequence.branch, tokens, sequence.adapter)], [])
             sequence.branch.commit(tokens)
         return self.ready(sequence)
 
@@ -106,16 +124,16 @@ class CpuEngine:
         segments, wanted, count = [], [], 0
         for sequence, draft in zip(sequences, drafts):
             tokens = [*sequence.pending, *draft]
-            segments.append((sequence.branch, tokens))
+            segments.append((sequence.branch, tokens, sequence.adapter))
             count += len(tokens)
             wanted += range(count - len(draft) - 1, count)
         ahead = self._segments_ahead(sequences, LARGEST_STEP - count)
         began = time.perf_counter()
         logits = self._compute([*segments, *ahead], wanted)
-        for branch, tokens in ahead:
+        for branch, tokens, _ in ahead:
             branch.commit(tokens)
         results, row = [], 0
-        for sequence, draft, (branch, tokens) in zip(sequences, drafts, segments):
+        for sequence, draft, (branch, tokens, _) in zip(sequences, drafts, segments):
             new = self._accepted(sequence, draft, logits[row:row + len(draft) + 1])
             branch.commit(tokens[:len(tokens) - len(draft) - 1 + len(new)])
             row += len(draft) + 1
@@ -136,19 +154,19 @@ class CpuEngine:
             sequence.drafter.close()
             sequence.drafter = None
         if sequence.branch is not None and sequence.context > self.n_ctx * 3 // 4:
-            self._unfinished.append((sequence.tokens, -1))
+            self._unfinished.append((sequence.tokens, -1, sequence.adapter))
             del self._unfinished[:-_MOST_UNFINISHED]
         self._let_go(sequence)
 
     def idle(self) -> bool:
         """A few milliseconds of work that later requests may profit from; False where there is none."""
         while self._unfinished:
-            tokens, held = self._unfinished.pop()
-            ahead = Ahead(self._tree, self.n_ctx)
+            tokens, held, adapter = self._unfinished.pop()
+            ahead = Ahead(self._tree, self.n_ctx, adapter)
             part = ahead.next_part(tokens, idle=True)
             if part and part[0].length > held:  # else there is no room to keep what is computed
-                self._unfinished.append((tokens, part[0].length))
-                self._compute([part], [])
+                self._unfinished.append((tokens, part[0].length, adapter))
+                self._compute([(*part, adapter)], [])
                 part[0].commit(part[1])
                 ahead.close()  # nothing that only may be wanted is kept from being evicted
                 return True
@@ -161,15 +179,15 @@ class CpuEngine:
     def logits(self, sequence: CpuSequence) -> np.ndarray:
         """The logits [V] that would decide the next token of a prefilled sequence, which stays as it is."""
         tokens = sequence.pending
-        return self._compute([(sequence.branch, tokens)], [len(tokens) - 1])[0].copy()
+        return self._compute([(sequence.branch, tokens, sequence.adapter)], [len(tokens) - 1])[0].copy()
 
-    def all_logits(self, tokens: SequenceOf[int]) -> np.ndarray:
+    def all_logits(self, tokens: SequenceOf[int], adapter: int = 0) -> np.ndarray:
         """The logits [T, V] after each of up to n_ctx tokens."""
-        branch = self._tree.acquire([])
+        branch = self._tree.acquire([], adapter)
         out = np.empty((len(tokens), self.vocab_size), np.float32)
         for first in range(0, len(tokens), LARGEST_WANTED):
             part = list(tokens[first:first + LARGEST_WANTED])
-            out[first:first + len(part)] = self._compute([(branch, part)], range(len(part)))
+            out[first:first + len(part)] = self._compute([(branch, part, adapter)], range(len(part)))
             branch.commit(part)
         self._tree.release(branch)
         return out
@@ -181,7 +199,7 @@ class CpuEngine:
             return
         self._let_go(sequence)
         sequence.start = start
-        sequence.branch = self._tree.acquire(sequence.tokens[start:-1])
+        sequence.branch = self._tree.acquire(sequence.tokens[start:-1], sequence.adapter)
 
     def _let_go(self, sequence: CpuSequence) -> None:
         """Ends the use of keys and values; they stay in the tree."""
@@ -223,22 +241,22 @@ class CpuEngine:
                 break
         return new
 
-    def _segments_ahead(self, sequences: SequenceOf[CpuSequence], room: int) -> list[tuple[Branch, list[int]]]:
+    def _segments_ahead(self, sequences: SequenceOf[CpuSequence], room: int) -> list[_Segment]:
         """Parts of the next windows of those sequences whose window will move soon, at most `room` rows in all."""
         parts = []
         for sequence in sequences:
             if sequence.context > self.n_ctx * 3 // 4 and room >= MOST_AHEAD:
-                sequence.ahead = sequence.ahead or Ahead(self._tree, self.n_ctx)
+                sequence.ahead = sequence.ahead or Ahead(self._tree, self.n_ctx, sequence.adapter)
                 part = sequence.ahead.next_part(sequence.tokens)
                 if part:
-                    parts.append(part)
+                    parts.append((*part, sequence.adapter))
                     room -= len(part[1])
         return parts
 
-    def _compute(self, segments: list[tuple[Branch, list[int]]], wanted: SequenceOf[int]) -> np.ndarray:
+    def _compute(self, segments: list[_Segment], wanted: SequenceOf[int]) -> np.ndarray:
         """Runs new tokens behind each branch, not yet committed; logits [wanted rows, V], valid until the next step."""
         parts = []
-        for branch, tokens in segments:
+        for branch, tokens, adapter in segments:
             branch.reserve(branch.length + len(tokens))
-            parts.append((tokens, branch.length, branch.pages))
+            parts.append((tokens, branch.length, branch.pages, self._adapters[adapter] if adapter else None))
         return self._space.run(parts, wanted)

@@ -11,7 +11,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from gpt2_assist.engine.cpu.adapters import PackedAdapter
 from gpt2_assist.engine.cpu.pages import BLOCK
+from gpt2_assist.model.adapter import TARGETS
 from gpt2_assist.model.bfloat16 import from_bf16, to_bf16
 from gpt2_assist.model.packing import INPUTS_MULTIPLE, INT4_GROUP, INT8_GROUP, TILE, padded, unpack
 from gpt2_assist.model.prepared import Prepared
@@ -199,14 +201,40 @@ def multiply(kind: str, packed: np.ndarray, x: np.ndarray) -> np.ndarray:
     return float_product(kind, packed, x)
 
 
-def forward(prepared: Prepared, tokens: Sequence[int]) -> np.ndarray:
+def adapt(x: np.ndarray, down: np.ndarray, up: np.ndarray, out: np.ndarray) -> np.ndarray:
+    """out [R, N] + x [R, K] through an adapter's matrices, down [blocks, K, 16] and up [tiles, rank, 32]."""
+    low = np.concatenate([low_rank(x, block) for block in down], axis=1)
+    tiles = np.zeros((len(x), len(up), TILE), np.float32)
+    tiles.reshape(len(x), -1)[:, :out.shape[1]] = out
+    return widen_low_rank(low, up, tiles).reshape(len(x), -1)[:, :out.shape[1]]
+
+
+def low_rank(x: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """The products of x [R, K] with 16 columns [K, 16] -> [R, 16]."""
+    sums = [np.zeros((len(x), LANES), np.float32) for _ in range(4)]
+    for k in range(x.shape[1]):
+        sums[k % 4] = fma(x[:, k, None], columns[k], sums[k % 4])
+    return (sums[0] + sums[1]) + (sums[2] + sums[3])
+
+
+def widen_low_rank(low: np.ndarray, weights: np.ndarray, out: np.ndarray) -> np.ndarray:
+    """out [R, tiles, 32] + the sum over r of low [R, r] * weights [tiles, r, 32], in the order of r."""
+    for r in range(weights.shape[1]):
+        out = fma(low[:, r, None, None], weights[:, r], out)
+    return out
+
+
+def forward(prepared: Prepared, tokens: Sequence[int], adapter: PackedAdapter | None = None) -> np.ndarray:
     """The logits [T, V] after each of up to n_ctx tokens: all that a step does (step.py), for one sequence."""
     config, arrays = prepared.config, prepared.arrays
     head_kind = "int8" if prepared.precision == "int4" else prepared.precision
     embedding = unpack(arrays["wte.weight"], head_kind, config.n_embd, config.vocab_size)
     x = _widened(embedding[:, list(tokens)].T + arrays["wpe.weight"][:len(tokens)])
     for layer in range(config.n_layer):
-        x = _through(prepared, {name: arrays[f"h.{layer}.{name}"] for name in _LAYER_TENSORS}, x)
+        own = {name: arrays[f"h.{layer}.{name}"] for name in _LAYER_TENSORS}
+        beside = {target: (adapter.downs[f"h.{layer}.{target}"], adapter.ups[f"h.{layer}.{target}"])
+                  for target in TARGETS if adapter and f"h.{layer}.{target}" in adapter.downs}
+        x = _through(prepared, own, beside, x)
     x = layer_norm(x, arrays["ln_f.weight"], arrays["ln_f.bias"], config.n_embd, config.layer_norm_epsilon)
     return add_to(multiply(head_kind, arrays["wte.weight"], x), np.float32(0))[:, :config.vocab_size]
 
@@ -216,8 +244,9 @@ _LAYER_TENSORS = ("ln_1.weight", "ln_1.bias", "attn.c_attn.weight", "attn.c_attn
                   "mlp.c_proj.weight", "mlp.c_proj.bias")
 
 
-def _through(prepared: Prepared, own: dict[str, np.ndarray], x: np.ndarray) -> np.ndarray:
-    """x [T, K] through the layer whose tensors are `own`."""
+def _through(prepared: Prepared, own: dict[str, np.ndarray], beside: dict[str, tuple[np.ndarray, np.ndarray]],
+             x: np.ndarray) -> np.ndarray:
+    """x [T, K] through the layer whose tensors are `own`, with an adapter's matrices `beside` some of them."""
     config, kind = prepared.config, prepared.precision
 
     def normed(name: str) -> np.ndarray:
@@ -225,7 +254,8 @@ def _through(prepared: Prepared, own: dict[str, np.ndarray], x: np.ndarray) -> n
 
     def product(name: str, rows: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
         product = multiply(kind, own[f"{name}.weight"], rows)
-        return _widened(add_to(product, own[f"{name}.bias"], None if out is None else out[:, :product.shape[1]]))
+        product = add_to(product, own[f"{name}.bias"], None if out is None else out[:, :product.shape[1]])
+        return _widened(adapt(rows, *beside[name], product) if name in beside else product)
 
     heads = product("attn.c_attn", normed("ln_1"))[:, :3 * config.n_embd]
     x = product("attn.c_proj", _widened(_attention(heads, config.n_head)), x)

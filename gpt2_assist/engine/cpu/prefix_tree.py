@@ -139,8 +139,7 @@ class PrefixTree:
 
     def __init__(self, pool: PagePool) -> None:
         self._pool = pool
-        self._root = _Node(None, [], -1)
-        self._root.users = 1  # never idle
+        self._roots: dict[int, _Node] = {}  # by adapter
         self._nodes: dict[int, _Node] = {}  # by page
         self._clock = 0
         self._held = 0
@@ -149,17 +148,18 @@ class PrefixTree:
         """Tokens whose keys and values are held, a block that several sequences share counted once."""
         return self._held
 
-    def shared(self, tokens: Sequence[int]) -> int:
+    def shared(self, tokens: Sequence[int], adapter: int = 0) -> int:
         """How many tokens at the beginning of `tokens` are held."""
-        path, _, common = self._find(tokens)
+        path, _, common = self._find(tokens, adapter)
         return BLOCK * (len(path) - 1) + common
 
-    def acquire(self, tokens: Sequence[int]) -> Branch:
-        """A branch for a sequence that begins with `tokens`. It holds as many of them as are shared.
+    def acquire(self, tokens: Sequence[int], adapter: int = 0) -> Branch:
+        """A branch for a sequence that begins with `tokens`. It holds as many of them as are shared, by sequences with
+        the same adapter: with another one the same tokens have other keys and values.
 
         Raises MemoryError when the system has no page left for a copy.
         """
-        path, near, common = self._find(tokens)
+        path, near, common = self._find(tokens, adapter)
         held = list(tokens[:BLOCK * (len(path) - 1) + common])
         if near is not None:
             self._touch([near])
@@ -184,10 +184,13 @@ class PrefixTree:
             self._settle(tip)
         self._make_room(0)
 
-    def _find(self, tokens: Sequence[int]) -> tuple[list[_Node], _Node | None, int]:
+    def _find(self, tokens: Sequence[int], adapter: int) -> tuple[list[_Node], _Node | None, int]:
         """The path of full blocks that `tokens` begin with, from the root on; then the node that has most in common
         with what follows, and how many tokens."""
-        path = [self._root]
+        if adapter not in self._roots:
+            self._roots[adapter] = _Node(None, [], -1)
+            self._roots[adapter].users = 1  # never idle
+        path = [self._roots[adapter]]
         block = tuple(tokens[:BLOCK])
         while (child := path[-1].blocks.get(block)) is not None:
             path.append(child)

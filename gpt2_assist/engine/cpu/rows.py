@@ -202,22 +202,48 @@ def add_to(typing_context, x, bias, out, vectors, keep):
     return types.void(*[types.int64] * 5), codegen
 
 
-@intrinsic
-def scores_of(typing_context, query, keys, width, out):
-    """The products of a query, float32 [width], with 16 keys, bfloat16 [width, 16]; width a multiple of 16.
+def _sixteen_products(load):
+    """The products of a row with 16 columns of numbers that `load` reads.
 
     Four sums, of every fourth element each, are added as (0 + 1) + (2 + 3).
     """
+    @intrinsic
+    def products(typing_context, x, columns, width, out):
+        def codegen(context, b, signature, args):
+            x, columns, width, out = args
+            w = _Writer(b)
+            sums = [w.variable(w.number(0.0)) for _ in range(4)]
+            with cgutils.for_range(b, b.udiv(width, ir.Constant(width.type, 4))) as loop:
+                for part in range(4):
+                    place = b.add(b.mul(loop.index, ir.Constant(width.type, 4)), ir.Constant(width.type, part))
+                    b.store(w.fma(w.scalar(x, place), load(w, columns, place), b.load(sums[part])), sums[part])
+            one, two, three, four = (b.load(place) for place in sums)
+            w.store(b.fadd(b.fadd(one, two), b.fadd(three, four)), out)
+            return context.get_dummy_value()
+        return types.void(*[types.int64] * 4), codegen
+    return products
+
+
+scores_of = _sixteen_products(_Writer.load_bf16)
+"""Of a query, float32 [width], with 16 keys, bfloat16 [width, 16]; width a multiple of 16."""
+low_rank = _sixteen_products(_Writer.load)
+"""Of a row [width] with 16 columns of an adapter's first matrix, float32 [width, 16]; width a multiple of 4."""
+
+
+@intrinsic
+def widen_low_rank(typing_context, low, weights, rank, out):
+    """out[32] += the sum over r < rank of low[r] * weights[r], in the order of r; weights float32 [rank, 32]."""
     def codegen(context, b, signature, args):
-        query, keys, width, out = args
+        low, weights, rank, out = args
         w = _Writer(b)
-        sums = [w.variable(w.number(0.0)) for _ in range(4)]
-        with cgutils.for_range(b, b.udiv(width, ir.Constant(width.type, 4))) as loop:
-            for part in range(4):
-                place = b.add(b.mul(loop.index, ir.Constant(width.type, 4)), ir.Constant(width.type, part))
-                b.store(w.fma(w.scalar(query, place), w.load_bf16(keys, place), b.load(sums[part])), sums[part])
-        one, two, three, four = (b.load(place) for place in sums)
-        w.store(b.fadd(b.fadd(one, two), b.fadd(three, four)), out)
+        sums = [w.variable(w.load(out, half)) for half in range(2)]
+        with cgutils.for_range(b, rank) as loop:
+            factor, row = w.scalar(low, loop.index), b.mul(loop.index, ir.Constant(rank.type, 2))
+            for half, place in enumerate(sums):
+                value = w.load(weights, b.add(row, ir.Constant(rank.type, half)))
+                b.store(w.fma(factor, value, b.load(place)), place)
+        for half, place in enumerate(sums):
+            w.store(b.load(place), out, half)
         return context.get_dummy_value()
     return types.void(*[types.int64] * 4), codegen
 

@@ -27,10 +27,13 @@ from gpt2_assist.engine.cpu.memory import (
     store_f32,
 )
 from gpt2_assist.engine.cpu.plan import (
+    ADAPTED,
+    ADAPTERS,
     ATTN,
     ATTN_BIAS,
     ATTN_PROJ,
     ATTN_PROJ_BIAS,
+    BESIDE,
     BF16,
     CLOSE_STEP,
     DATA,
@@ -55,15 +58,18 @@ from gpt2_assist.engine.cpu.plan import (
     LN_2_BIAS,
     LN_2_WEIGHT,
     LOGITS,
+    MIDDLE,
     MIXED,
     NO_BIAS,
     NORM_BIAS,
     NORM_WEIGHT,
     OPEN,
     OPEN_STEP,
+    PAIRS,
     PLACES,
     POSITIONS,
     QKV,
+    RANK,
     ROWS,
     SCALES,
     SCRATCH,
@@ -82,6 +88,7 @@ from gpt2_assist.engine.cpu.plan import (
     WANTED_TOGETHER,
     WIDTH,
 )
+from gpt2_assist.model.adapter import MOST_RANK
 from gpt2_assist.model.packing import TILE
 
 _PHASES = 9
@@ -137,8 +144,40 @@ _int8, _int4, _bf16, _fp32 = (_choice(by_rows) for by_rows in (products.INT8, pr
 
 
 @kernel
-def _multiply(p, thread, kind, weights, inputs, outputs, count, together, bias, out, keep, use_gelu, item, items):
-    """Tiles of item `item` of `items`: out[count, outputs] = data[count, inputs] @ weights + bias."""
+def _adapt_inputs(p, beside, row, source, width):
+    """The first half of a row's adapter, if it has one beside this matrix: middle[rank] = source[width] @ down."""
+    adapter = get(get(p, ADAPTERS), row)
+    if adapter:
+        down = get(adapter, PAIRS + 2 * beside)
+        if down:
+            inputs = padded(width, 64)
+            middle = get(p, MIDDLE) + row * 4 * MOST_RANK
+            for block in range(padded(get(adapter, RANK), 16) // 16):
+                rows.low_rank(source, down + block * inputs * 64, inputs, middle + block * 64)
+
+
+@kernel
+def _adapt_tiles(p, beside, begin, end, tile, out, stride, use_gelu):
+    """The second half for some rows: out[row, the tile's 32] += middle[rank] @ up."""
+    for row in range(begin, end):
+        target = out + row * stride + tile * TILE * 4
+        adapter = get(get(p, ADAPTERS), row)
+        if adapter:
+            up = get(adapter, PAIRS + 2 * beside + 1)
+            if up:
+                rank = get(adapter, RANK)
+                rows.widen_low_rank(get(p, MIDDLE) + row * 4 * MOST_RANK, up + tile * rank * TILE * 4, rank, target)
+        if use_gelu:
+            rows.gelu(target, 2)
+
+
+@kernel
+def _multiply(p, thread, kind, weights, inputs, outputs, count, together, bias, out, keep, use_gelu, beside, item,
+              items):
+    """Tiles of item `item` of `items`: out[count, outputs] = data[count, inputs] @ weights + bias.
+
+    `beside`: the matrix's number where rows may have adapters beside it, else -1.
+    """
     tiles = padded(outputs, TILE) // TILE
     group = _group(kind)
     groups = padded(inputs, 64) // group
@@ -163,8 +202,11 @@ def _multiply(p, thread, kind, weights, inputs, outputs, count, together, bias, 
             for row in range(min(together, count - block * together)):
                 target = out + (block * together + row) * stride + tile * TILE * 4
                 rows.add_to(scratch + row * TILE * 4, bias + tile * TILE * 4, target, 2, keep)
-                if use_gelu:
+                if use_gelu and beside < 0:
                     rows.gelu(target, 2)
+            if beside >= 0:
+                first_row = block * together
+                _adapt_tiles(p, beside, first_row, min(count, first_row + together), tile, out, stride, use_gelu)
 
 
 @kernel
@@ -212,8 +254,9 @@ def _embed(p, row):
 
 
 @kernel
-def _prepare(p, thread, epsilon, block, source, width, kind, weight, bias, together, count, chosen):
-    """Rows of one block: normalised where there is a weight, and laid out for the next product.
+def _prepare(p, thread, epsilon, block, source, width, kind, weight, bias, together, count, chosen, beside):
+    """Rows of one block: normalised where there is a weight, and laid out for the next product, that with the matrix
+    `beside`.
 
     `chosen` is the address of row numbers, or 0 where the rows are all in order.
     """
@@ -227,6 +270,8 @@ def _prepare(p, thread, epsilon, block, source, width, kind, weight, bias, toget
         if weight:
             rows.layer_norm(here, weight, bias, width, epsilon, inner)
             here = inner
+        if beside >= 0:
+            _adapt_inputs(p, beside, row, here, width)
         _hand_over(p, kind, here, width, block, n, together)
 
 
@@ -260,33 +305,34 @@ def _run(p, layers, epsilon, thread, layer, phase, item, items):
     """One item of a layer's phase."""
     count, together, width, kind = get(p, ROWS), get(p, TOGETHER), get(p, WIDTH), get(p, KIND)
     own, stream = layers + 8 * layer * LAYER_SIZE, get(p, STREAM)
+    beside = BESIDE * layer if get(p, ADAPTED) else -BESIDE  # and so below 0 for each of the four
     if phase == _NORM_1:
         if layer == 0:
             for row in range(item * together, min(count, (item + 1) * together)):
                 _embed(p, row)
         _prepare(p, thread, epsilon, item, stream, width, kind, get(own, LN_1_WEIGHT), get(own, LN_1_BIAS), together,
-                 count, 0)
+                 count, 0, beside)
     elif phase == _QKV:
         _multiply(p, thread, kind, get(own, ATTN), width, 3 * width, count, together, get(own, ATTN_BIAS), get(p, QKV),
-                  0, False, item, items)
+                  0, False, beside, item, items)
     elif phase == _ATTENTION:
         attend(p, thread, layer, item)
     elif phase == _MIX:
-        _prepare(p, thread, epsilon, item, get(p, MIXED), width, kind, 0, 0, together, count, 0)
+        _prepare(p, thread, epsilon, item, get(p, MIXED), width, kind, 0, 0, together, count, 0, beside + 1)
     elif phase == _PROJECT:
         _multiply(p, thread, kind, get(own, ATTN_PROJ), width, width, count, together, get(own, ATTN_PROJ_BIAS), stream,
-                  1, False, item, items)
+                  1, False, beside + 1, item, items)
     elif phase == _NORM_2:
         _prepare(p, thread, epsilon, item, stream, width, kind, get(own, LN_2_WEIGHT), get(own, LN_2_BIAS), together,
-                 count, 0)
+                 count, 0, beside + 2)
     elif phase == _GROW:
         _multiply(p, thread, kind, get(own, FC), width, 4 * width, count, together, get(own, FC_BIAS), get(p, INNER), 0,
-                  True, item, items)
+                  True, beside + 2, item, items)
     elif phase == _SHOW:
-        _prepare(p, thread, epsilon, item, get(p, INNER), 4 * width, kind, 0, 0, together, count, 0)
+        _prepare(p, thread, epsilon, item, get(p, INNER), 4 * width, kind, 0, 0, together, count, 0, beside + 3)
     else:
         _multiply(p, thread, kind, get(own, FC_PROJ), 4 * width, width, count, together, get(own, FC_PROJ_BIAS), stream,
-                  1, False, item, items)
+                  1, False, beside + 3, item, items)
 
 
 @kernel
@@ -329,7 +375,7 @@ def _walk(p, layers, epsilon, thread):
         while ticket < begin + items:
             _await(sync, begin)
             _prepare(p, thread, epsilon, ticket - begin, get(p, STREAM), get(p, WIDTH), kind, get(p, NORM_WEIGHT),
-                     get(p, NORM_BIAS), together, wanted, get(p, WANTED))
+                     get(p, NORM_BIAS), together, wanted, get(p, WANTED), -1)
             atomic_add(sync + 8 * DONE, 1)
             ticket = atomic_add(sync + 8 * TICKETS, 1)
         begin += items
@@ -337,7 +383,7 @@ def _walk(p, layers, epsilon, thread):
         while ticket < begin + items:
             _await(sync, begin)
             _multiply(p, thread, kind, get(p, HEAD), get(p, WIDTH), get(p, VOCABULARY), wanted, together,
-                      get(p, NO_BIAS), get(p, LOGITS), 0, False, ticket - begin, items)
+                      get(p, NO_BIAS), get(p, LOGITS), 0, False, -1, ticket - begin, items)
             atomic_add(sync + 8 * DONE, 1)
             ticket = atomic_add(sync + 8 * TICKETS, 1)
         begin += items

@@ -2,9 +2,11 @@
 import numpy as np
 
 from gpt2_assist.engine.cpu import plan as step
+from gpt2_assist.engine.cpu.adapters import PackedAdapter
 from gpt2_assist.engine.cpu.forms import FORM
 from gpt2_assist.engine.cpu.pages import BLOCK
 from gpt2_assist.engine.cpu.team import Team
+from gpt2_assist.model.adapter import MOST_RANK
 from gpt2_assist.model.packing import TILE
 from gpt2_assist.model.prepared import Prepared
 
@@ -49,27 +51,30 @@ class Workspace:
                             (step.MIXED, 4 * rows * width), (step.QKV, 4 * rows * _padded(3 * config.n_embd, 64)),
                             (step.INNER, 4 * rows * inner), (step.DATA, floats * rows * inner),
                             (step.FIRST, 4 * rows * inner // 32), (step.SCALES, 4 * rows * inner // 32),
+                            (step.MIDDLE, 4 * rows * MOST_RANK),
                             (step.SCRATCH, threads * _padded(scratch, _LINE)),
                             (step.SCORES, threads * _padded(scores, _LINE)), (step.SYNC, 8 * step.SYNC_SIZE)):
             plan[place] = self._array(size, np.uint8).ctypes.data
         plan[step.SCRATCH_BYTES], plan[step.SCORES_BYTES] = _padded(scratch, _LINE), _padded(scores, _LINE)
         self._logits = self._array(LARGEST_WANTED * vocabulary, np.float32).reshape(LARGEST_WANTED, vocabulary)
-        self._tokens, self._places, self._wanted = (self._array(LARGEST_STEP, np.int64) for _ in range(3))
+        self._tokens, self._places, self._adapters, self._wanted = (
+            self._array(LARGEST_STEP, np.int64) for _ in range(4))
         self._segments = self._array(LARGEST_STEP * step.SEGMENT_SIZE, np.int64).reshape(LARGEST_STEP, -1)
         pages = -(-config.n_ctx // BLOCK)
         self._pages = self._array(LARGEST_STEP * pages, np.int64).reshape(LARGEST_STEP, pages)
         for place, array in ((step.LOGITS, self._logits), (step.TOKENS, self._tokens), (step.PLACES, self._places),
-                             (step.WANTED, self._wanted), (step.SEGMENT, self._segments)):
+                             (step.ADAPTERS, self._adapters), (step.WANTED, self._wanted),
+                             (step.SEGMENT, self._segments)):
             plan[place] = array.ctypes.data
         self.team = Team(plan, layers, config.layer_norm_epsilon, threads, self._kept, cores)
 
-    def run(self, parts: list[tuple[list[int], int, list[int]]], wanted) -> np.ndarray:
-        """Each part: new tokens, the first one's position, and the page addresses of its sequence.
+    def run(self, parts: list[tuple[list[int], int, list[int], PackedAdapter | None]], wanted) -> np.ndarray:
+        """Each part: new tokens, the first one's position, the page addresses of its sequence, and its adapter.
 
         Gives the logits [len(wanted), V] of the rows `wanted`, in this order, valid until the next run.
         """
         row = 0
-        for number, (tokens, start, pages) in enumerate(parts):
+        for number, (tokens, start, pages, adapter) in enumerate(parts):
             end = start + len(tokens)
             needed = -(-end // BLOCK)
             if not 0 <= start < end <= self._config.n_ctx or needed > len(pages) or row + len(tokens) > LARGEST_STEP:
@@ -78,6 +83,7 @@ class Workspace:
                 raise AssertionError("A step was asked for a token that there is not.")
             self._tokens[row:row + len(tokens)] = tokens
             self._places[row:row + len(tokens)] = range(start, end)
+            self._adapters[row:row + len(tokens)] = adapter.address if adapter else 0
             self._pages[number, :needed] = pages[:needed]
             self._segments[number] = row, len(tokens), start, self._pages[number].ctypes.data
             row += len(tokens)
@@ -85,6 +91,7 @@ class Workspace:
         self._wanted[:count] = wanted
         plan = self._plan
         plan[step.ROWS], plan[step.TOGETHER], plan[step.SEGMENTS] = row, _together(row), len(parts)
+        plan[step.ADAPTED] = any(adapter for _, _, _, adapter in parts)
         plan[step.WANTED_COUNT], plan[step.WANTED_TOGETHER] = count, _together(count)
         self.team.run(row)
         return self._logits[:count, :self._config.vocab_size]

@@ -10,6 +10,7 @@ import numpy as np
 import wild
 
 from gpt2_assist.engine.cpu.cpu_engine import CpuEngine
+from gpt2_assist.model.adapter import TARGETS
 from gpt2_assist.model.bfloat16 import to_bf16
 from gpt2_assist.model.packing import KINDS, pack
 
@@ -34,6 +35,8 @@ def _of_rows() -> dict[str, list[np.ndarray]]:
                     "gelu": kernels.gelu(x), "add_to": kernels.add_to(x, bias, weight),
                     "scores_of": kernels.scores_of(query, keys), "softmax": kernels.softmax(x[0], width),
                     "mix_values": kernels.mix_values(query[:11], keys[:, :11].T, out),
+                    "low_rank": kernels.low_rank(x, np.repeat(x[0][:, None], 16, axis=1)),
+                    "widen_low_rank": kernels.widen_low_rank(out[None], query.reshape(1, 3, 32), out[None, None, :32]),
                     "scale_row": kernels.scale_row(x, query[0])}.items():
                 found.setdefault(name, []).extend(result if isinstance(result, tuple) else [result])
     return found
@@ -53,8 +56,13 @@ def _of_products() -> dict[str, list[np.ndarray]]:
 
 def _of_models() -> dict[str, list[np.ndarray]]:
     tokens = np.random.default_rng(0).integers(211, size=50).tolist()
-    return {f"{name} {kind}": [CpuEngine(wild.model(name, kind), threads=1).all_logits(tokens)]
-            for name in wild.MODELS for kind in KINDS}
+    found = {}
+    for name in wild.MODELS:
+        for kind in KINDS:
+            engine = CpuEngine(wild.model(name, kind), threads=1)
+            adapted = engine.add_adapter(wild.adapter(name, 5, TARGETS))
+            found[f"{name} {kind}"] = [engine.all_logits(tokens), engine.all_logits(tokens, adapted)]
+    return found
 
 
 if __name__ == "__main__":

@@ -71,6 +71,21 @@ def mix_values(shares: np.ndarray, values: np.ndarray, out: np.ndarray) -> np.nd
     return out
 
 
+def low_rank(x: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    x, columns, out = aligned(x), aligned(columns), aligned(np.full((len(x), 16), np.nan, np.float32))
+    for row, target in zip(x, out):
+        _low_rank(_address(row), _address(columns), x.shape[1], _address(target))
+    return out
+
+
+def widen_low_rank(low: np.ndarray, weights: np.ndarray, out: np.ndarray) -> np.ndarray:
+    low, weights, out = aligned(low), aligned(weights), aligned(out)
+    for row, tiles in zip(low, out):
+        for tile, target in zip(weights, tiles):
+            _widen_low_rank(_address(row), _address(tile), weights.shape[1], _address(target))
+    return out
+
+
 def scale_row(x: np.ndarray, factor: float) -> np.ndarray:
     x = aligned(x)
     _scale_row(_address(x), x.size // 16, np.float32(factor))
@@ -164,6 +179,16 @@ def _softmax(scores, count):
 @njit
 def _mix_values(shares, values, count, vectors, out):
     rows.mix_values(shares, values, count, vectors, out)
+
+
+@njit
+def _low_rank(x, columns, width, out):
+    rows.low_rank(x, columns, width, out)
+
+
+@njit
+def _widen_low_rank(low, weights, rank, out):
+    rows.widen_low_rank(low, weights, rank, out)
 
 
 @njit

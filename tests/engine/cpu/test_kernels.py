@@ -18,8 +18,10 @@ from hypothesis import strategies as st
 from wild import assert_same, numbers, wide
 
 from gpt2_assist.engine.cpu import forms, plain
+from gpt2_assist.engine.cpu.adapters import PackedAdapter
 from gpt2_assist.engine.cpu.cpu_engine import CpuEngine
 from gpt2_assist.engine.engine import Sampling
+from gpt2_assist.model.adapter import TARGETS
 from gpt2_assist.model.bfloat16 import to_bf16
 from gpt2_assist.model.packing import KINDS, pack, packed_shape, unpack
 
@@ -124,6 +126,21 @@ def test_values_are_mixed(dice, mood, other, count, blocks):
 
 
 @often
+@given(dice, moods, moods, widths, counts)
+def test_an_adapters_first_half(dice, mood, other, width, count):
+    x, columns = wide(numbers(dice, mood, (count, width))), numbers(dice, other, (64 * -(-width // 64), 16))
+    assert_same(kernels.low_rank(x, columns), plain.low_rank(x, columns))
+
+
+@often
+@given(dice, moods, moods, st.integers(1, 40), st.integers(1, 3), counts)
+def test_an_adapters_second_half(dice, mood, other, rank, tiles, count):
+    low, weights = numbers(dice, mood, (count, rank)), numbers(dice, other, (tiles, rank, 32))
+    out = numbers(dice, other, (count, tiles, 32))
+    assert_same(kernels.widen_low_rank(low, weights, out), plain.widen_low_rank(low, weights, out))
+
+
+@often
 @given(dice, moods, widths, finite)
 def test_a_row_is_scaled(dice, mood, width, factor):
     x = wide(numbers(dice, mood, (width,)))
@@ -171,27 +188,32 @@ def a_text() -> list[int]:
 
 
 @cache
-def plain_logits(name: str, precision: str) -> np.ndarray:
-    return plain.forward(wild.model(name, precision), a_text())
+def plain_logits(name: str, precision: str, adapted: tuple | None) -> np.ndarray:
+    packed = adapted and PackedAdapter(wild.MODELS[name], wild.adapter(name, *adapted), 0.7)
+    return plain.forward(wild.model(name, precision), a_text(), packed)
 
 
 @pytest.mark.parametrize("precision", KINDS)
 @pytest.mark.parametrize("name", wild.MODELS)
+@pytest.mark.parametrize("adapted", [None, (5, ("attn.c_attn", "mlp.c_proj")), (33, TARGETS)],
+                         ids=["", "some adapted", "all adapted"])
 class TestAForwardPass:
     @pytest.mark.parametrize("threads", [1, 2])
-    def test_at_once(self, name, precision, threads):
+    def test_at_once(self, name, precision, adapted, threads):
         engine = CpuEngine(wild.model(name, precision), threads=threads)
-        assert_same(engine.all_logits(a_text()), plain_logits(name, precision))
+        number = engine.add_adapter(wild.adapter(name, *adapted), 0.7) if adapted else 0
+        assert_same(engine.all_logits(a_text(), number), plain_logits(name, precision, adapted))
 
     @settings(max_examples=15, deadline=None)
     @given(st.sets(st.integers(1, 50), min_size=1, max_size=12), st.integers(1, 2))
-    def test_in_any_pieces(self, name, precision, ends, threads):
+    def test_in_any_pieces(self, name, precision, adapted, ends, threads):
         engine = CpuEngine(wild.model(name, precision), threads=threads)
+        number = engine.add_adapter(wild.adapter(name, *adapted), 0.7) if adapted else 0
         for end in sorted(ends):
-            sequence = engine.open(a_text()[:end], Sampling())
+            sequence = engine.open(a_text()[:end], Sampling(), adapter=number)
             while not engine.prefill(sequence):
                 pass
-            assert_same(engine.logits(sequence), plain_logits(name, precision)[end - 1])
+            assert_same(engine.logits(sequence), plain_logits(name, precision, adapted)[end - 1])
             engine.close(sequence)  # its keys and values stay, and the next one begins with them
 
 

@@ -7,6 +7,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from safetensors.numpy import save_file
 
+from gpt2_assist.model.adapter import Adapter, LoraShape
 from gpt2_assist.model.prepared import Prepared, open_prepared, prepare
 from gpt2_assist.model.sizes import GPT2Config, expected_shapes
 
@@ -80,6 +81,17 @@ def model(name: str, precision: str) -> Prepared:
                   folder / "model.safetensors")
         (folder / "config.json").write_text(json.dumps(config.to_hub()), encoding="utf-8")
     return open_prepared(prepare(folder, precision))
+
+
+def adapter(name: str, rank: int, targets: tuple[str, ...]) -> Adapter:
+    """One that changes much, in all its layers but the last."""
+    config, dice = MODELS[name], np.random.default_rng(rank)
+    shapes = expected_shapes(config)
+    modules = [f"h.{layer}.{target}" for layer in range(max(1, config.n_layer - 1)) for target in targets]
+    return Adapter(LoraShape(rank, 2.0 * rank, targets), {
+        module: (numbers(dice, "outlier", (rank, shapes[f"{module}.weight"][0])) * np.float32(0.1),
+                 numbers(dice, "plain", (shapes[f"{module}.weight"][1], rank)) * np.float32(0.1))
+        for module in modules})
 
 
 def _tensor(dice: np.random.Generator, name: str, shape: tuple[int, ...]) -> np.ndarray:

@@ -1,0 +1,69 @@
+"""What a run is trained from."""
+import os
+import shutil
+from dataclasses import dataclass
+
+import torch
+
+from gpt2_assist.errors import ModelError
+from gpt2_assist.model.card import read_card
+from gpt2_assist.model.sizes import GPT2Config, read_config
+from gpt2_assist.model.store import ModelFolder
+from gpt2_assist.model.weights import model_of
+from gpt2_assist.runs import Run, runs_folder
+from gpt2_assist.text.tokenizer import TextTokenizer
+from gpt2_assist.training.export import export_model
+from gpt2_assist.training.lora import add_adapter
+from gpt2_assist.training.merging import whole_weights
+from gpt2_assist.training.settings import LORA, Settings
+
+
+@dataclass(frozen=True)
+class Base:
+    folder: ModelFolder
+    config: GPT2Config
+    tokenizer: TextTokenizer
+
+    @classmethod
+    def of(cls, folder: ModelFolder) -> "Base":
+        """Raises ModelError where it is damaged, or can't be trained further."""
+        tokenizer = TextTokenizer.from_folder(folder.path)
+        if tokenizer.end_of_text is None:
+            raise ModelError(f"The model {folder.name} has no token for a text's end, so it can't be fine-tuned.")
+        return cls(folder, read_config(folder.path), tokenizer)
+
+    def kept_for(self, run: Run) -> "Base":
+        """The base as the run will find it again: what is another run's goes when that one is trained further, and an
+        adapter becomes one with its model. Raises OSError where the disk refuses."""
+        folder, own = self.folder, run.folder / "base"
+        if folder.adapter:
+            config, weights = whole_weights(folder)
+            export_model(config, weights, run.tokenizer, folder.card, own, next(iter(weights.values())).dtype)
+        elif folder.path.resolve().is_relative_to(runs_folder().resolve()):
+            shutil.copytree(folder.path, own, copy_function=_link)
+        else:
+            return self
+        return Base.of(ModelFolder(folder.name, own, read_card(own)))
+
+    def tunable(self, settings: Settings, device: str) -> torch.nn.Module:
+        """A model to be trained, with a new adapter where the method wants one."""
+        model = model_of(*whole_weights(self.folder))
+        if settings.method == LORA:
+            if settings.precision == "bf16":  # in which the products run anyway
+                for parameter in model.parameters():
+                    if parameter.dim() == 2 and parameter is not model.wpe.weight:
+                        parameter.data = parameter.data.to(torch.bfloat16)
+            add_adapter(model, settings.lora, settings.seed)
+        else:
+            for parameter in model.parameters():  # they are mapped from the base's file
+                parameter.data = parameter.data.clone()
+                parameter.requires_grad_(True)
+        return model.to(device)
+
+
+def _link(source: str, target: str) -> None:
+    """The same file under another name; a copy where the file system has no such thing."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
