@@ -121,7 +121,7 @@ def generate(run_name: str = "run1", model_name: str = "", prefix: str = "", nsa
         if unique:
             generate_unique(client, job, nsamples, size, Copied(model, False).is_known, done)
         else:
-            generate_series(client, job, nsamples, size, lambda sample, text: None, done)
+            generate_series(client, job, nsamples, size, lambda sample, chunk: None, done)
     if destination_path is not None:
         write_whole(Path(destination_path), f"\n{SEPARATOR}\n".join(texts) + "\n")
     return texts

@@ -12,7 +12,7 @@ import msgpack
 
 from gpt2_assist.errors import ProtocolError, UsageError
 
-PROTOCOL_VERSION = 2
+PROTOCOL_VERSION = 3
 MAX_FRAME_BYTES = 8 * 1024 * 1024
 MAX_DEPTH = 16
 MAX_REQUESTS_PER_CLIENT = 256

@@ -20,6 +20,11 @@ def coloured(stream=None) -> bool:
     return stream.isatty() and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
 
 
+def copied(text: str, coloured: bool) -> str:
+    """Text that is safe to show, marked as copied: underlined, or in brackets where the terminal shows text alone."""
+    return f"\x1b[4m{text}\x1b[24m" if coloured else f"⟦{text}⟧"
+
+
 @contextmanager
 def on_interrupt(stop: Callable[[], None]) -> Iterator[None]:
     """Within the block the first Ctrl-C calls `stop`; a second one raises KeyboardInterrupt."""

@@ -4,6 +4,7 @@ from gpt2_assist.errors import UsageError
 from gpt2_assist.model.store import find_model
 from gpt2_assist.originality.index import CopyIndex
 from gpt2_assist.originality.likeness import short_documents
+from gpt2_assist.originality.marking import CopyMarks
 from gpt2_assist.originality.report import measure
 from gpt2_assist.runs import copies_of
 from gpt2_assist.text.tokenizer import TextTokenizer
@@ -30,6 +31,10 @@ class Copied:
         known = not plain or plain in self._known
         self._known.add(plain)
         return known
+
+    def marks(self) -> CopyMarks | None:
+        """For one text that comes piece by piece; None where nothing is known of the training texts."""
+        return CopyMarks(self._index) if self._index else None
 
     def lines(self, text: str) -> list[str]:
         """What of a text stands in the training texts, for people."""

@@ -30,7 +30,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("--unique", action="store_true",
                         help="leave out samples that came before or stand in the training texts")
     parser.add_argument("--show-copied", action="store_true",
-                        help="say after each sample what it has copied from the training texts, and from where")
+                        help="mark on the screen what stands in the training texts, and say after each sample where")
     add_sampling_arguments(parser)
     parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="write to a file instead of the screen")
     parser.add_argument("--json", action="store_true", help="one JSON object a line for each sample")
@@ -41,7 +41,10 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    prompt = read_prompt(args.prompt, args.prefix, args.file)
+    from gpt2_assist.config import read_settings
+    defaults = read_settings()
+    model = args.model or defaults.model
+    prompt = read_prompt(args.prompt, args.prefix, args.file, lambda: _begins_texts(model))
     stops = [] if args.truncate is None else [args.truncate]
     settings = settings_from(args, stops)
     batch_size = _DEFAULT_BATCH if args.batch_size is None else args.batch_size
@@ -52,11 +55,11 @@ def run(args: argparse.Namespace) -> int:
     from gpt2_assist.client import Client
     from gpt2_assist.commands.output import Lines, Pages, Screen, WholeFile
     from gpt2_assist.commands.samples import Job, generate_series, generate_unique
-    from gpt2_assist.config import read_settings
     from gpt2_assist.protocol import MAX_SAMPLES
-    defaults = read_settings()
-    model = args.model or defaults.model
     job = Job(model, prompt, settings, args.precision or defaults.precision, args.device or defaults.device)
+    if args.unique or args.show_copied:
+        from gpt2_assist.commands.copied import Copied
+        copied = Copied(model, args.show_copied)
     file = WholeFile(args.output) if args.output else None
     if args.json:
         write = file.write if file else _print_line
@@ -64,10 +67,8 @@ def run(args: argparse.Namespace) -> int:
     elif file:
         sink = Pages(file.write, prompt, args.include_prefix)
     else:
-        sink = Screen(prompt, args.n == 1 and not args.unique, args.include_prefix)
-    if args.unique or args.show_copied:
-        from gpt2_assist.commands.copied import Copied
-        copied = Copied(model, args.show_copied)
+        sink = Screen(prompt, args.n == 1 and not args.unique, args.include_prefix,
+                      copied.marks if args.show_copied else None)
 
     def done(sample) -> None:
         sink.done(sample)
@@ -81,6 +82,13 @@ def run(args: argparse.Namespace) -> int:
     if file:
         file.close()
     return 0 if whole else _INTERRUPTED
+
+
+def _begins_texts(model: str) -> bool:
+    """Whether it was fine-tuned here: then it knows how the user's own texts begin."""
+    from gpt2_assist.model.store import find_model
+    from gpt2_assist.runs import copies_of
+    return copies_of(find_model(model).own) is not None
 
 
 def _print_line(text: str) -> None:

@@ -3,36 +3,59 @@ import json
 import os
 import sys
 from collections.abc import Callable
+from itertools import groupby
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gpt2_assist.commands.samples import Sample
 from gpt2_assist.errors import StorageError
-from gpt2_assist.terminal import visible
+from gpt2_assist.protocol import Chunk
+from gpt2_assist.terminal import coloured, copied, visible
+
+if TYPE_CHECKING:
+    from gpt2_assist.originality.marking import CopyMarks
 
 SEPARATOR = "=" * 20
 
 
 class Screen:
-    """Standard output. One sample may stream; several come one after the other, with a line between."""
+    """Standard output. One sample may stream; several come one after the other, with a line between.
 
-    def __init__(self, prompt: str, streamed: bool, shown_prompt: bool) -> None:
+    With `marks`, which gives one for each sample, what is copied is marked where it is a terminal.
+    """
+
+    def __init__(self, prompt: str, streamed: bool, shown_prompt: bool,
+                 marks: "Callable[[], CopyMarks] | None" = None) -> None:
         self._prompt, self._streamed, self._shown_prompt = prompt, streamed, shown_prompt
-        self._clean: Callable[[str], str] = visible if sys.stdout.isatty() else str
+        terminal = sys.stdout.isatty()
+        self._clean: Callable[[str], str] = visible if terminal else str
+        self._new_marks = marks if terminal else None
+        self._marks: dict[int, CopyMarks] = {}
+        self._pieces: dict[int, list[tuple[str, bool]]] = {}
+        """Of samples that don't stream, by index."""
         self._begun = self._line_ended = False
 
-    def text(self, sample: Sample, text: str) -> None:
+    def text(self, sample: Sample, chunk: Chunk) -> None:
+        pieces = [(chunk.text, False)]
+        if self._new_marks:
+            if sample.index not in self._marks:
+                self._marks[sample.index] = self._new_marks()
+            pieces = self._marks[sample.index].feed(chunk.text, chunk.tokens)
         if self._streamed:
             self._begin()
-            self._write(text)
+            self._write_pieces(pieces)
+        else:
+            self._pieces.setdefault(sample.index, []).extend(pieces)
 
     def done(self, sample: Sample) -> None:
+        rest = self._marks.pop(sample.index).finish() if sample.index in self._marks else []
         if not self._streamed:
             if sample.index:
                 self._write(SEPARATOR + "\n")
             self._begun = False
+            rest = self._pieces.pop(sample.index, [(sample.text, False)]) + rest
         self._begin()
-        if not self._streamed:
-            self._write(sample.text)
+        self._write_pieces(rest)
         if not self._line_ended:
             self._write("\n")
         for line in _table(sample):
@@ -43,9 +66,14 @@ class Screen:
             self._write(self._prompt)
         self._begun = True
 
-    def _write(self, text: str) -> None:
+    def _write_pieces(self, pieces: list[tuple[str, bool]]) -> None:
+        for marked, group in groupby(pieces, lambda piece: piece[1]):
+            self._write("".join(text for text, _ in group), marked)
+
+    def _write(self, text: str, marked: bool = False) -> None:
         if text:
-            sys.stdout.write(self._clean(text))
+            text = self._clean(text)
+            sys.stdout.write(copied(text, coloured()) if marked else text)
             sys.stdout.flush()
             self._line_ended = text.endswith("\n")
 
@@ -58,7 +86,7 @@ class Lines:
         self._write, self._prompt = write, prompt if shown_prompt else ""
         self._seed, self._model, self._logprobs = seed, model, logprobs
 
-    def text(self, sample: Sample, text: str) -> None:
+    def text(self, sample: Sample, chunk: Chunk) -> None:
         """A line is written when its sample has ended."""
 
     def done(self, sample: Sample) -> None:
@@ -75,7 +103,7 @@ class Pages:
     def __init__(self, write: Callable[[str], None], prompt: str, shown_prompt: bool) -> None:
         self._write, self._prompt = write, prompt if shown_prompt else ""
 
-    def text(self, sample: Sample, text: str) -> None:
+    def text(self, sample: Sample, chunk: Chunk) -> None:
         """A sample is written when it has ended."""
 
     def done(self, sample: Sample) -> None:

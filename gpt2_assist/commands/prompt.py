@@ -1,5 +1,6 @@
 """Where a command's prompt comes from: an argument, a file or standard input."""
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from gpt2_assist.errors import DataError, UsageError
@@ -7,8 +8,10 @@ from gpt2_assist.errors import DataError, UsageError
 MAX_PROMPT_BYTES = 4 * 1024 * 1024
 
 
-def read_prompt(argument: str | None, prefix: str | None, file: Path | None) -> str:
-    """The prompt, from the one place that was given; standard input where none was or PROMPT is `-`.
+def read_prompt(argument: str | None, prefix: str | None, file: Path | None,
+                needless: Callable[[], bool] = lambda: False) -> str:
+    """The prompt, from the one place that was given; standard input where none was or PROMPT is `-`. Where that is a
+    terminal, the empty text if one is `needless`.
 
     A file's last line end is its editor's, not the writer's, and is dropped. Raises UsageError, DataError.
     """
@@ -23,6 +26,8 @@ def read_prompt(argument: str | None, prefix: str | None, file: Path | None) -> 
             raise DataError(f"The file {file} can't be read: {error.strerror}.") from None
     if argument == "-" or not given:
         if sys.stdin.isatty() and not given:
+            if needless():
+                return ""
             raise UsageError('There is no prompt: write `gpt2-assist generate "Once upon a time"`, '
                              "or give --file FILE, or text on standard input.")
         return _text(sys.stdin.buffer.read(MAX_PROMPT_BYTES + 1), "standard input")

@@ -31,7 +31,7 @@ class Job:
 
 
 def generate_series(client: Client, job: Job, count: int, batch_size: int,
-                    on_text: Callable[[Sample, str], None], on_done: Callable[[Sample], None]) -> bool:
+                    on_text: Callable[[Sample, Chunk], None], on_done: Callable[[Sample], None]) -> bool:
     """Generates samples 0 … count - 1, `batch_size` at once; False if Ctrl-C ended the series early.
 
     `on_text` hears each piece of text as it comes, `on_done` each ended sample, in the order of their indices. What
@@ -52,7 +52,7 @@ def generate_series(client: Client, job: Job, count: int, batch_size: int,
                     sample.text += message.text
                     sample.tokens += len(message.tokens)
                     sample.logprobs += message.logprobs
-                    on_text(sample, message.text)
+                    on_text(sample, message)
                 elif isinstance(message, SampleDone):
                     samples[message.index].finish_reason = message.finish_reason
                     samples[message.index].tokens = message.tokens
@@ -84,7 +84,7 @@ def generate_unique(client: Client, job: Job, count: int, batch_size: int, is_kn
         came: list[Sample] = []
         settings = replace(job.settings, first_index=job.settings.first_index + first)
         whole = generate_series(client, replace(job, settings=settings), batch_size, batch_size,
-                                lambda sample, text: None, came.append)
+                                lambda sample, chunk: None, came.append)
         for sample in came:
             if found < count and not is_known(sample.text):
                 on_done(replace(sample, index=found))

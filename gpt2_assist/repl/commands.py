@@ -19,7 +19,7 @@ Alt-Enter (or Esc, then Enter) begins a new line.  Ctrl-C stops the model and ke
 /undo             take back the last passage
 /model [NAME]     change the model, or list the models
 /set [NAME VALUE] change a setting (without a value: its default), or list them
-/copied           what of the last passage stands in the texts that the model was fine-tuned on
+/copied [on|off]  what of the last passage stands in the texts that the model was fine-tuned on; on: mark it as it comes
 /save [NAME]      everything is saved as you go; this gives the session a name
 /load [NAME]      open another session, or list them
 /export FILE      write the text to a file; a name in .json adds how each passage was made
@@ -108,6 +108,14 @@ class Commands:
 
     def _copied(self, argument: str) -> None:
         from gpt2_assist.commands.copied import Copied
+        if argument:
+            if argument not in ("on", "off"):
+                raise UsageError(f"/copied takes on or off, not {argument!r}.")
+            if argument == "on":
+                Copied(self.session.model, True)  # raises for a model that wasn't fine-tuned here
+            self.writer.marks_copied = argument == "on"
+            self.page.note("what is copied is marked from now on" if self.writer.marks_copied else "no marks any more")
+            return
         last = self.session.last
         if last is None:
             raise UsageError("There is nothing yet that could be copied.")

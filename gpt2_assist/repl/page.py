@@ -3,7 +3,7 @@ import sys
 from dataclasses import dataclass
 
 from gpt2_assist.repl.store import Passage
-from gpt2_assist.terminal import coloured, visible
+from gpt2_assist.terminal import coloured, copied, visible
 
 _MODEL, _NOTE, _END = "\x1b[36m", "\x1b[2m", "\x1b[0m"
 
@@ -15,10 +15,10 @@ class Page:
         self._coloured = coloured()
         self._line_begun = False
 
-    def model_text(self, text: str) -> None:
-        """Words of the model's, as they come."""
+    def model_text(self, text: str, marked: bool = False) -> None:
+        """Words of the model's, as they come; those that are copied from its training texts are `marked`."""
         if text:
-            self._write(visible(text), _MODEL)
+            self._write(copied(visible(text), self._coloured) if marked else visible(text), _MODEL)
             self._line_begun = not text.endswith("\n")
 
     def note(self, text: str) -> None:

@@ -1,7 +1,10 @@
 """Has the model go on with a session's text, through the daemon; comes back after the daemon was gone."""
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, replace
+from typing import TYPE_CHECKING
 
 from gpt2_assist.client import Client
 from gpt2_assist.commands.sampling import new_seed
@@ -11,6 +14,10 @@ from gpt2_assist.repl.page import Page, Toolbar
 from gpt2_assist.repl.session import Session
 from gpt2_assist.terminal import on_interrupt, without_echo
 
+if TYPE_CHECKING:
+    from gpt2_assist.commands.copied import Copied
+    from gpt2_assist.originality.marking import CopyMarks
+
 
 class Writer:
     """Holds the connection to the daemon."""
@@ -19,6 +26,10 @@ class Writer:
         self._page, self._toolbar = page, toolbar
         self._where = {"precision": precision, "device": device}
         self._client: Client | None = None
+        self.marks_copied = False
+        """Whether what is copied from the training texts is marked as it comes."""
+        self._copied: dict[str, Copied] = {}
+        """Of the last model that it was asked of."""
 
     def warm(self, model: str) -> None:
         """Starts the daemon and the model in the background, while the user begins to type."""
@@ -62,8 +73,9 @@ class Writer:
         """Raises DaemonError if the daemon is lost. A disk that refuses doesn't end the stream: it is told after."""
         stream = self._connected().generate(session.model, prompt, settings, "session", document=session.name,
                                             **self._where)
+        marks = self._marks(session.model) if self.marks_copied else None
         trouble, begun, tokens = None, 0.0, 0
-        with without_echo(), on_interrupt(stream.cancel):
+        with without_echo(), on_interrupt(stream.cancel), self._rest_shown(marks):
             for message in stream:
                 if isinstance(message, Loading):
                     self._page.note(f"loading {message.model} …" if not message.words else f"… {message.words}")
@@ -74,7 +86,8 @@ class Writer:
                         session.grow(message.text)  # before it is shown: what was on the screen is never lost
                     except StorageError as error:
                         trouble = error
-                    self._page.model_text(message.text)
+                    for text, copied in marks.feed(message.text, message.tokens) if marks else [(message.text, False)]:
+                        self._page.model_text(text, copied)
                 elif isinstance(message, SampleDone):
                     facts["finish_reason"] = message.finish_reason
                 elif isinstance(message, Finished):
@@ -82,6 +95,21 @@ class Writer:
         if begun and tokens > 1:
             self._toolbar.tokens_per_second = (tokens - 1) / max(1e-6, time.monotonic() - begun)
         return trouble
+
+    def _marks(self, model: str) -> "CopyMarks | None":
+        if model not in self._copied:
+            from gpt2_assist.commands.copied import Copied  # here, since it brings numpy
+            self._copied = {model: Copied(model, False)}
+        return self._copied[model].marks()
+
+    @contextmanager
+    def _rest_shown(self, marks: "CopyMarks | None") -> Iterator[None]:
+        """However the stream ends, what waits for its mark is shown."""
+        try:
+            yield
+        finally:
+            for text, copied in marks.finish() if marks else []:
+                self._page.model_text(text, copied)
 
     def _connected(self) -> Client:
         if self._client is None:

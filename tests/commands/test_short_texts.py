@@ -129,6 +129,31 @@ def test_a_writing_session_says_what_is_copied(by_heart):
     assert child.wait() == 0
 
 
+def test_copied_words_are_marked_as_they_come(by_heart):
+    """On a terminal, in brackets where it has no colours, in `generate` and in a session; never in a pipe."""
+    arguments = [sys.executable, "-m", "gpt2_assist.cli", "generate", "--model", by_heart, "--show-copied",
+                 "--temperature", "0", "--max-new-tokens", "60"]
+    plain = subprocess.run(arguments, capture_output=True, text=True, timeout=60)
+    assert plain.returncode == 0 and plain.stdout.strip() and "⟦" not in plain.stdout
+    assert "longest copied piece" in plain.stderr
+    terminal = {**os.environ, "TERM": "xterm", "NO_COLOR": "1", "PROMPT_TOOLKIT_NO_CPR": "1"}
+    child = pexpect.spawn(arguments[0], [*arguments[1:], "-n", "1"], encoding="utf-8", timeout=60, dimensions=(40, 400),
+                          env=terminal)
+    child.expect(pexpect.EOF)
+    shown = child.before.replace("\r\n", "\n")
+    assert "⟦" in shown and plain.stdout.strip() in shown.replace("⟦", "").replace("⟧", "")
+    child = pexpect.spawn(sys.executable, ["-m", "gpt2_assist.repl.main", "--model", by_heart], encoding="utf-8",
+                          timeout=30, dimensions=(40, 400), env=terminal)
+    child.expect("the model goes on")
+    for line, answer in (("/copied perhaps", "on or off"), ("/copied on", "marked from now on"),
+                         ("/set temperature 0", "temperature = 0"), ("", "⟦.+⟧"), ("/copied off", "no marks"),
+                         ("/model mini", "parameters"), ("/copied on", "fine-tuned here")):
+        child.send(line + "\r")
+        child.expect(answer)
+    child.send("/quit\r")
+    child.expect(pexpect.EOF)
+
+
 def test_what_makes_no_sense_is_said(by_heart, tmp_path):
     with pytest.raises(UsageError, match="no setting speed"):
         gpt2_assist.finetune(tmp_path, speed=3)
