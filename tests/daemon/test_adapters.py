@@ -2,6 +2,9 @@
 import os
 import shutil
 import signal
+import subprocess
+import sys
+import tempfile
 import threading
 from pathlib import Path
 
@@ -45,6 +48,16 @@ def run_of(name: str, base: Path, seed: int) -> Run:
     shutil.copyfile(base / "tokenizer.json", run.tokenizer)
     put_adapter(run, 1, base, seed)
     return run
+
+
+@pytest.fixture(scope="module", autouse=True)
+def own_daemon():
+    """One that looks for runs where these tests put them."""
+    with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory(prefix="g2a-") as folder:
+        patch.setenv("GPT2_ASSIST_RUNTIME", folder)
+        yield
+        subprocess.run([sys.executable, "-m", "gpt2_assist.cli", "daemon", "stop"], check=True,
+                       stdout=subprocess.DEVNULL)
 
 
 @pytest.fixture(scope="module")
