@@ -54,6 +54,7 @@ def finetune(dataset: str | Path | Sequence[str | Path] = (), model_name: str = 
     """
     from dataclasses import fields
 
+    from gpt2_assist.commands.notebook_display import NotebookDisplay, in_notebook
     from gpt2_assist.commands.training_display import Display
     from gpt2_assist.config import read_settings
     from gpt2_assist.training import finetune as training
@@ -73,7 +74,7 @@ def finetune(dataset: str | Path | Sequence[str | Path] = (), model_name: str = 
         sample_every=sample_every, sample_tokens=sample_length, save_every=save_every, overwrite=overwrite)
     stopped: list[bool] = []
 
-    class Heard(Display):
+    class Heard(NotebookDisplay if in_notebook() else Display):
         def step(self, report) -> None:
             super().step(report)
             if callback is not None and callback(report) is False:

@@ -60,6 +60,8 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     choices.add_argument("--save-every", type=int, default=0, metavar="N", help="steps (default: about a minute)")
     choices.add_argument("--seed", type=int, default=None, metavar="N")
     choices.add_argument("--threads", type=int, default=0, metavar="N", help="cores (default all)")
+    choices.add_argument("--shard", action="store_true",
+                         help="under torchrun: each process keeps a part of the model, for one that doesn't fit whole")
     choices.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     parser.set_defaults(run=run)
 
@@ -108,5 +110,5 @@ def _request(args: argparse.Namespace):
         tuple(args.paths), args.base_run or args.model or read_settings().model, args.name, settings, args.column,
         args.validation, args.keep_duplicates, tuple(args.prompt), args.sample_every,
         save_every=args.save_every, threads=args.threads,
-        device=args.device, overwrite=args.overwrite)
+        device=args.device, overwrite=args.overwrite, shard=args.shard)
 

@@ -55,6 +55,10 @@ class Display:
             line += f"  validation {self._validations[-1]:.3f} {sparkline(self._validations)}"
         if report.general is not None and not self._live:
             line += f"  general {report.general:.3f}"
+        self._progress(line, report)
+
+    def _progress(self, line: str, report: Report) -> None:
+        """Shows the line of the present step."""
         if self._live:
             self._clear()
             if not self._quiet:

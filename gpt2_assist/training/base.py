@@ -7,6 +7,7 @@ import torch
 
 from gpt2_assist.errors import ModelError
 from gpt2_assist.model.card import read_card
+from gpt2_assist.model.gpt2 import GPT2
 from gpt2_assist.model.sizes import GPT2Config, read_config
 from gpt2_assist.model.store import ModelFolder
 from gpt2_assist.model.weights import model_of
@@ -45,7 +46,7 @@ class Base:
             return self
         return Base.of(ModelFolder(folder.name, own, read_card(own)))
 
-    def tunable(self, settings: Settings, device: str) -> torch.nn.Module:
+    def tunable(self, settings: Settings, device: str) -> GPT2:
         """A model to be trained, with a new adapter where the method wants one."""
         model = model_of(*whole_weights(self.folder))
         if settings.method == LORA:

@@ -21,6 +21,7 @@ from gpt2_assist.corpus.report import Report as CorpusReport
 from gpt2_assist.corpus.report import make_report
 from gpt2_assist.errors import DataError, StorageError, UsageError
 from gpt2_assist.model.card import Card, write_card
+from gpt2_assist.model.gpt2 import GPT2
 from gpt2_assist.model.store import find_model
 from gpt2_assist.model.whole_file import whole_file
 from gpt2_assist.runs import DEFAULT, Run, find_run, has_run, new_run, remove_run
@@ -30,6 +31,7 @@ from gpt2_assist.training.copies import build_copies
 from gpt2_assist.training.curves import draw_curve
 from gpt2_assist.training.export import export_model
 from gpt2_assist.training.lora import adapter_tensors, write_adapter
+from gpt2_assist.training.parallel import take_device
 from gpt2_assist.training.plan import Plan, make_plan
 from gpt2_assist.training.settings import FULL, Settings, settled
 from gpt2_assist.training.texts import (
@@ -71,6 +73,8 @@ class Request:
     threads: int = 0
     device: str = "cpu"
     overwrite: bool = False
+    shard: bool = False
+    """Whether each of several processes keeps a part of the model only."""
 
 
 class Show(Protocol):
@@ -153,6 +157,8 @@ def resume(request: Request, show: Show, stop: Callable[[], bool] = lambda: Fals
     if request.settings.steps:
         state["settings"]["steps"] = request.settings.steps
     with _alone(run), _writing(run):
+        if request.settings.steps and not _rank():
+            run.write_state(state)
         train, validation = (read_text(run.folder / "data", name) for name in ("train", "validation"))
         return _train(run, state, base, train, validation, request, show, stop)
 
@@ -160,7 +166,8 @@ def resume(request: Request, show: Show, stop: Callable[[], bool] = lambda: Fals
 def _train(run: Run, state: dict, base: Base, train: Text, validation: Text, request: Request, show: Show,
            stop: Callable[[], bool]) -> Result:
     settings = Settings.from_json(state["settings"])
-    model = base.tunable(settings, request.device)
+    take_device(request.device)
+    model = base.tunable(settings, "cpu" if request.shard else request.device)  # whole it might not fit there
     general = general_text(_GENERAL, base.tokenizer.inner, base.config.vocab_size)
     tuning = _tuning(model, train, validation, general, settings, request, run.folder / "checkpoints")
     again = tuning.resume(show.say)
@@ -172,8 +179,9 @@ def _train(run: Run, state: dict, base: Base, train: Text, validation: Text, req
     else:
         show.plan(make_plan(base.config, settings, train.tokens, _threads(request), tuning.probe(_PROBE_STEPS)))
     for report in tuning.steps(stop):
+        model = tuning.whole_model() if keeper.wants_model(report) else None
         if not _rank():
-            keeper.take(report)
+            keeper.take(report, model)
         show.step(report)
     if not _rank():
         keeper.close()
@@ -202,7 +210,13 @@ class _Keeper:
             with whole_file(path) as file:
                 file.write("".join(kept).encode())
 
-    def take(self, report: Report) -> None:
+    def wants_model(self, report: Report) -> bool:
+        return report.best or self._samples_at(report)
+
+    def _samples_at(self, report: Report) -> bool:
+        return report.step % self._state["sample_every"] == 0 or report.step == report.steps
+
+    def take(self, report: Report, model: GPT2 | None) -> None:
         entry = {"step": report.step, "loss": round(report.loss, 5), "tokens_per_s": round(report.tokens_per_s, 1)}
         for name in ("validation", "general"):
             value = getattr(report, name)
@@ -211,16 +225,16 @@ class _Keeper:
         with open(self._run.folder / "curve.jsonl", "a", encoding="utf-8") as file:
             file.write(json.dumps(entry) + "\n")
         if report.best:
-            self._keep_best(report)
-        if report.step % self._state["sample_every"] == 0 or report.step == report.steps:
-            self._sample(report.step)
+            self._keep_best(report, model)
+        if self._samples_at(report):
+            self._sample(report.step, model)
 
     def close(self) -> None:
         draw_curve(self._run)
 
-    def _keep_best(self, report: Report) -> None:
+    def _keep_best(self, report: Report, model: GPT2) -> None:
         """Makes the model or the adapter of a step, and says that it is the best."""
-        model, settings, card = self._tuning.model, self._tuning.settings, self._card(report.step)
+        settings, card = self._tuning.settings, self._card(report.step)
         place = self._run.model_of(report.step)
         fresh = place.with_name(f".step-{report.step}")
         shutil.rmtree(fresh, ignore_errors=True)
@@ -250,8 +264,8 @@ class _Keeper:
             figures={"tokens": self._state["tokens"], "base_validation": self._tuning.state.first["validation"],
                      "validation": self._tuning.state.known_best})
 
-    def _sample(self, step: int) -> None:
-        tokenizer, model = self._base.tokenizer, self._tuning.model
+    def _sample(self, step: int, model: GPT2) -> None:
+        tokenizer = self._base.tokenizer
         kind = torch.bfloat16 if self._tuning.settings.precision == "bf16" else torch.float32
         with open(self._run.folder / "samples.txt", "a", encoding="utf-8") as file:
             for number, prompt in enumerate(self._state["prompts"]):
@@ -293,7 +307,7 @@ def _tuning(model: torch.nn.Module, train: Text, validation: Text, general: Text
             request: Request, checkpoints: Path) -> Tuning:
     return Tuning(model, (train.stream, train.starts), (validation.stream, validation.starts),
                   (general.stream, general.starts) if general else None, settings,
-                  _threads(request), checkpoints, request.save_every)
+                  _threads(request), checkpoints, request.save_every, request.shard)
 
 
 def _threads(request: Request) -> int:

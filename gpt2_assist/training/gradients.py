@@ -50,9 +50,9 @@ class ParallelGradients:
 
     def loss(self, rows: Rows) -> float:
         """The rows' mean loss in nats, without gradients."""
-        return self._shared(rows, 0.0)
+        return self._shared(rows, None)
 
-    def _shared(self, rows: Rows, weight: float) -> float:
+    def _shared(self, rows: Rows, weight: float | None) -> float:
         """Each thread's part of the rows, the first threads' first. Without a weight there are no gradients."""
         parts = [part for part in np.array_split(np.arange(len(rows.ids)), len(self._replicas)) if len(part)]
         tokens = max(1, rows.count)
@@ -63,13 +63,13 @@ class ParallelGradients:
     def close(self) -> None:
         self._pool.shutdown()
 
-    def _backward(self, replica: GPT2, rows: Rows, tokens: int, weight: float) -> float:
+    def _backward(self, replica: GPT2, rows: Rows, tokens: int, weight: float | None) -> float:
         share = rows.count / tokens
         if not share:
             return 0.0
-        with torch.set_grad_enabled(weight > 0):
+        with torch.set_grad_enabled(weight is not None):
             loss = self._loss(replica, rows)
-        if weight:
+        if weight is not None:
             (loss * (share * weight)).backward()
         return loss.item() * share
 

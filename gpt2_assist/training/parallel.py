@@ -1,8 +1,20 @@
-"""Several processes that train one model, as `torchrun` starts them: each computes a part of a step's gradients."""
+"""Several processes that train one model, as `torchrun` starts them: each computes a part of a step's gradients, and
+may keep but a part of the model."""
 import os
 
 import torch
 import torch.distributed as dist
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import fully_shard, register_fsdp_forward_method
+from torch.distributed.tensor import DTensor, distribute_tensor
+
+from gpt2_assist.model.gpt2 import GPT2
+
+
+def take_device(device: str) -> None:
+    """Each process of a machine has a graphics card of its own."""
+    if device == "cuda" and "LOCAL_RANK" in os.environ:
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
 
 
 class Team:
@@ -27,3 +39,29 @@ class Team:
         total = torch.tensor(value, dtype=torch.float64, device="cuda" if dist.get_backend() == "nccl" else "cpu")
         dist.all_reduce(total)
         return total.item()
+
+    def any(self, here: bool) -> bool:
+        """Whether it is so in any of the processes; all must ask."""
+        return self.sum(float(here)) > 0
+
+    def share_out(self, model: GPT2) -> None:
+        """From now on each process keeps a part of every matrix, of its gradient and so of the optimiser's state, and
+        has a block whole only while that computes (FSDP2, after Zhao et al. 2023). Gradients become the sums of those
+        of all processes by themselves; what is computed on one is computed on all."""
+        mesh = init_device_mesh("cuda" if dist.get_backend() == "nccl" else "cpu", (self.size,))
+        for module in (*model.h, model):
+            fully_shard(module, mesh=mesh)
+            module.set_gradient_divide_factor(1.0)
+            module.set_force_sum_reduction_for_comms(True)  # what gloo has
+        register_fsdp_forward_method(model, "hidden")
+
+
+def whole(tensor: torch.Tensor) -> torch.Tensor:
+    """A tensor with the parts of all processes, on the CPU if it was shared out; all must ask."""
+    return tensor.full_tensor().cpu() if isinstance(tensor, DTensor) else tensor
+
+
+def part_like(tensor: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+    """Of a whole tensor what a process keeps of one that is shared out as `like`; else the tensor, on its device."""
+    tensor = tensor.to(like.device)
+    return distribute_tensor(tensor, like.device_mesh, like.placements) if isinstance(like, DTensor) else tensor

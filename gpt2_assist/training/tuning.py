@@ -3,6 +3,7 @@
 What a step does follows from the settings, the data and the state before it, and from nothing else, so that a training
 in two pieces is the training in one, bit for bit on a CPU.
 """
+import copy
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -17,7 +18,7 @@ from gpt2_assist.model.gpt2 import GPT2
 from gpt2_assist.training.checkpoint import load_checkpoint, save_checkpoint
 from gpt2_assist.training.gradients import ParallelGradients
 from gpt2_assist.training.memory import sharing
-from gpt2_assist.training.parallel import Team
+from gpt2_assist.training.parallel import Team, part_like, whole
 from gpt2_assist.training.rows import Pieces, Rows
 from gpt2_assist.training.settings import FULL, Settings
 
@@ -78,19 +79,24 @@ class Tuning:
 
     def __init__(self, model: GPT2, train: tuple[np.ndarray, np.ndarray], validation: tuple[np.ndarray, np.ndarray],
                  general: tuple[np.ndarray, np.ndarray] | None, settings: Settings, threads: int,
-                 checkpoints: Path, save_every: int = 0) -> None:
+                 checkpoints: Path, save_every: int = 0, shard: bool = False) -> None:
         """Texts are streams and starts as Pieces takes them; `checkpoints` is a folder, to which a state goes after
-        each validation and after `save_every` steps, or, with 0, after a minute."""
+        each validation and after `save_every` steps, or, with 0, after a minute. `shard`: where several processes
+        train, each keeps a part of the model only."""
         self.model, self.settings, self.state = model, settings, State()
         self._texts, self._threads, self._folder = (train, validation, general), threads, checkpoints
         self._save_every, self._team, self._saved_step = save_every, Team(), -1
+        self._empty = copy.deepcopy(model).to("meta") if shard and self._team.size > 1 else None
+        """With `shard`, a model for what all keep together."""
+        if self._empty:
+            self._team.share_out(model)
         self._parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
         matrices = [p for p in self._parameters.values() if p.dim() >= 2]
         others = [p for p in self._parameters.values() if p.dim() < 2]
         decay = settings.decay if settings.method == FULL else 0.0
         groups = [{"params": group, "weight_decay": strength} for group, strength in ((matrices, decay), (others, 0.0))
                   if group]
-        self._adam = torch.optim.AdamW(groups, lr=settings.rate, betas=(0.9, 0.95), fused=True)
+        self._adam = torch.optim.AdamW(groups, lr=settings.rate, betas=(0.9, 0.95), fused=not self._empty)
         self._gradients: ParallelGradients | None = None
         self._cut()
 
@@ -101,7 +107,7 @@ class Tuning:
         settings = self.settings
         self.model.recompute = settings.recompute
         cpu = self.model.wte.weight.device.type == "cpu"
-        shared = sharing(self.model.config, settings, self._threads) if cpu else 1
+        shared = sharing(self.model.config, settings, self._threads) if cpu and not self._empty else 1
         kind = torch.bfloat16 if settings.precision == "bf16" else torch.float32
         self._gradients = ParallelGradients(self.model, self._threads, kind, shared)
         train, validation, general = self._texts
@@ -115,15 +121,15 @@ class Tuning:
         if not state.first:
             state.first = {"validation": self._measure(self._validation), "general": self._measure(self._general)}
         saved = time.monotonic()
-        while not self.ended and not stop():
+        while not self.ended and not self._team.any(stop()):
             note, began = "", time.monotonic()
             while True:
                 try:
                     loss, count = self._step()
                     break
                 except (MemoryError, RuntimeError) as error:
-                    if not _is_lack_of_memory(error):
-                        raise
+                    if self._empty or not _is_lack_of_memory(error):
+                        raise  # the other processes go on: they can't be told to do it again
                     self._clear()
                     note = self._step_down()
             state.step += 1
@@ -134,7 +140,7 @@ class Tuning:
                 report = self._validated(report)
             yield report  # who hears it keeps the best model; killed before the state is saved, that comes again
             long = state.step % self._save_every == 0 if self._save_every else time.monotonic() - saved > SAVE_EVERY_S
-            if due or long:
+            if due or self._team.any(long):
                 self.save()
                 saved = time.monotonic()
         if self._saved_step != state.step:
@@ -158,19 +164,29 @@ class Tuning:
         return tokens / (time.monotonic() - began) * self._team.size
 
     def save(self) -> None:
-        """Raises OSError where the disk refuses."""
+        """Raises OSError where the disk refuses. All processes must ask; the first one writes."""
+        self._saved_step = self.state.step
+        if self._team.rank and not self._empty:
+            return
+        tensors = {f"model.{name}": whole(p.detach()) for name, p in self._parameters.items()}
+        for name, p in self._parameters.items():
+            tensors |= {f"adam.{key}.{name}": whole(value) for key, value in self._adam.state.get(p, {}).items()}
         if self._team.rank:
             return
-        tensors = {f"model.{name}": p.detach() for name, p in self._parameters.items()}
-        for name, p in self._parameters.items():
-            tensors |= {f"adam.{key}.{name}": value for key, value in self._adam.state.get(p, {}).items()}
         self._folder.mkdir(parents=True, exist_ok=True)
         state = {**vars(self.state), "best_loss": self.state.known_best}
         save_checkpoint(self._folder / f"step-{self.state.step:08}.safetensors", tensors,
                         {"state": state, "settings": self.settings.to_json()})
-        self._saved_step = self.state.step
         for old in self.saved()[:-KEPT]:
             old.unlink()
+
+    def whole_model(self) -> GPT2:
+        """The model as it is now, to be looked at; all processes must ask."""
+        if not self._empty:
+            return self.model
+        model = copy.deepcopy(self._empty)
+        model.load_state_dict({name: whole(value) for name, value in self.model.state_dict().items()}, assign=True)
+        return model
 
     def saved(self) -> list[Path]:
         """The states on the disk, the last one last."""
@@ -197,10 +213,10 @@ class Tuning:
         state.best_loss = math.inf if state.best_loss is None else state.best_loss
         settings = Settings.from_json(progress["settings"])
         for name, p in self._parameters.items():
-            p.copy_(tensors[f"model.{name}"])
+            p.copy_(part_like(tensors[f"model.{name}"], p))
             keys = [key for key in ("step", "exp_avg", "exp_avg_sq") if f"adam.{key}.{name}" in tensors]
-            self._adam.state[p] = {key: tensors[f"adam.{key}.{name}"].to(p.device if key != "step" else "cpu")
-                                   for key in keys}
+            self._adam.state[p] = {key: value if key == "step" else part_like(value, p)
+                                   for key in keys for value in [tensors[f"adam.{key}.{name}"]]}
         self.state = state
         self.settings = replace(self.settings, context=settings.context, batch_tokens=settings.batch_tokens,
                                 micro_rows=settings.micro_rows, recompute=settings.recompute)
@@ -211,7 +227,8 @@ class Tuning:
         ahead = replace(self.state)
         rows = self._rows(self.settings.rows * self._team.size, ahead)
         loss = self._accumulate(rows)
-        self._team.add(list(self._parameters.values()))
+        if not self._empty:
+            self._team.add(list(self._parameters.values()))
         if self.settings.clip:
             torch.nn.utils.clip_grad_norm_(self._parameters.values(), self.settings.clip)
         for group in self._adam.param_groups:
@@ -237,9 +254,12 @@ class Tuning:
     def _accumulate(self, portions: list[Rows]) -> float:
         """The mean loss of all portions; of several processes each computes some of them."""
         total, loss = sum(part.count for part in portions), 0.0
-        for part in portions[self._team.rank::self._team.size]:
+        mine = portions[self._team.rank::self._team.size]
+        for part in mine:
             share = part.count / total
             loss += self._gradients.accumulate(part, share) * share
+        if self._empty and len(mine) < -(-len(portions) // self._team.size):
+            self._gradients.accumulate(portions[0], 0.0)  # the others can't do their last one without this process
         return self._team.sum(loss)
 
     def _clear(self) -> None:

@@ -100,7 +100,7 @@ from gpt2_assist.runs import has_run, find_run
 from gpt2_assist.training import finetune
 from gpt2_assist.training.settings import Settings
 paths, model, name, kills = (sys.argv[1],), sys.argv[2], sys.argv[3], int(sys.argv[4])
-settings = Settings(method=sys.argv[5], steps=400, context=32, batch_tokens=64, rate=1e-3, validate_every=4, patience=0)
+settings = Settings(method=sys.argv[5], steps=int(sys.argv[6]), context=32, batch_tokens=64, rate=1e-3, validate_every=4, patience=0)
 class Quiet:
     say = goes_on = corpus = plan = step = sample = lambda *arguments: None
 def work():
@@ -124,14 +124,14 @@ while True:
 """
 
 
-@pytest.mark.parametrize("method, kills", [("full", 30), ("lora", 5)])
-def test_killed_at_random_moments_it_comes_to_the_same_end(notes, tiny_model, method, kills):
+@pytest.mark.parametrize("method, kills, steps", [("full", 30, 400), ("lora", 5, 120)])
+def test_killed_at_random_moments_it_comes_to_the_same_end(notes, tiny_model, method, kills, steps):
     for name, times in ((f"killed-{method}", kills), (f"whole-{method}", 0)):
-        done = subprocess.run([sys.executable, "-c", KILLER, str(notes), str(tiny_model), name, str(times), method],
-                              capture_output=True, text=True, timeout=110)
+        done = subprocess.run([sys.executable, "-c", KILLER, str(notes), str(tiny_model), name, str(times), method,
+                               str(steps)], capture_output=True, text=True, timeout=110)
         assert done.returncode == 0, done.stderr
     killed, whole = find_run(f"killed-{method}"), find_run(f"whole-{method}")
-    assert [entry["step"] for entry in killed.curve()] == list(range(1, 401))
+    assert [entry["step"] for entry in killed.curve()] == list(range(1, steps + 1))
     assert killed.best() == whole.best()
     mine, other = (weights_of(run) for run in (killed, whole))
     assert all(torch.equal(value, other[name]) for name, value in mine.items())
@@ -276,6 +276,32 @@ def test_two_processes_learn_what_one_does(notes, tiny_model):
     assert pair.curve()[-1]["step"] == 12
     for mine, other in zip(pair.curve()[:10], single.curve(), strict=True):
         assert mine["loss"] == pytest.approx(other["loss"], rel=2e-3)
+
+
+@pytest.mark.parametrize("method", ["full", "lora"])
+def test_two_processes_with_half_of_the_model_each_learn_what_one_does(notes, tiny_model, method):
+    """Also where one of them has a portion less to do, and on from a state."""
+    halves, one = f"halves-{method}", f"one-{method}"
+    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone", "-m",
+              "gpt2_assist.cli", "finetune", "--shard", "--run-name", halves]
+    arguments = [str(notes), "--model", str(tiny_model), "--method", method, "--steps", "6", "--context", "32",
+                 "--rate", "0.001", "--threads", "1", "--patience", "0", "--precision", "fp32", "--micro-rows", "2",
+                 "--validate-every", "3"]
+    for more, batch in ((arguments, True), (["--resume", "--steps", "9"], False))[:1 if method == "full" else 2]:
+        done = subprocess.run([*launch, *more, *(["--batch-tokens", "96"] if batch else [])], capture_output=True,
+                              text=True, timeout=110, env={**os.environ, "OMP_NUM_THREADS": "1"})
+        assert done.returncode == 0, done.stderr
+        done = assist("finetune", *more, "--run", one, *(["--batch-tokens", "192"] if batch else []))
+        assert done.returncode == 0, done.stderr
+    mine, other = find_run(halves), find_run(one)
+    assert [entry["step"] for entry in mine.curve()] == list(range(1, 7 if method == "full" else 10))
+    for name in ("loss", "validation", "general"):
+        values = [[entry[name] for entry in run.curve() if name in entry] for run in (mine, other)]
+        assert values[0] == pytest.approx(values[1], rel=2e-3), name
+    assert mine.best()["step"] == other.best()["step"]
+    for name, value in weights_of(mine).items():
+        torch.testing.assert_close(value.float(), weights_of(other)[name].float(), rtol=0.02, atol=2e-3)
+    assert "--- step" in (mine.folder / "samples.txt").read_text(encoding="utf-8")
 
 
 def test_more_texts_go_on_from_another_run(notes, trained, tmp_path):
