@@ -31,7 +31,8 @@ from gpt2_assist.training.copies import build_copies
 from gpt2_assist.training.curves import draw_curve
 from gpt2_assist.training.export import export_model
 from gpt2_assist.training.lora import adapter_tensors, write_adapter
-from gpt2_assist.training.parallel import take_device
+from gpt2_assist.training.memory import available_bytes, fitting
+from gpt2_assist.training.parallel import Team, take_device
 from gpt2_assist.training.plan import Plan, make_plan
 from gpt2_assist.training.settings import FULL, Settings, settled
 from gpt2_assist.training.texts import (
@@ -111,10 +112,11 @@ def plan(request: Request, show: Show) -> Plan:
     documents, report = _read(request, base)
     show.corpus(report)
     train, validation = _texts(documents, request, base)
-    settings = settled(request.settings, base.config, train.tokens, request.device)
+    settings = _settings(request, base, train)
+    there = available_bytes(request.device)
     model = base.tunable(settings, request.device)
     tuning = _tuning(model, train, validation, None, settings, request, Path())
-    return make_plan(base.config, settings, train.tokens, _threads(request), tuning.probe(_PROBE_STEPS))
+    return make_plan(base.config, settings, train.tokens, _threads(request), there, tuning.probe(_PROBE_STEPS))
 
 
 def finetune(request: Request, show: Show, stop: Callable[[], bool] = lambda: False) -> Result:
@@ -123,7 +125,7 @@ def finetune(request: Request, show: Show, stop: Callable[[], bool] = lambda: Fa
     documents, report = _read(request, base)
     show.corpus(report)
     train, validation = _texts(documents, request, base)
-    settings = settled(request.settings, base.config, train.tokens, request.device)
+    settings = _settings(request, base, train)
     if request.overwrite and has_run(request.run) and not _rank():
         with _alone(find_run(request.run)):
             pass
@@ -167,6 +169,7 @@ def _train(run: Run, state: dict, base: Base, train: Text, validation: Text, req
            stop: Callable[[], bool]) -> Result:
     settings = Settings.from_json(state["settings"])
     take_device(request.device)
+    there = available_bytes(request.device)
     model = base.tunable(settings, "cpu" if request.shard else request.device)  # whole it might not fit there
     general = general_text(_GENERAL, base.tokenizer.inner, base.config.vocab_size)
     tuning = _tuning(model, train, validation, general, settings, request, run.folder / "checkpoints")
@@ -177,7 +180,8 @@ def _train(run: Run, state: dict, base: Base, train: Text, validation: Text, req
     if again:
         show.goes_on(tuning.state.step, [entry["validation"] for entry in run.curve() if "validation" in entry])
     else:
-        show.plan(make_plan(base.config, settings, train.tokens, _threads(request), tuning.probe(_PROBE_STEPS)))
+        show.plan(make_plan(base.config, settings, train.tokens, _threads(request), there,
+                            tuning.probe(_PROBE_STEPS)))
     for report in tuning.steps(stop):
         model = tuning.whole_model() if keeper.wants_model(report) else None
         if not _rank():
@@ -308,6 +312,14 @@ def _tuning(model: torch.nn.Module, train: Text, validation: Text, general: Text
     return Tuning(model, (train.stream, train.starts), (validation.stream, validation.starts),
                   (general.stream, general.starts) if general else None, settings,
                   _threads(request), checkpoints, request.save_every, request.shard)
+
+
+def _settings(request: Request, base: Base, train: Text) -> Settings:
+    """The request's, with nothing left open."""
+    settings = settled(request.settings, base.config, train.tokens, request.device)
+    take_device(request.device)
+    there = available_bytes(request.device) // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    return fitting(settings, request.settings, base.config, _threads(request), int(Team().least(there)))
 
 
 def _threads(request: Request) -> int:

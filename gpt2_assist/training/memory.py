@@ -1,7 +1,9 @@
 """How much memory a training needs, beforehand, and how much there is."""
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
+import torch
 
 from gpt2_assist.model.sizes import GPT2Config, expected_shapes, parameter_count
 from gpt2_assist.training.loss import ROWS
@@ -45,8 +47,24 @@ def needed_bytes(config: GPT2Config, settings: Settings, threads: int) -> int:
     return weights + learning + kept + loss + _PROGRAM
 
 
-def available_bytes() -> int:
-    """What this process may take: of the machine, or of the container that it is in."""
+def fitting(settings: Settings, asked: Settings, config: GPT2Config, threads: int, there: int) -> Settings:
+    """`settings`, where need be with fewer rows at once or with activations computed twice, so that a step takes about
+    half of the memory that is `there`: the rest is for the estimate's error and for other programs. Many rows at once
+    are little quicker. What was asked for stays."""
+    while needed_bytes(config, settings, threads) > there // 2:
+        if settings.micro_rows > 1 and not asked.micro_rows:
+            settings = replace(settings, micro_rows=settings.micro_rows // 2)
+        elif not settings.recompute:
+            settings = replace(settings, recompute=True)
+        else:
+            break
+    return settings
+
+
+def available_bytes(device: str = "cpu") -> int:
+    """What this process may take: of the graphics card, of the machine, or of the container that it is in."""
+    if device == "cuda":
+        return torch.cuda.mem_get_info()[0]
     free = psutil.virtual_memory().available
     try:
         limit = int(Path("/sys/fs/cgroup/memory.max").read_text())

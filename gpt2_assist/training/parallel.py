@@ -34,11 +34,21 @@ class Team:
                 dist.all_reduce(parameter.grad)
 
     def sum(self, value: float) -> float:
+        return sum(self._gathered(value))
+
+    def _gathered(self, value: float) -> list[float]:
+        """Of each process, in the order of their ranks."""
         if self.size == 1:
-            return value
-        total = torch.tensor(value, dtype=torch.float64, device="cuda" if dist.get_backend() == "nccl" else "cpu")
-        dist.all_reduce(total)
-        return total.item()
+            return [value]
+        device = "cuda" if dist.get_backend() == "nccl" else "cpu"
+        values = torch.zeros(self.size, dtype=torch.float64, device=device)
+        values[self.rank] = value
+        dist.all_reduce(values)
+        return values.tolist()
+
+    def least(self, value: float) -> float:
+        """The smallest of what the processes have; all must ask."""
+        return -max(self._gathered(-value))
 
     def any(self, here: bool) -> bool:
         """Whether it is so in any of the processes; all must ask."""

@@ -2,7 +2,7 @@
 from dataclasses import dataclass
 
 from gpt2_assist.model.sizes import GPT2Config, parameter_count
-from gpt2_assist.training.memory import available_bytes, needed_bytes, trained_parameters
+from gpt2_assist.training.memory import needed_bytes, trained_parameters
 from gpt2_assist.training.settings import FULL, Settings
 
 
@@ -43,9 +43,11 @@ class Plan:
             f"Speed: {self.tokens_per_s:,.0f} tokens a second, so {duration(self.seconds)} at most."]
 
 
-def make_plan(config: GPT2Config, settings: Settings, tokens: int, threads: int, tokens_per_s: float) -> Plan:
+def make_plan(config: GPT2Config, settings: Settings, tokens: int, threads: int, there: int,
+              tokens_per_s: float) -> Plan:
+    """`there`: bytes of memory before the model was loaded."""
     return Plan(settings, parameter_count(config), trained_parameters(config, settings), tokens,
-                needed_bytes(config, settings, threads), available_bytes(), tokens_per_s)
+                needed_bytes(config, settings, threads), there, tokens_per_s)
 
 
 def duration(seconds: float) -> str:

@@ -100,7 +100,8 @@ from gpt2_assist.runs import has_run, find_run
 from gpt2_assist.training import finetune
 from gpt2_assist.training.settings import Settings
 paths, model, name, kills = (sys.argv[1],), sys.argv[2], sys.argv[3], int(sys.argv[4])
-settings = Settings(method=sys.argv[5], steps=int(sys.argv[6]), context=32, batch_tokens=64, rate=1e-3, validate_every=4, patience=0)
+settings = Settings(method=sys.argv[5], steps=int(sys.argv[6]), context=32, batch_tokens=64, rate=1e-3,
+                    validate_every=4, patience=0)
 class Quiet:
     say = goes_on = corpus = plan = step = sample = lambda *arguments: None
 def work():
