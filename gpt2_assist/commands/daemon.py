@@ -93,6 +93,7 @@ def _status(args: argparse.Namespace) -> int:
     lines += [f"  {worker['model']}: {worker['state']}, {worker['precision']} on {worker['device']}, "
               f"{worker['memory_bytes'] / 1e6:.0f} MB, {worker['cached_tokens']} tokens cached "
               f"({worker['cache_hit_rate']:.0%} of prompts came from the cache), process {worker['pid']}"
+              + (f"; adapters: {', '.join(worker['adapters'])}" if worker["adapters"] else "")
               for worker in status["workers"]]
     _say(args, status, "\n".join(lines))
     return 0
