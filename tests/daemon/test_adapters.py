@@ -98,7 +98,8 @@ def test_each_request_has_the_adapter_that_it_names_and_one_worker_serves_them_a
     assert together == alone
     worker, = (worker for worker in client.status()["workers"] if worker["precision"] == "fp32")
     assert worker["adapters"] == ["adapter1", "adapter1@0.5", "adapter2"]
-    shown = subprocess.run([sys.executable, "-m", "gpt2_assist.cli", "daemon", "status"], capture_output=True, text=True)
+    shown = subprocess.run([sys.executable, "-m", "gpt2_assist.cli", "daemon", "status"], capture_output=True,
+                           text=True)
     assert "adapters: adapter1, adapter1@0.5, adapter2" in shown.stdout
 
 
