@@ -135,13 +135,8 @@ def generate_to_file(destination_path: str | Path, **settings: object) -> None:
 
 def how_original(text: str, run_name: str = "run1", n: int = 8):
     """How much of a text is copied from a run's training texts: an originality.report.Originality."""
-    from gpt2_assist.originality.index import CopyIndex
-    from gpt2_assist.originality.report import measure
-    from gpt2_assist.runs import find_run
-    from gpt2_assist.text.tokenizer import TextTokenizer
-    run = find_run(run_name)
-    tokenizer = TextTokenizer.from_folder(run.folder)
-    return measure(CopyIndex.load(run.folder / "copies"), tokenizer.encode(text), tokenizer.decode, n)
+    from gpt2_assist.commands.originality import report_on
+    return report_on(text, run_name, n)
 
 
 def download_gpt2(model_name: str = "124M") -> None:

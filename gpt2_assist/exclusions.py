@@ -35,6 +35,7 @@ SECRET_PLACES = (
     (".config", "gcloud"), (".docker", "config.json"), (".git", "config"), ("etc", "gshadow"), ("etc", "shadow"),
     ("gh", "hosts.yml"), ("glab-cli", "config.yml"), ("share", "keyrings"))
 """Names that hold secrets only inside a folder of a certain name: (folder, what is in it)."""
+_WHERE_GIT_LOOKS = ("GIT_CONFIG_GLOBAL", "XDG_CONFIG_HOME", "HOME")
 _COPIES = re.compile(r"^[.]?#|#$|~$|(?:[.](?:bak|backup|copy|old|orig|save|sw[a-p]|tmp|[0-9]+|rej))+$")
 """What editors and people put around the name of a copy."""
 
@@ -106,7 +107,9 @@ class Exclusions:
         if ".git" not in path.parts:  # a commit message is written there
             levels = self._levels(base, path, ".gitignore")
             if tree:
-                levels.insert(0, (tree, self._files.patterns(_common_folder(tree / ".git") / "info" / "exclude")))
+                of_user = _users_ignore_file(*map(os.environ.get, _WHERE_GIT_LOOKS))
+                levels[:0] = [(tree, self._files.patterns(file)) for file in (
+                    of_user, _common_folder(tree / ".git") / "info" / "exclude")]
             lists.append((base, ".gitignore", levels))
         return next((f"excluded: by {name}" for start, name, levels in lists if _ignores(levels, start, path)), "")
 
@@ -144,6 +147,20 @@ def _names_of_secrets():
     """Tells whether a whole name is one of SECRETS."""
     from fnmatch import translate
     return re.compile("|".join(translate(name) for name in SECRETS)).match
+
+
+@lru_cache(maxsize=8)
+def _users_ignore_file(settings: str | None, folder: str | None, home: str | None) -> Path:
+    """Git's ignore file for all that the user has (`core.excludesFile`, or where it lies by default), by what the
+    environment says of where git looks."""
+    import subprocess  # not above: this is needed once, and only in what git keeps
+    try:
+        done = subprocess.run(["git", "config", "--global", "--path", "--get", "core.excludesFile"],
+                              capture_output=True, timeout=5)
+        named = os.fsdecode(done.stdout.removesuffix(b"\n")) if done.returncode == 0 else ""
+    except (OSError, subprocess.SubprocessError):  # there is no git: its default is still the user's wish
+        named = ""
+    return Path(named) if named else Path(folder or Path(home or "~", ".config")).expanduser() / "git" / "ignore"
 
 
 @lru_cache(maxsize=64)

@@ -138,6 +138,25 @@ def test_the_exclude_file_of_another_work_tree(tmp_path):
     assert excluded(tmp_path / "other", "mine.txt") == "excluded: by .gitignore"
 
 
+@pytest.mark.parametrize("place", ["default", "named"])
+def test_the_users_own_ignore_file_for_all_that_git_keeps(tmp_path, monkeypatch, place):
+    """The weakest of all: what a project takes back is read."""
+    home, tree = tmp_path / "home", tmp_path / "tree"
+    file = {"default": home / ".config" / "git" / "ignore", "named": home / "my ignores"}[place]
+    file.parent.mkdir(parents=True)
+    file.write_text("*.log\n/notes/\n")
+    monkeypatch.setenv("HOME", str(home))
+    for name in ("XDG_CONFIG_HOME", "GIT_CONFIG_GLOBAL"):
+        monkeypatch.delenv(name, raising=False)
+    subprocess.run(["git", "init", "-q", str(tree)], check=True)
+    if place == "named":
+        subprocess.run(["git", "config", "--global", "core.excludesFile", "~/my ignores"], check=True)
+    assert excluded(tree, "a.log") and excluded(tree, "notes/a.txt") and not excluded(tree, "a/notes/b.txt")
+    (tree / ".gitignore").write_text("!a.log\n")
+    assert not excluded(tree, "a.log") and excluded(tree, "b.log")
+    assert not excluded(tmp_path / "elsewhere", "a.log"), "git keeps nothing there"
+
+
 def test_a_changed_ignore_file_is_read_again(tmp_path):
     rules = Exclusions([tmp_path], recheck_s=0)
     ignore = tmp_path / ".gpt2ignore"
