@@ -51,6 +51,8 @@ def test_a_stream_gives_what_the_slow_one_gives(content, stops, cuts):
 @given(data, stop_strings)
 @example(b"\xe0", [])
 @example(b"\xed", [])
+@example(b"\xed\xa0\x80", [])
+@example(b"\xed\xbf\xed\xa0a", [])
 @example(b"a\xf0\x9f", ["a\ufffd"])
 @settings(max_examples=500, deadline=None)
 def test_nothing_is_withheld_longer_than_needed(content, stops):
@@ -67,11 +69,13 @@ def test_nothing_is_withheld_longer_than_needed(content, stops):
 
 
 def _settled(content: bytes) -> str:
-    """The characters that no byte to come can change: any follower makes the same of what stands before it."""
+    """The characters that no byte to come can change: any follower makes the same of what stands before it. At the
+    beginning of a surrogate, which no UTF-8 has, Python's decoder waits for a byte more, and so do we."""
     for cut in range(min(3, len(content)) + 1):
         tail = content[len(content) - cut:]
         followers = (first + b"\x80" * more for first in (b"\x80", b"\x90", b"\xa0") for more in range(3))
-        if cut and any(_is_whole(tail + rest) for rest in followers):
+        surrogate = cut == 2 and tail[0] == 0xED and 0xA0 <= tail[1] <= 0xBF
+        if surrogate or cut and any(_is_whole(tail + rest) for rest in followers):
             return content[:len(content) - cut].decode("utf-8", "replace")
     return content.decode("utf-8", "replace")
 
