@@ -262,6 +262,8 @@ class Adapted:
     model: str
     folder: str
     strength: float
+    stamp: int
+    """Differs where another adapter has come to lie in the same folder."""
 
 
 @dataclass(frozen=True)

@@ -25,8 +25,8 @@ class Adapters:
     def __init__(self, engine: Engine, vocabulary: Vocabulary) -> None:
         self._engine, self._vocabulary = engine, vocabulary
         self._told: dict[str, Adapted] = {}
-        self._loaded: dict[tuple[str, float], _Loaded] = {}
-        """By folder and strength, the last used last."""
+        self._loaded: dict[tuple[str, float, int], _Loaded] = {}
+        """By folder, strength and stamp, the last used last."""
 
     def tell(self, message: Adapted) -> None:
         """What a name means from now on."""
@@ -34,7 +34,7 @@ class Adapters:
 
     def names(self) -> list[str]:
         """Of those that the engine has."""
-        return sorted(name for name, told in self._told.items() if (told.folder, told.strength) in self._loaded)
+        return sorted(name for name, told in self._told.items() if _key(told) in self._loaded)
 
     def of(self, model: str, in_use: set[int]) -> tuple[int, Vocabulary]:
         """The engine's number for a model's name, 0 for the model itself, and what is to be known of its texts. Those
@@ -42,7 +42,7 @@ class Adapters:
         told = self._told.get(model)
         if told is None:
             return 0, self._vocabulary
-        key = told.folder, told.strength
+        key = _key(told)
         loaded = self._loaded.pop(key, None)
         if loaded is None:
             folder = Path(told.folder)
@@ -54,3 +54,7 @@ class Adapters:
                 break
             self._engine.drop_adapter(self._loaded.pop(old).number)
         return loaded.number, loaded.vocabulary
+
+
+def _key(told: Adapted) -> tuple[str, float, int]:
+    return told.folder, told.strength, told.stamp

@@ -4,6 +4,7 @@ import itertools
 import logging
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import BinaryIO
 
 from gpt2_assist.config import Settings
@@ -47,7 +48,7 @@ class Pool:
         """Takes a job on; its worker is started where there is none."""
         key = Key(str(model.path), job.request.precision, job.request.device)
         if model.adapter and model.strength:
-            job.adapted = Adapted(job.request.model, str(model.adapter), model.strength)
+            job.adapted = Adapted(job.request.model, str(model.adapter), model.strength, _stamp(model.adapter))
         slot = self._slots.setdefault(key, Slot(key, model.path.name if model.adapter else model.name))
         slot.add(job)
         self._arrange()
@@ -153,3 +154,11 @@ class Pool:
             slot.bereft()
         self._arrange()
         self._on_change()
+
+
+def _stamp(folder: Path) -> int:
+    """When a folder was made, as far as the file system tells."""
+    try:
+        return folder.stat().st_mtime_ns
+    except OSError:  # it has just gone: the worker will say so
+        return 0

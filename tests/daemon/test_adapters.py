@@ -132,6 +132,10 @@ def test_a_better_adapter_is_served_at_once_by_the_same_worker(tiny_model, clien
     put_adapter(run, 2, tiny_model, 4, Card(stop_strings=["e"]))
     second = text_of(client, "growing")
     assert first != second and "e" in first and "e" not in second, "the adapter's own card counts"
+    shutil.rmtree(run.model_of(2))
+    put_adapter(run, 2, tiny_model, 5)
+    third = text_of(client, "growing")
+    assert third not in (first, second), "another one in the same folder"
     assert {worker["pid"] for worker in client.status()["workers"]} == pids
 
 
@@ -167,7 +171,7 @@ def test_the_adapter_used_longest_ago_goes_unless_it_is_in_use(runs, tiny_model)
     engine = TorchEngine(*load_weights(tiny_model), "fp32", "cpu")
     adapters = Adapters(engine, Vocabulary(TextTokenizer.from_folder(tiny_model), Card()))
     for place in range(MOST + 2):
-        adapters.tell(Adapted(f"at {place}", str(runs[0].model_of(1)), 1 + place / 100))
+        adapters.tell(Adapted(f"at {place}", str(runs[0].model_of(1)), 1 + place / 100, 0))
     assert adapters.of("something else", set())[0] == 0
     numbers = [adapters.of(f"at {place}", {1})[0] for place in range(MOST + 2)]
     assert numbers == list(range(1, MOST + 3))
