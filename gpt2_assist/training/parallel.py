@@ -4,9 +4,6 @@ import os
 
 import torch
 import torch.distributed as dist
-from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.fsdp import fully_shard, register_fsdp_forward_method
-from torch.distributed.tensor import DTensor, distribute_tensor
 
 from gpt2_assist.model.gpt2 import GPT2
 
@@ -58,6 +55,8 @@ class Team:
         """From now on each process keeps a part of every matrix, of its gradient and so of the optimiser's state, and
         has a block whole only while that computes (FSDP2, after Zhao et al. 2023). Gradients become the sums of those
         of all processes by themselves; what is computed on one is computed on all."""
+        from torch.distributed.device_mesh import init_device_mesh
+        from torch.distributed.fsdp import fully_shard, register_fsdp_forward_method  # half a second
         mesh = init_device_mesh("cuda" if dist.get_backend() == "nccl" else "cpu", (self.size,))
         for module in (*model.h, model):
             fully_shard(module, mesh=mesh)
@@ -68,10 +67,17 @@ class Team:
 
 def whole(tensor: torch.Tensor) -> torch.Tensor:
     """A tensor with the parts of all processes, on the CPU if it was shared out; all must ask."""
-    return tensor.full_tensor().cpu() if isinstance(tensor, DTensor) else tensor
+    return tensor.full_tensor().cpu() if _is_shared_out(tensor) else tensor
 
 
 def part_like(tensor: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
     """Of a whole tensor what a process keeps of one that is shared out as `like`; else the tensor, on its device."""
     tensor = tensor.to(like.device)
-    return distribute_tensor(tensor, like.device_mesh, like.placements) if isinstance(like, DTensor) else tensor
+    if not _is_shared_out(like):
+        return tensor
+    from torch.distributed.tensor import distribute_tensor
+    return distribute_tensor(tensor, like.device_mesh, like.placements)
+
+
+def _is_shared_out(tensor: torch.Tensor) -> bool:
+    return hasattr(tensor, "full_tensor")
