@@ -1,7 +1,7 @@
 """The next window, computed while the present one is still in use, so that no token waits when it moves."""
 from collections.abc import Sequence
 
-from gpt2_assist.engine.cpu.prefix_tree import Branch, PrefixTree
+from gpt2_assist.engine.prefix_tree import Branch, PrefixTree
 from gpt2_assist.engine.window import window_start
 
 _LEAST, MOST_AHEAD = 64, 96

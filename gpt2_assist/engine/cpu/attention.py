@@ -16,7 +16,6 @@ from gpt2_assist.engine.cpu.memory import (
     store_f32,
     store_u16,
 )
-from gpt2_assist.engine.cpu.pages import BLOCK
 from gpt2_assist.engine.cpu.plan import (
     FIRST_ROW,
     HEAD_WIDTH,
@@ -35,6 +34,7 @@ from gpt2_assist.engine.cpu.plan import (
     TOGETHER_ROWS,
     WIDTH,
 )
+from gpt2_assist.engine.pages import BLOCK
 
 _BLOCKS_AHEAD = 4
 _ONE = np.float32(1.0)

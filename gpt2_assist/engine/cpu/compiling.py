@@ -8,6 +8,7 @@ import sys
 from functools import cache
 from pathlib import Path
 
+from gpt2_assist.engine import pages
 from gpt2_assist.engine.cpu.forms import NAME
 from gpt2_assist.kernels import linked, module_of, place
 
@@ -33,7 +34,7 @@ def compiled() -> bool:
 
 @cache
 def _place() -> Path:
-    return place("", sorted(Path(__file__).parent.glob("*.py")), NAME)
+    return place("", [*sorted(Path(__file__).parent.glob("*.py")), Path(pages.__file__)], NAME)
 
 
 @cache  # the code lives as long as its engine

@@ -1,9 +1,6 @@
-"""Memory for keys and values, in pages of BLOCK positions. Knows sizes and addresses, and nothing of tokens."""
+"""Memory for keys and values, in pages. Knows sizes and addresses, and nothing of tokens."""
 import ctypes
 import mmap
-
-BLOCK = 16
-"""Positions in a page; a page holds their keys and values of all layers."""
 
 ALIGNMENT = 64
 """Bytes: a cache line, and the widest vector that a kernel loads."""
@@ -16,11 +13,8 @@ _PAGES_AHEAD = 8
 
 
 class PagePool:
-    """Pages of one size, made when they are first wanted, within a limit that a caller who insists may pass.
-
-    A page is known by its number, which is given out again after it came back. Fresh pages are zero, later ones hold
-    what they held. For one thread.
-    """
+    """See pages.Pages. They are made when they are first wanted; fresh ones are zero, later ones hold what they held.
+    For one thread."""
 
     def __init__(self, page_bytes: int, limit_bytes: int) -> None:
         if page_bytes <= 0 or limit_bytes < 0:
@@ -47,7 +41,6 @@ class PagePool:
         return self.used >= self.limit
 
     def take(self) -> int:
-        """A page that nobody uses, beyond the limit too. Raises MemoryError when the system has no more."""
         if not self._free:
             self._map_slab()
         page = self._free.pop()
@@ -59,7 +52,6 @@ class PagePool:
         return page
 
     def give(self, page: int) -> None:
-        """Takes a page back. Raises ValueError for one that is not in use."""
         if self._addresses.pop(page, None) is None:
             raise ValueError(f"page {page} is not in use")
         self._free.append(page)
@@ -87,7 +79,6 @@ class PagePool:
         return False
 
     def copy(self, source: int, target: int) -> None:
-        """Copies a page's content into another; both are in use."""
         ctypes.memmove(self._addresses[target], self._addresses[source], self.page_bytes)
 
     def _map_slab(self, behind: bool = False) -> None:

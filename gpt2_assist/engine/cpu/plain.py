@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from gpt2_assist.engine.cpu.adapters import PackedAdapter
-from gpt2_assist.engine.cpu.pages import BLOCK
+from gpt2_assist.engine.pages import BLOCK
 from gpt2_assist.model.adapter import TARGETS
 from gpt2_assist.model.bfloat16 import from_bf16, to_bf16
 from gpt2_assist.model.packing import INPUTS_MULTIPLE, INT4_GROUP, INT8_GROUP, TILE, padded, unpack

@@ -4,8 +4,8 @@ import numpy as np
 from gpt2_assist.engine.cpu import plan as step
 from gpt2_assist.engine.cpu.adapters import PackedAdapter
 from gpt2_assist.engine.cpu.forms import FORM
-from gpt2_assist.engine.cpu.pages import BLOCK
 from gpt2_assist.engine.cpu.team import Team
+from gpt2_assist.engine.pages import BLOCK
 from gpt2_assist.model.adapter import MOST_RANK
 from gpt2_assist.model.packing import TILE
 from gpt2_assist.model.prepared import Prepared

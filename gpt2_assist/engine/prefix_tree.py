@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from gpt2_assist.engine.cpu.pages import BLOCK, PagePool
+from gpt2_assist.engine.pages import BLOCK, Pages
 
 BATCH = 32
 """When a page is wanted and none is left, this part of the limit is evicted at once: finding what is least recently
@@ -137,7 +137,7 @@ class PrefixTree:
     where another reads.
     """
 
-    def __init__(self, pool: PagePool) -> None:
+    def __init__(self, pool: Pages) -> None:
         self._pool = pool
         self._roots: dict[int, _Node] = {}  # by adapter
         self._nodes: dict[int, _Node] = {}  # by page

@@ -14,8 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from gpt2_assist.engine.cpu.pages import BLOCK, PagePool
-from gpt2_assist.engine.cpu.prefix_tree import BATCH, Branch, PrefixTree
+from gpt2_assist.engine.cpu.pages import PagePool
+from gpt2_assist.engine.pages import BLOCK
+from gpt2_assist.engine.prefix_tree import BATCH, Branch, PrefixTree
 
 PAGE_BYTES = 2 * BLOCK * 8
 
