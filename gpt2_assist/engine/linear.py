@@ -1,8 +1,8 @@
 """Products with a model's matrices in which a row's bits don't depend on the rows beside it.
 
-On the CPU every product has the same number of rows, whatever is wanted: which kernel torch's libraries take, and so the
-order of its sums, depends on that number, on each processor in another way. Where the row stands makes no difference.
-A matrix in bfloat16 is packed for oneDNN, the way torch's own compiler does it, which takes about two thirds of the time.
+On the CPU every product has the same number of rows, whatever is wanted: which kernel torch's libraries take, and so
+the order of its sums, depends on that number, on each processor in another way. Where the row stands makes no
+difference. A matrix in bfloat16 is packed for oneDNN, the way torch's own compiler does it: two thirds of the time.
 """
 import torch
 import torch.nn.functional as F

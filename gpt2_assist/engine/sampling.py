@@ -48,15 +48,19 @@ def sample(logits: np.ndarray, seen: Sequence[int], sampling: Sampling, index: i
     if allowed is not None:
         allowed = allowed[:np.searchsorted(allowed, len(logits))]
         scores = scores[allowed]
+    chosen = drawn(scores, sampling, index, number)
+    return reported(chosen if allowed is None else int(allowed[chosen]), logits, sampling.logprobs)
+
+
+def drawn(scores: np.ndarray, sampling: Sampling, index: int, number: int) -> int:
+    """The place in `scores`, to which penalty and bias have been added, that is chosen."""
     top = float(scores.max())
     if sampling.temperature == 0 or not math.isfinite(top / sampling.temperature):
-        chosen = int(scores.argmax())  # of equals the lowest id
-    else:
-        places, weights = _filtered(scores, top, sampling)
-        edges = np.cumsum(weights, out=weights)
-        edge = edges.searchsorted(uniform(sampling.seed, index, number) * edges[-1], side="right")
-        chosen = int(places[min(int(edge), len(places) - 1)])
-    return _token(chosen if allowed is None else int(allowed[chosen]), logits, sampling.logprobs)
+        return int(scores.argmax())  # of equals the lowest id
+    places, weights = _filtered(scores, top, sampling)
+    edges = np.cumsum(weights, out=weights)
+    edge = edges.searchsorted(uniform(sampling.seed, index, number) * edges[-1], side="right")
+    return int(places[min(int(edge), len(places) - 1)])
 
 
 def _adjusted(logits: np.ndarray, seen: Sequence[int], sampling: Sampling) -> np.ndarray:
@@ -153,7 +157,8 @@ def _ranked(scores: np.ndarray, places: np.ndarray) -> np.ndarray:
     return places[np.argsort(-scores[places], kind="stable")]
 
 
-def _token(chosen: int, logits: np.ndarray, best: int | None) -> Token:
+def reported(chosen: int, logits: np.ndarray, best: int | None) -> Token:
+    """A chosen token with the log-probabilities that are asked for."""
     if best is None:
         return Token(chosen)
     top = float(logits.max())

@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import save_file
 
 from gpt2_assist.engine.cpu.cpu_engine import CpuEngine
+from gpt2_assist.engine.cuda.cuda_engine import CudaEngine
 from gpt2_assist.engine.engine import Sampling
 from gpt2_assist.engine.torch_engine import TorchEngine
 from gpt2_assist.model.adapter import TARGETS, Adapter, LoraShape
@@ -18,7 +19,9 @@ from gpt2_assist.model.sizes import GPT2Config
 from gpt2_assist.training.lora import LoraConv1D, add_adapter
 
 CONFIG = GPT2Config(n_layer=2, n_head=3, n_embd=24, n_ctx=150, vocab_size=211)
-KINDS = ("torch-fp32", "torch-bf16", "cpu-int8", "cpu-int4", "cpu-bf16", "cpu-fp32")
+KINDS = ("torch-fp32", "torch-bf16", "cpu-int8", "cpu-int4", "cpu-bf16", "cpu-fp32", "cuda-fp32", "cuda-bf16",
+         "cuda-int8")
+"""What runs on a card is run here in plain torch, on the CPU."""
 _FOLDER = TemporaryDirectory(prefix="g2a-")
 
 
@@ -63,12 +66,15 @@ def adapters() -> list[Adapter]:
 
 
 def fresh(kind: str, cache_bytes: int = 1 << 30, threads: int = 1, speculate: bool = False):
-    """A new engine with both `adapters`, as 1 and 2; `threads` and `speculate` mean something on the CPU engine only.
-    """
+    """A new engine with both `adapters`, as 1 and 2. `threads` means something to the CPU's alone, `speculate` nothing
+    to torch's."""
     family, precision = kind.split("-")
     if family == "cpu":
         engine = CpuEngine(prepared(precision), cache_bytes, threads, speculate)
         engine.drafts_pay_from_s = 0.0  # steps of so small a model are short
+    elif family == "cuda":
+        engine = CudaEngine(CONFIG, dict(model().state_dict()), precision, "cpu", cache_bytes, speculate)
+        engine.drafts_pay_from_s = 0.0
     else:
         engine = TorchEngine(CONFIG, dict(model().state_dict()), precision, "cpu", cache_bytes)
     assert [engine.add_adapter(adapter) for adapter in adapters()] == [1, 2]

@@ -11,7 +11,7 @@ from gpt2_assist.model.gpt2 import GPT2
 from gpt2_assist.training.lora import merged
 
 TOLERANCE = {"torch-fp32": 1e-5, "torch-bf16": 0.03, "cpu-fp32": 0.01, "cpu-bf16": 0.03, "cpu-int8": 0.08,
-             "cpu-int4": 0.5}
+             "cpu-int4": 0.5, "cuda-fp32": 1e-5, "cuda-bf16": 0.03, "cuda-int8": 0.08}
 """Of the logits' root mean square; the CPU engine keeps keys and values in bfloat16."""
 
 
@@ -78,7 +78,8 @@ def test_an_adapter_of_another_model_is_refused(kind):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_cache_stays_within_its_bytes_and_never_drops_a_live_sequence(kind):
-    row = 2 * CONFIG.n_layer * CONFIG.n_embd * 4 if kind.startswith("torch") else 2 * CONFIG.n_layer * 3 * 16 * 2
+    row = 2 * CONFIG.n_layer * (3 * 16 * 2 if kind.startswith("cpu") else CONFIG.n_embd * (4 if "fp32" in kind else 2))
+    row = 2 * CONFIG.n_layer * CONFIG.n_embd * 4 if kind.startswith("torch") else row
     engine = fresh(kind, cache_bytes=304 * row)
     prompt = random_tokens(50, 128)
     live = prefilled(engine, prompt, Sampling(temperature=0))

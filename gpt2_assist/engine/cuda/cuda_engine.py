@@ -1,0 +1,299 @@
+"""The engine on an NVIDIA card: fused kernels over pages in a tree, each step one launch of a graph."""
+import time
+from collections.abc import Callable
+from collections.abc import Sequence as SequenceOf
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from gpt2_assist.engine.cuda import shapes
+from gpt2_assist.engine.cuda.memory import plan
+from gpt2_assist.engine.cuda.plain import Plain
+from gpt2_assist.engine.cuda.pool import DevicePages
+from gpt2_assist.engine.cuda.rows import BIASED, MOST_BEST, PENALISED
+from gpt2_assist.engine.cuda.step import Step
+from gpt2_assist.engine.cuda.weights import KINDS, AdapterTable, Weights
+from gpt2_assist.engine.engine import Sampling, Token
+from gpt2_assist.engine.paged import PagedEngine, PagedSequence
+from gpt2_assist.engine.prefix_tree import PrefixTree
+from gpt2_assist.engine.sampling import sample
+from gpt2_assist.errors import UsageError
+from gpt2_assist.model.adapter import Adapter
+from gpt2_assist.model.sizes import GPT2Config
+
+_BURST_S = 1e-3
+"""Steps that nobody waits for are launched one behind the other for about so long: the host has its part of a step's
+work, some 50 µs, once for them all."""
+_REFUSED = -1e30
+"""Added to the score of a token that is drawn only if nothing else is left."""
+
+
+_Rules = tuple[np.ndarray | None, np.ndarray | None]
+"""Ids that a token must be one of, and ids that it must not be; see engine.Sequence."""
+
+
+@dataclass
+class _Part:
+    """A sequence's rows in a step: from `row` on, the tokens that the model has not seen, the draft's at their end."""
+
+    sequence: PagedSequence
+    tokens: list[int]
+    draft: list[int]
+    row: int = 0
+
+    def rules(self, drafted: int) -> _Rules:
+        """Those for the token behind so many of the draft's."""
+        sequence, allowed = self.sequence, self.sequence.allowed
+        if allowed is not None and drafted:
+            allowed = sequence.likely[drafted][1] if drafted < len(sequence.likely) else None
+        return allowed, sequence.refused and sequence.refused([*sequence.new_tokens, *self.draft[:drafted]])
+
+
+class CudaEngine(PagedEngine):
+    """See engine.Engine. `precision`: bf16, fp32, or int8, in which weights alone are; auto is bf16.
+
+    On a card the kernels are Triton's; with device "cpu" the same engine runs what they do in plain torch.
+    """
+
+    drafts_pay_from_s = 3e-4
+    most_rows = shapes.MOST_ROWS
+    most_pending = shapes.MOST_ROWS
+
+    def __init__(self, config: GPT2Config, weights: dict[str, torch.Tensor], precision: str = "auto",
+                 device: str = "cuda", cache_bytes: int = 1 << 30, speculate: bool = True,
+                 progress: Callable[[str], None] = lambda words: None, fused: bool | None = None) -> None:
+        """`fused`: whether Triton's kernels run, by default on a card only; elsewhere its interpreter runs them.
+
+        Raises ModelError where the card's memory doesn't hold the model.
+        """
+        self.device = device
+        self.precision = "bf16" if precision == "auto" else precision
+        if self.precision not in KINDS:
+            raise UsageError(f"The precision {precision} is not available there; choose auto, bf16, int8 or fp32.")
+        room = plan(config, self.precision, device, cache_bytes)
+        kind = KINDS[self.precision]
+        self._pool = DevicePages(config, kind, room.limit, room.capacity, device)
+        on_card = Weights(config, weights, self.precision, device)
+        self._table = AdapterTable(config, kind, device)
+        if fused if fused is not None else device == "cuda":
+            from gpt2_assist.engine.cuda.launch import Fused
+            kernels = Fused(on_card, self._table, self._pool)
+        else:
+            kernels = Plain(on_card, self._table, self._pool)
+        self._step = Step(on_card, self._pool, kernels, device)
+        if device == "cuda":
+            self._step.capture(lambda done, of: progress(f"preparing its graphs, {done} of {of}"))
+        super().__init__(config, PrefixTree(self._pool), speculate)
+        self._chunk = self._step.chunks[-1]
+
+    def add_adapter(self, adapter: Adapter, strength: float = 1.0) -> int:
+        return self._keep_adapter(self._table.add(adapter, strength))
+
+    def drop_adapter(self, number: int) -> None:
+        self._table.drop(self._adapters[number])
+        super().drop_adapter(number)
+
+    def prefill(self, sequence: PagedSequence) -> bool:
+        self._take_branch(sequence)
+        branch = sequence.branch
+        branch.reserve(self.n_ctx)  # all that the window will want: decoding never lacks a page
+        if not self.ready(sequence):
+            held = branch.length
+            end = min(sequence.context - 1, (held // self._chunk + 1) * self._chunk)
+            self._read(sequence, sequence.tokens[sequence.start + held:sequence.start + end])
+        return self.ready(sequence)
+
+    def decode(self, sequences: SequenceOf[PagedSequence]) -> list[list[Token]]:
+        parts = []
+        for sequence in sequences:
+            draft = self._draft(sequence, min(len(sequences), shapes.MOST_ROWS))
+            draft = draft[:shapes.MOST_ROWS - len(sequence.pending)]
+            parts.append(_Part(sequence, [*sequence.pending, *draft], draft))
+        found: dict[int, list[Token]] = {}
+        for group in _grouped(parts):
+            for part, new in zip(group, self._decided(group)):
+                found[id(part)] = new
+        for part in parts:
+            self._verified(part.sequence, part.draft, found[id(part)])
+        return [found[id(part)] for part in parts]
+
+    def idle(self) -> bool:
+        return False
+
+    def logits(self, sequence: PagedSequence) -> np.ndarray:
+        """The logits [V] that would decide the next token of a prefilled sequence, which stays as it is."""
+        part = _Part(sequence, sequence.pending, [])
+        self._fill([part])
+        self._launch(len(part.tokens), sequence.context, 1)
+        return self._row_of(len(part.tokens) - 1)
+
+    def all_logits(self, tokens: SequenceOf[int], adapter: int = 0) -> np.ndarray:
+        """The logits [T, V] after each of up to n_ctx tokens."""
+        sequence = self.open(tokens, Sampling(), adapter=adapter)
+        self._take_branch(sequence)
+        self._let_go(sequence)  # nothing of it is taken from the cache
+        sequence.branch = self._tree.acquire([], adapter)
+        sequence.branch.reserve(len(tokens))
+        out = np.empty((len(tokens), self.vocab_size), np.float32)
+        for first in range(0, len(tokens), shapes.MOST_ROWS):
+            part = _Part(sequence, list(tokens[first:first + shapes.MOST_ROWS]), [])
+            self._fill([part])
+            self._launch(len(part.tokens), first + len(part.tokens), 1)
+            for row in range(len(part.tokens)):
+                out[first + row] = self._row_of(row)
+            sequence.branch.commit(part.tokens)
+        self.close(sequence)
+        return out
+
+    def _read(self, sequence: PagedSequence, tokens: list[int]) -> None:
+        """Keys and values of a chunk behind those that are there."""
+        lane, branch = self._step.reading, sequence.branch
+        lane.table.clear()
+        lane.table.put_pages(0, branch.pages, branch.length + len(tokens))
+        lane.table.put(0, tokens, branch.length, self._adapters.get(sequence.adapter, 0))
+        lane.upload()
+        self._step.read(len(tokens))
+        self._settled()  # a cancel waits for one chunk, not for a queue of them
+        branch.commit(tokens)
+
+    def _decided(self, group: list[_Part]) -> list[list[Token]]:
+        """New tokens of sequences whose rows fit a step."""
+        self._fill(group)
+        count = sum(len(part.tokens) for part in group)
+        reach = max(part.sequence.context + len(part.draft) for part in group)
+        times = self._times(group, count)
+        began = time.perf_counter()
+        self._launch(count, reach + times - 1, times)
+        tokens, chances, best = self._heard(times, count, any(part.sequence.sampling.logprobs is not None
+                                                              for part in group))
+        self._costs.measured(count, (time.perf_counter() - began) / times)
+        results = []
+        for part in group:
+            last = part.row + len(part.tokens) - 1 - len(part.draft)
+            places = [(0, last + k) for k in range(len(part.draft) + 1)] if part.draft else [
+                (step, last) for step in range(times)]
+            new: list[Token] = []
+            rules = [part.rules(drafted) for drafted in range(len(part.draft) + 1)]
+            for number, (step, row) in enumerate(places):
+                if tokens[step, row] >= 0:
+                    token = _token(tokens[step, row], chances, best, step, row, part.sequence.sampling.logprobs)
+                elif times == 1:
+                    token = self._chosen_here(part, row, rules[number])
+                else:
+                    break  # its logits are gone: the next step is one by itself
+                new.append(token)
+                part.sequence.tokens.append(token.id)
+                if part.draft and (number == len(part.draft) or token.id != part.draft[number]):
+                    break
+            part.sequence.likely = []
+            if not new:
+                self._fill([part])
+                self._launch(len(part.tokens), part.sequence.context, 1)
+                new.append(self._chosen_here(part, len(part.tokens) - 1, rules[0]))
+                part.sequence.tokens.append(new[0].id)
+            seen = part.tokens[:len(part.tokens) - len(part.draft)]
+            part.sequence.branch.commit([*seen, *(token.id for token in new[:-1])])
+            results.append(new)
+        return results
+
+    def _times(self, group: list[_Part], count: int) -> int:
+        """Steps that are launched together: one where somebody waits, or the host has a say in each token."""
+        if count > len(group) or any(
+                part.sequence.allowed is not None or part.sequence.refused is not None
+                or len(part.sequence.tokens) == part.sequence.prompt_tokens for part in group):
+            return 1
+        wanted = int(_BURST_S / max(self._costs.one, 1e-6)) if self._costs.one else 1
+        room = min(self._room(part.sequence) for part in group)
+        return max(1, min(wanted, shapes.BURST, room))
+
+    def _fill(self, group: list[_Part]) -> None:
+        """Tells the step of its rows."""
+        lane = self._step.decoding
+        lane.table.clear()
+        row = 0
+        for part in group:
+            part.row = row
+            sequence, count = part.sequence, len(part.tokens)
+            held = sequence.branch.length
+            lane.table.put(row, part.tokens, held, self._adapters.get(sequence.adapter, 0))
+            first = count - 1 - len(part.draft)
+            for place in range(count):
+                lane.table.put_pages(row + place, sequence.branch.pages, held + count)
+            for place in range(first, count):
+                number = len(sequence.tokens) - sequence.prompt_tokens + place - first
+                flags = self._extra(part, row + place, place - first)
+                lane.table.put_sampling(row + place, sequence.sampling, sequence.index, number, flags)
+            row += count
+        lane.upload()
+
+    def _extra(self, part: _Part, row: int, drafted: int) -> int:
+        """Sends what the row's scores depend on beside its logits; the row's flags."""
+        sequence, sampling, flags = part.sequence, part.sequence.sampling, 0
+        scores = self._step.scores
+        if sampling.repetition_penalty != 1.0:
+            seen = np.zeros(self.vocab_size, np.int8)
+            seen[[*sequence.tokens, *part.draft[:drafted]]] = 1
+            scores.seen[row].copy_(torch.from_numpy(seen))
+            flags |= PENALISED
+        allowed, refused = part.rules(drafted)
+        if sampling.logit_bias or allowed is not None or (refused is not None and len(refused)):
+            biases = np.zeros(self.vocab_size, np.float32)
+            for token, bias in sampling.logit_bias.items():
+                if token < self.vocab_size:
+                    biases[token] = bias
+            if refused is not None and len(refused):
+                biases[refused[refused < self.vocab_size]] = _REFUSED
+            if allowed is not None:
+                within = np.zeros(self.vocab_size, bool)
+                within[allowed[allowed < self.vocab_size]] = True
+                biases[~within] = -np.inf
+            scores.biases[row].copy_(torch.from_numpy(biases))
+            flags |= BIASED
+        return flags
+
+    def _launch(self, count: int, reach: int, times: int) -> None:
+        self._step.decode(count, min(reach, self.n_ctx), times)
+
+    def _heard(self, times: int, count: int, chances: bool) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None]:
+        """The tokens [times, count], and where somebody asked for them log-probabilities with the likeliest tokens."""
+        scores = self._step.scores
+        wanted = (scores.tokens, scores.chances, scores.best) if chances else (scores.tokens,)
+        found = [tensor[:times, :count].cpu().numpy() for tensor in wanted]
+        return found[0], *(found[1:] or (None, None))
+
+    def _chosen_here(self, part: _Part, row: int, rules: _Rules) -> Token:
+        """A token that the card left to the host, which has the row's logits."""
+        sequence = part.sequence
+        return sample(self._row_of(row), sequence.tokens, sequence.sampling, sequence.index,
+                      len(sequence.tokens) - sequence.prompt_tokens, *rules)
+
+    def _row_of(self, row: int) -> np.ndarray:
+        return self._step.scores.logits[row].cpu().numpy().copy()
+
+    def _settled(self) -> None:
+        if self.device == "cuda":
+            torch.cuda.current_stream().synchronize()
+
+
+def _grouped(parts: list[_Part]) -> list[list[_Part]]:
+    """Groups whose rows fit a step. Those with the same adapter stand side by side, as the kernels want it."""
+    groups: list[list[_Part]] = []
+    count = 0
+    for part in sorted(parts, key=lambda part: part.sequence.adapter):
+        count += len(part.tokens)
+        if not groups or count > shapes.MOST_ROWS:
+            groups.append([])
+            count = len(part.tokens)
+        groups[-1].append(part)
+    return groups
+
+
+def _token(id: int, chances: np.ndarray | None, best: np.ndarray | None, step: int, row: int,
+           wanted: int | None) -> Token:
+    if wanted is None:
+        return Token(int(id))
+    values = chances[step, row].tolist()
+    listed = zip(best[step, row, :min(wanted, MOST_BEST)].tolist(), values[1:])
+    return Token(int(id), values[0], tuple(listed))
+

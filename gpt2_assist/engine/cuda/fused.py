@@ -1,0 +1,348 @@
+"""The fused kernels, in Triton. `plain.py` says the same in torch.
+
+All products are one kernel, by what their left side is (rows of the stream normed, attention's parts combined, or plain
+rows) and what becomes of their results. Sums in float32 over the same inputs are in the same order whatever the number
+of rows, since each program takes all of a part's inputs, in blocks that don't depend on it. Norms take their sums in
+float64 of numbers on a grid, which is exact, so that their order makes no difference. Multiplications and additions are
+not contracted, so that the same expression has the same bits in every kernel.
+
+Splitting a short row's keys among programs is Dao et al.'s "Flash-Decoding" (2023).
+"""
+import triton
+import triton.language as tl
+
+from gpt2_assist.engine.cuda import rows, shapes
+from gpt2_assist.engine.pages import BLOCK
+
+_FIELDS, _TOKEN, _POSITION, _ADAPTER, _FLAGS, _TEMPERATURE, _PENALTY = (tl.constexpr(value) for value in (
+    rows.FIELDS, rows.TOKEN, rows.POSITION, rows.ADAPTER, rows.FLAGS, rows.TEMPERATURE, rows.PENALTY))
+_PENALISED, _BIASED = tl.constexpr(rows.PENALISED), tl.constexpr(rows.BIASED)
+_PAGE = tl.constexpr(BLOCK)
+_KEYS = tl.constexpr(shapes.KEYS)
+_MOST = tl.constexpr(shapes.MOST_ROWS)
+_INTERPRETED = tl.constexpr(bool(triton.knobs.runtime.interpret))
+_GRID, _SQUARES_GRID = tl.constexpr(1.5 * 2 ** 26), tl.constexpr(1.5 * 2 ** 28)
+"""Added and taken away again, they leave float64 numbers in steps of 2**-26 and 2**-24."""
+
+_NORM, _MIXED, _PLAIN = (tl.constexpr(value) for value in (shapes.NORM, shapes.MIXED, shapes.PLAIN))
+_CACHE, _PARTS, _STREAM, _GELU = (tl.constexpr(value) for value in (
+    shapes.CACHE, shapes.PARTS, shapes.STREAM, shapes.GELU))
+
+
+@triton.jit
+def matmul(a, b, total):
+    """total + a @ b. Triton's interpreter takes bfloat16 for whole numbers."""
+    if _INTERPRETED:
+        return tl.dot(a.to(tl.float32), b.to(tl.float32), total)
+    elif a.dtype == tl.float32:
+        return tl.dot(a, b, total, input_precision="ieee")
+    else:
+        return tl.dot(a, b, total)
+
+
+@triton.jit
+def stream_at(x, parts, parts_bias, m, there, k, K: tl.constexpr, IN_PARTS: tl.constexpr):
+    """The stream [m, k]: what stands in x, and the parts of what the product before adds to it, with its bias."""
+    inside = there[:, None] & (k < K)[None, :]
+    at = m[:, None] * K + k[None, :]
+    value = tl.load(x + at, mask=inside, other=0.0)
+    if IN_PARTS > 0:
+        total = tl.load(parts + at, mask=inside, other=0.0)
+        for part in tl.static_range(1, IN_PARTS):
+            total += tl.load(parts + part * _MOST * K + at, mask=inside, other=0.0)
+        total += tl.load(parts_bias + k, mask=k < K, other=0.0)[None, :]
+        value += total
+    return value
+
+
+@triton.jit
+def norm_figures(x, parts, parts_bias, epsilon, m, there, K: tl.constexpr, IN_PARTS: tl.constexpr):
+    """(mean, reciprocal deviation) of the stream's rows, in float32."""
+    total = tl.zeros((m.shape[0],), tl.float64)
+    squares = tl.zeros((m.shape[0],), tl.float64)
+    for first in tl.static_range(0, K, 256):
+        value = stream_at(x, parts, parts_bias, m, there, first + tl.arange(0, 256), K, IN_PARTS).to(tl.float64)
+        value = (value + _GRID) - _GRID
+        square = (value * value + _SQUARES_GRID) - _SQUARES_GRID
+        total += tl.sum(value, 1)
+        squares += tl.sum(square, 1)
+    mean = total / K
+    variance = squares / K - mean * mean
+    return mean.to(tl.float32), (1.0 / tl.sqrt(variance + epsilon)).to(tl.float32)
+
+
+@triton.jit
+def spread(values, rows, m):
+    """values [rows] at the places m of which they are the rows; 0 elsewhere."""
+    return tl.sum(tl.where(m[:, None] == rows[None, :], values[None, :], 0.0), 1)
+
+
+@triton.jit
+def mixed_at(x, extremes, m, positions, k, K: tl.constexpr, HEADS: tl.constexpr, SPLITS: tl.constexpr):
+    """Attention's output [m, k], from the parts that programs of `attend` left in x [rows, SPLITS, K]."""
+    head = k // (K // HEADS)
+    count = tl.where(positions < 0, 0, positions // _KEYS + 1)
+    most = tl.max(count, 0)
+    top = tl.full((m.shape[0], k.shape[0]), float("-inf"), tl.float32)
+    at = (m[:, None] * SPLITS * HEADS + head[None, :]) * 2
+    for split in range(0, most):
+        inside = (split < count)[:, None] & (k < K)[None, :]
+        top = tl.maximum(top, tl.load(extremes + at + split * HEADS * 2, mask=inside, other=float("-inf")))
+    total = tl.zeros((m.shape[0], k.shape[0]), tl.float32)
+    value = tl.zeros((m.shape[0], k.shape[0]), tl.float32)
+    for split in range(0, most):
+        inside = (split < count)[:, None] & (k < K)[None, :]
+        weight = tl.exp(tl.load(extremes + at + split * HEADS * 2, mask=inside, other=float("-inf")) - top)
+        weight = tl.where(inside, weight, 0.0)
+        total += weight * tl.load(extremes + at + split * HEADS * 2 + 1, mask=inside, other=0.0)
+        value += weight * tl.load(x + (m[:, None] * SPLITS + split) * K + k[None, :], mask=inside, other=0.0)
+    return value / tl.where(total == 0.0, 1.0, total)
+
+
+@triton.jit
+def left_side(INPUT: tl.constexpr, KIND: tl.constexpr, x, parts, parts_bias, extremes, norm_weight, norm_bias, mean,
+              deviation, m, there, positions, k, K: tl.constexpr, IN_PARTS: tl.constexpr, HEADS: tl.constexpr,
+              SPLITS: tl.constexpr):
+    """A product's left side [m, k]."""
+    if INPUT == _NORM:
+        value = stream_at(x, parts, parts_bias, m, there, k, K, IN_PARTS)
+        weight = tl.load(norm_weight + k, mask=k < K, other=0.0)
+        bias = tl.load(norm_bias + k, mask=k < K, other=0.0)
+        value = (value - mean[:, None]) * deviation[:, None] * weight[None, :] + bias[None, :]
+    elif INPUT == _MIXED:
+        value = mixed_at(x, extremes, m, positions, k, K, HEADS, SPLITS)
+    else:
+        value = tl.load(x + m[:, None] * K + k[None, :], mask=there[:, None] & (k < K)[None, :], other=0.0)
+    return value.to(KIND)
+
+
+@triton.jit
+def summed(INPUT: tl.constexpr, KIND: tl.constexpr, x, parts, parts_bias, extremes, norm_weight, norm_bias, mean,
+           deviation, m, there, positions, matrix, n, N, first, last, K: tl.constexpr, BLOCK_K: tl.constexpr,
+           IN_PARTS: tl.constexpr, HEADS: tl.constexpr, SPLITS: tl.constexpr):
+    """The product's left side times rows n of matrix [N, K], over blocks of inputs from `first` to before `last`."""
+    total = tl.zeros((m.shape[0], n.shape[0]), tl.float32)
+    for block in range(first, last):
+        k = block * BLOCK_K + tl.arange(0, BLOCK_K)
+        left = left_side(INPUT, KIND, x, parts, parts_bias, extremes, norm_weight, norm_bias, mean, deviation, m, there,
+                         positions, k, K, IN_PARTS, HEADS, SPLITS)
+        right = tl.load(matrix + n[None, :] * K + k[:, None], mask=(n < N)[None, :] & (k < K)[:, None], other=0.0)
+        total = matmul(left, right.to(KIND), total)
+    return total
+
+
+@triton.jit
+def adapted(total, table, ranks, module, adapters, INPUT: tl.constexpr, KIND: tl.constexpr, x, parts, parts_bias,
+            extremes, norm_weight, norm_bias, mean, deviation, m, there, positions, n, N, first, last, K: tl.constexpr,
+            BLOCK_K: tl.constexpr, IN_PARTS: tl.constexpr, HEADS: tl.constexpr, SPLITS: tl.constexpr,
+            MODULES: tl.constexpr):
+    """`total`, and what the adapters of rows m add to it beside these blocks of inputs. Rows with the same adapter
+    stand side by side."""
+    done = 0
+    for row in range(0, m.shape[0]):
+        adapter = tl.sum(tl.where(tl.arange(0, m.shape[0]) == row, adapters, 0), 0)
+        if (adapter != 0) & (adapter != done):
+            done = adapter
+            down = tl.load(table + (adapter * MODULES + module) * 2).to(tl.pointer_type(KIND))
+            up = tl.load(table + (adapter * MODULES + module) * 2 + 1).to(tl.pointer_type(KIND))
+            rank = tl.load(ranks + adapter * MODULES + module)
+            for begin in range(0, rank, 16):
+                r = begin + tl.arange(0, 16)
+                few = summed(INPUT, KIND, x, parts, parts_bias, extremes, norm_weight, norm_bias, mean, deviation, m,
+                             there, positions, down, r, rank, first, last, K, BLOCK_K, IN_PARTS, HEADS, SPLITS)
+                few = tl.where((adapters == adapter)[:, None], few, 0.0)
+                right = tl.load(up + n[None, :] * rank + r[:, None], mask=(n < N)[None, :] & (r < rank)[:, None],
+                                other=0.0)
+                total = matmul(few.to(KIND), right, total)
+    return total
+
+
+@triton.jit
+def gelu(x):
+    """GPT-2's, x * sigmoid(2 sqrt(2 / pi) (x + 0.044715 x**3))."""
+    return x / (1.0 + tl.exp(-1.5957691216057308 * (x + 0.044715 * x * x * x)))
+
+
+@triton.jit
+def product(fields, pages, pages_stride, x, parts, parts_bias, settled, figures, extremes, norm_weight, norm_bias,
+            epsilon, matrix, scales, bias, table, ranks, module, out, pool, layer, page_size,
+            K: tl.constexpr, N: tl.constexpr, INPUT: tl.constexpr, OUTPUT: tl.constexpr, KIND: tl.constexpr,
+            ROWS: tl.constexpr, IN_PARTS: tl.constexpr, OUT_PARTS: tl.constexpr, HEADS: tl.constexpr,
+            SPLITS: tl.constexpr, MODULES: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr,
+            BLOCK_K: tl.constexpr):
+    """Grid: columns, rows, parts of the sum. A program with OUTPUT STREAM takes all parts, one after the other.
+
+    ROWS: of the step where `figures` is None, at most BLOCK_M; the norm is then taken here, and the first program
+    leaves the stream, without parts, in `settled` where that is wanted.
+    """
+    m = tl.program_id(1) * BLOCK_M + tl.arange(0, BLOCK_M)
+    n = tl.program_id(0) * BLOCK_N + tl.arange(0, BLOCK_N)
+    positions = tl.load(fields + m * _FIELDS + _POSITION, mask=m < ROWS, other=-1)
+    there = positions >= 0
+    if tl.max(positions, 0) < 0:
+        return
+    adapters = tl.load(fields + m * _FIELDS + _ADAPTER, mask=there, other=0)
+    mean = tl.zeros((BLOCK_M,), tl.float32)
+    deviation = tl.zeros((BLOCK_M,), tl.float32)
+    if INPUT == _NORM:
+        if figures is None:
+            few = tl.arange(0, ROWS)
+            few_there = tl.load(fields + few * _FIELDS + _POSITION) >= 0
+            few_mean, few_deviation = norm_figures(x, parts, parts_bias, epsilon, few, few_there, K, IN_PARTS)
+            mean, deviation = spread(few_mean, few, m), spread(few_deviation, few, m)
+            if settled is not None:  # noqa: SIM102 (known to the compiler, what follows is not)
+                if tl.program_id(0) == 0:
+                    for begin in tl.static_range(0, K, 256):
+                        k = begin + tl.arange(0, 256)
+                        tl.store(settled + few[:, None] * K + k[None, :],
+                                 stream_at(x, parts, parts_bias, few, few_there, k, K, IN_PARTS),
+                                 mask=few_there[:, None] & (k < K)[None, :])
+        else:
+            mean = tl.load(figures + m * 2, mask=there, other=0.0)
+            deviation = tl.load(figures + m * 2 + 1, mask=there, other=0.0)
+    scale = tl.zeros((BLOCK_N,), tl.float32)
+    if scales is not None:
+        scale = tl.load(scales + n, mask=n < N, other=0.0)
+    blocks: tl.constexpr = (K + BLOCK_K - 1) // BLOCK_K
+    first_part = 0
+    last_part = OUT_PARTS
+    if OUTPUT == _PARTS:
+        first_part = tl.program_id(2)
+        last_part = first_part + 1
+    total = tl.zeros((BLOCK_M, BLOCK_N), tl.float32)
+    for part in range(first_part, last_part):
+        first, last = part * blocks // OUT_PARTS, (part + 1) * blocks // OUT_PARTS
+        one = summed(INPUT, KIND, x, parts, parts_bias, extremes, norm_weight, norm_bias, mean, deviation, m, there,
+                     positions, matrix, n, N, first, last, K, BLOCK_K, IN_PARTS, HEADS, SPLITS)
+        if scales is not None:
+            one *= scale[None, :]
+        if tl.max(adapters, 0) > 0:
+            one = adapted(one, table, ranks, module, adapters, INPUT, KIND, x, parts, parts_bias, extremes, norm_weight,
+                          norm_bias, mean, deviation, m, there, positions, n, N, first, last, K, BLOCK_K, IN_PARTS,
+                          HEADS, SPLITS, MODULES)
+        total += one
+    inside = there[:, None] & (n < N)[None, :]
+    if OUTPUT == _PARTS:
+        tl.store(out + (first_part * _MOST + m[:, None]) * N + n[None, :], total, mask=inside)
+    else:
+        total += tl.load(bias + n, mask=n < N, other=0.0)[None, :]
+        if OUTPUT == _STREAM:
+            at = out + m[:, None] * N + n[None, :]
+            tl.store(at, tl.load(at, mask=inside, other=0.0) + total, mask=inside)
+        elif OUTPUT == _GELU:
+            tl.store(out + m[:, None] * N + n[None, :], gelu(total).to(KIND), mask=inside)
+        else:
+            width: tl.constexpr = K // HEADS
+            third, column = n // K, n % K
+            tl.store(out + m[:, None] * K + column[None, :], total.to(KIND), mask=inside & (third == 0)[None, :])
+            page = tl.load(pages + m * pages_stride + positions // _PAGE, mask=there, other=0).to(tl.int64)
+            place = ((layer * 2 + third - 1) * HEADS + column // width) * _PAGE * width + column % width
+            tl.store(pool + page[:, None] * page_size + place[None, :] + (positions % _PAGE)[:, None] * width,
+                     total.to(KIND), mask=inside & (third > 0)[None, :])
+
+
+@triton.jit
+def measure(fields, x, figures, epsilon, K: tl.constexpr):
+    """The norm's figures [rows, 2] of a prefill's rows, one program a row."""
+    m = tl.program_id(0) + tl.arange(0, 1)
+    there = tl.load(fields + m * _FIELDS + _POSITION) >= 0
+    mean, deviation = norm_figures(x, None, None, epsilon, m, there, K, 0)
+    tl.store(figures + m * 2, mean)
+    tl.store(figures + m * 2 + 1, deviation)
+
+
+@triton.jit
+def embed(fields, tokens, scales, places, x, K: tl.constexpr, BLOCK: tl.constexpr):
+    """The stream's beginning, x [rows, K], one program a row."""
+    row = tl.program_id(0)
+    position = tl.load(fields + row * _FIELDS + _POSITION)
+    if position < 0:
+        return
+    token = tl.load(fields + row * _FIELDS + _TOKEN).to(tl.int64)
+    k = tl.arange(0, BLOCK)
+    value = tl.load(tokens + token * K + k, mask=k < K, other=0.0).to(tl.float32)
+    if scales is not None:
+        value *= tl.load(scales + token)
+    value += tl.load(places + position * K + k, mask=k < K, other=0.0)
+    tl.store(x + row * K + k, value, mask=k < K)
+
+
+@triton.jit
+def attend(fields, pages, pages_stride, together, queries, pool, layer, page_size, scale, out, extremes,
+           K: tl.constexpr, HEADS: tl.constexpr, SPLITS: tl.constexpr, BLOCK: tl.constexpr, KIND: tl.constexpr):
+    """Attention of `together` rows, 1 or 16, to one split of their keys. Grid: groups of rows, heads, splits.
+
+    Leaves sums of values weighted by exp(score - highest score) in out [rows, SPLITS, K] and the highest score and the
+    sum of weights in extremes [rows, SPLITS, HEADS, 2]. `scale`: of scores.
+    """
+    group, head, split = tl.program_id(0), tl.program_id(1), tl.program_id(2)
+    width: tl.constexpr = K // HEADS
+    i = tl.arange(0, 16)
+    m = group * together + i
+    positions = tl.load(fields + m * _FIELDS + _POSITION, mask=i < together, other=-1)
+    last = tl.max(positions, 0)
+    if last < split * _KEYS:
+        return
+    there = positions >= 0
+    e = tl.arange(0, BLOCK)
+    key = split * _KEYS + tl.arange(0, _KEYS)
+    page = tl.load(pages + group * pages_stride + key // _PAGE, mask=key <= last, other=0).to(tl.int64)
+    at = page * page_size + (layer * 2 * HEADS + head) * _PAGE * width + (key % _PAGE) * width
+    known = (key <= last)[:, None] & (e < width)[None, :]
+    query = tl.load(queries + m[:, None] * K + head * width + e[None, :], mask=there[:, None] & (e < width)[None, :],
+                    other=0.0)
+    keys = tl.load(pool + at[:, None] + e[None, :], mask=known, other=0.0)
+    scores = matmul(query, tl.trans(keys), tl.zeros((16, _KEYS), tl.float32)) * scale
+    scores = tl.where(key[None, :] <= positions[:, None], scores, float("-inf"))
+    top = tl.max(scores, 1)
+    weights = tl.exp(scores - tl.where(top == float("-inf"), 0.0, top)[:, None])
+    values = tl.load(pool + at[:, None] + HEADS * _PAGE * width + e[None, :], mask=known, other=0.0)
+    mixed = matmul(weights.to(KIND), values, tl.zeros((16, BLOCK), tl.float32))
+    tl.store(out + (m[:, None] * SPLITS + split) * K + head * width + e[None, :], mixed,
+             mask=there[:, None] & (e < width)[None, :])
+    place = extremes + ((m * SPLITS + split) * HEADS + head) * 2
+    tl.store(place, top, mask=there)
+    tl.store(place + 1, tl.sum(weights, 1), mask=there)
+
+
+@triton.jit
+def head(fields, x, parts, parts_bias, norm_weight, norm_bias, epsilon, matrix, scales, seen, biases,
+         logits, scores, maxima, sums, own_maxima, own_sums,
+         K: tl.constexpr, N: tl.constexpr, KIND: tl.constexpr, ROWS: tl.constexpr, IN_PARTS: tl.constexpr,
+         BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_K: tl.constexpr):
+    """Logits, and scores: logits with repetition penalty and bias. Of each block of N's columns, one a program: maximum
+    and sum of exp((score - maximum) / temperature), and the same of the logits themselves at temperature 1."""
+    m = tl.arange(0, BLOCK_M)
+    n = tl.program_id(0) * BLOCK_N + tl.arange(0, BLOCK_N)
+    positions = tl.load(fields + m * _FIELDS + _POSITION, mask=m < ROWS, other=-1)
+    there = positions >= 0
+    few = tl.arange(0, ROWS)
+    few_there = tl.load(fields + few * _FIELDS + _POSITION) >= 0
+    few_mean, few_deviation = norm_figures(x, parts, parts_bias, epsilon, few, few_there, K, IN_PARTS)
+    mean, deviation = spread(few_mean, few, m), spread(few_deviation, few, m)
+    blocks: tl.constexpr = (K + BLOCK_K - 1) // BLOCK_K
+    total = summed(_NORM, KIND, x, parts, parts_bias, None, norm_weight, norm_bias, mean, deviation, m, there,
+                   positions, matrix, n, N, 0, blocks, K, BLOCK_K, IN_PARTS, 1, 1)
+    if scales is not None:
+        total *= tl.load(scales + n, mask=n < N, other=0.0)[None, :]
+    inside = there[:, None] & (n < N)[None, :]
+    at = m[:, None] * N + n[None, :]
+    tl.store(logits + at, total, mask=inside)
+    block = m * tl.num_programs(0) + tl.program_id(0)
+    own = tl.where(inside, total, float("-inf"))
+    top = tl.max(own, 1)
+    tl.store(own_maxima + block, top, mask=there)
+    tl.store(own_sums + block, tl.sum(tl.exp(own - tl.where(there, top, 0.0)[:, None]), 1), mask=there)
+    flags = tl.load(fields + m * _FIELDS + _FLAGS, mask=there, other=0)
+    penalty = tl.load(fields + m * _FIELDS + _PENALTY, mask=there, other=0).to(tl.float32, bitcast=True)
+    counted = tl.load(seen + at, mask=inside & ((flags & _PENALISED) != 0)[:, None], other=0)
+    changed = tl.where(own > 0.0, own / penalty[:, None], own * penalty[:, None])
+    own = tl.where(counted != 0, changed, own)
+    own += tl.load(biases + at, mask=inside & ((flags & _BIASED) != 0)[:, None], other=0.0)
+    tl.store(scores + at, own, mask=inside)
+    temperature = tl.load(fields + m * _FIELDS + _TEMPERATURE, mask=there, other=0).to(tl.float32, bitcast=True)
+    top = tl.max(own, 1)
+    least = tl.where(top == float("-inf"), 0.0, top)
+    weights = tl.exp((own - least[:, None]) / tl.where(temperature == 0.0, 1.0, temperature)[:, None])
+    tl.store(maxima + block, top, mask=there)
+    tl.store(sums + block, tl.sum(weights, 1), mask=there)

@@ -1,0 +1,84 @@
+"""Launches of the fused kernels: grids, sizes of blocks, warps."""
+import torch
+import triton
+import triton.language as tl
+
+from gpt2_assist.engine.cuda import choice, fused, shapes
+from gpt2_assist.engine.cuda.pool import DevicePages
+from gpt2_assist.engine.cuda.shapes import MIXED, PARTS
+from gpt2_assist.engine.cuda.step import Rows, Scores, Stream
+from gpt2_assist.engine.cuda.weights import AdapterTable, Matrix, Norm, Weights
+
+_COLUMNS, _CHUNK_COLUMNS = 16, 64
+"""Columns of a product that a program takes, in decoding and in a prefill."""
+_OPTIONS = {"num_warps": 4, "enable_fp_fusion": False}
+_STAGES, _CHUNK_STAGES = 4, 3
+"""Loads of weights under way at a time."""
+_CHOICE_WARPS = 8
+
+
+class Fused:
+    """See step.Kernels."""
+
+    def __init__(self, weights: Weights, adapters: AdapterTable, pool: DevicePages) -> None:
+        self._weights, self._adapters, self._pool = weights, adapters, pool.data
+        config = self._config = weights.config
+        self._kind = tl.bfloat16 if weights.kind == torch.bfloat16 else tl.float32
+        self._page_size = self._pool[0].numel()
+        self._head_block = max(16, triton.next_power_of_2(config.n_embd // config.n_head))
+
+    def embed(self, rows: Rows, x: torch.Tensor) -> None:
+        tokens, width = self._weights.tokens, self._config.n_embd
+        fused.embed[(rows.count,)](rows.fields, tokens.weight, tokens.scales, self._weights.places, x, width,
+                                   triton.next_power_of_2(width), **_OPTIONS)
+
+    def measure(self, rows: Rows, x: torch.Tensor) -> None:
+        config = self._config
+        fused.measure[(rows.count,)](rows.fields, x, rows.figures, config.layer_norm_epsilon, config.n_embd, **_OPTIONS)
+
+    def attend(self, rows: Rows, layer: int) -> None:
+        config = self._config
+        width = config.n_embd // config.n_head
+        grid = (-(-rows.count // rows.together), config.n_head, rows.splits)
+        fused.attend[grid](rows.fields, rows.pages, self._stride(rows), rows.together, rows.queries, self._pool, layer,
+                           self._page_size, width ** -0.5, rows.mixed, rows.extremes, config.n_embd, config.n_head,
+                           rows.mixed.shape[1], self._head_block, self._kind, **_OPTIONS)
+
+    def product(self, rows: Rows, source: Stream | torch.Tensor, left: int, result: int, matrix: Matrix,
+                out: torch.Tensor, module: int, parts: int = 1, norm: Norm | None = None,
+                settled: torch.Tensor | None = None) -> None:
+        stream = source if isinstance(source, Stream) else Stream(source)
+        reading = rows.figures is not None
+        columns, inputs = matrix.weight.shape
+        block_n = _CHUNK_COLUMNS if reading else _COLUMNS
+        block_m = shapes.CHUNK_TILE if reading else shapes.ROW_TILE
+        block_k = shapes.WIDE_INPUTS if left == MIXED else shapes.INPUTS
+        grid = (-(-columns // block_n), -(-rows.count // block_m), parts if result == PARTS else 1)
+        norm_weight, norm_bias = norm or (None, None)
+        fused.product[grid](
+            rows.fields, rows.pages, self._stride(rows), stream.x, stream.parts, stream.bias, settled, rows.figures,
+            rows.extremes, norm_weight, norm_bias, self._config.layer_norm_epsilon, matrix.weight, matrix.scales,
+            matrix.bias, self._adapters.addresses, self._adapters.ranks, module, out, self._pool, module // 4,
+            self._page_size, inputs, columns, left, result, self._kind, rows.count, stream.count, parts,
+            self._config.n_head, rows.mixed.shape[1], self._adapters.modules, block_m, block_n, block_k,
+            num_stages=_CHUNK_STAGES if reading else _STAGES, **_OPTIONS)
+
+    def head(self, rows: Rows, stream: Stream, norm: Norm, scores: Scores) -> None:
+        matrix = self._weights.tokens
+        columns, inputs = matrix.weight.shape
+        fused.head[(scores.figures.shape[2],)](
+            rows.fields, stream.x, stream.parts, stream.bias, *norm, self._config.layer_norm_epsilon, matrix.weight,
+            matrix.scales, scores.seen, scores.biases, scores.logits, scores.scores, *scores.figures, inputs, columns,
+            self._kind, rows.count, stream.count, shapes.ROW_TILE, shapes.SCORES, shapes.INPUTS, num_stages=_STAGES,
+            **_OPTIONS)
+
+    def choose(self, rows: Rows, scores: Scores) -> None:
+        blocks = scores.figures.shape[2]
+        choice.choose[(rows.count,)](
+            rows.fields, scores.logits, scores.scores, *scores.figures, scores.seen, scores.ids, scores.found,
+            scores.places, scores.tokens, scores.chances, scores.best, self._config.vocab_size,
+            triton.next_power_of_2(blocks), blocks, **{**_OPTIONS, "num_warps": _CHOICE_WARPS})
+
+    def _stride(self, rows: Rows) -> int:
+        """Between the page tables of groups of rows that attention takes together."""
+        return rows.pages.shape[1] if rows.together == 1 else 0

@@ -1,0 +1,63 @@
+"""What of the card's memory a model gets, decided before anything is loaded."""
+from dataclasses import dataclass
+
+import torch
+
+from gpt2_assist.engine.cuda import shapes
+from gpt2_assist.engine.cuda.pool import page_bytes
+from gpt2_assist.engine.cuda.weights import KINDS
+from gpt2_assist.engine.pages import BLOCK
+from gpt2_assist.errors import ModelError
+from gpt2_assist.model.sizes import GPT2Config, expected_shapes, parameter_count
+
+_OPEN, _LEAST_OPEN = 16, 2
+"""Texts that can be in work at a time, each with a whole window's pages."""
+_SPARE = 512 << 20
+"""For what CUDA, the graphs and the desktop take."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """`weights` and `work` in bytes; `limit` and `capacity` in pages, see pool.DevicePages."""
+
+    weights: int
+    work: int
+    limit: int
+    capacity: int
+
+
+def plan(config: GPT2Config, precision: str, device: str, cache_bytes: int) -> Plan:
+    """Raises ModelError where the model doesn't fit what is free."""
+    page = page_bytes(config, KINDS[precision])
+    window = -(-config.n_ctx // BLOCK)
+    wanted = Plan(_weights(config, precision), _work(config, precision), cache_bytes // page,
+                  cache_bytes // page + _OPEN * window)
+    if device != "cuda":
+        return wanted
+    free, _ = torch.cuda.mem_get_info()
+    return fitted(wanted, page, window, free)
+
+
+def fitted(wanted: Plan, page: int, window: int, free: int) -> Plan:
+    """The plan with as many pages as `free` bytes allow. Raises ModelError where that are too few."""
+    room = (free - wanted.weights - wanted.work - _SPARE) // page
+    if room < _LEAST_OPEN * window:
+        needed = wanted.weights + wanted.work + _SPARE + _LEAST_OPEN * window * page
+        raise ModelError(f"The model wants {needed / 1e9:.1f} GB of the graphics card's memory, of which "
+                         f"{free / 1e9:.1f} GB are free; choose --precision int8, a smaller model or --device cpu.")
+    capacity = min(wanted.capacity, room)
+    return Plan(wanted.weights, wanted.work, max(0, min(wanted.limit, capacity - _LEAST_OPEN * window)), capacity)
+
+
+def _weights(config: GPT2Config, precision: str) -> int:
+    if precision != "int8":
+        return parameter_count(config) * KINDS[precision].itemsize + config.n_ctx * config.n_embd * 2
+    matrices = [shape for shape in expected_shapes(config).values() if len(shape) == 2]
+    return sum(shape[0] * shape[1] + 4 * max(shape) for shape in matrices) + 64 * config.n_layer * config.n_embd
+
+
+def _work(config: GPT2Config, precision: str) -> int:
+    """What step.Step holds."""
+    rows, splits = shapes.CHUNKS[-1] + shapes.MOST_ROWS, -(-config.n_ctx // shapes.KEYS)
+    a_row = config.n_embd * (4 * splits + 5 * KINDS[precision].itemsize + 4 * 8) + splits * config.n_head * 8
+    return rows * a_row + shapes.MOST_ROWS * config.vocab_size * 13

@@ -1,0 +1,200 @@
+"""What the fused kernels do, in plain torch, row by row: their yardstick, and the engine where there is no card.
+
+Products take sixteen rows at a time, always, so that on the CPU too a row's bits don't depend on its neighbours.
+"""
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from gpt2_assist.engine.cuda import rows as fields
+from gpt2_assist.engine.cuda import shapes
+from gpt2_assist.engine.cuda.pool import DevicePages
+from gpt2_assist.engine.cuda.shapes import CACHE, GELU, INPUTS, MIXED, NORM, PARTS, WIDE_INPUTS
+from gpt2_assist.engine.cuda.step import Rows, Scores, Stream
+from gpt2_assist.engine.cuda.weights import AdapterTable, Matrix, Norm, Weights
+from gpt2_assist.engine.engine import Sampling
+from gpt2_assist.engine.pages import BLOCK
+from gpt2_assist.engine.sampling import drawn, reported
+
+_GRID, _SQUARES_GRID = 1.5 * 2 ** 26, 1.5 * 2 ** 28
+
+
+class Plain:
+    """See step.Kernels."""
+
+    def __init__(self, weights: Weights, adapters: AdapterTable, pool: DevicePages) -> None:
+        self._weights, self._adapters, self._pool = weights, adapters, pool.data
+        self._config, self._kind = weights.config, weights.kind
+
+    def embed(self, rows: Rows, x: torch.Tensor) -> None:
+        there, table = _there(rows), rows.fields[:rows.count]
+        tokens = table[there, fields.TOKEN].long()
+        value = self._weights.tokens.weight[tokens].float()
+        if self._weights.tokens.scales is not None:
+            value *= self._weights.tokens.scales[tokens, None]
+        x[:rows.count][there] = value + self._weights.places[table[there, fields.POSITION].long()]
+
+    def measure(self, rows: Rows, x: torch.Tensor) -> None:
+        rows.figures[:rows.count] = torch.stack(self._figures(x[:rows.count]), 1)
+
+    def attend(self, rows: Rows, layer: int) -> None:
+        heads, width = self._config.n_head, self._config.n_embd // self._config.n_head
+        for row in torch.nonzero(_there(rows)).flatten().tolist():
+            position = int(rows.fields[row, fields.POSITION])
+            splits = position // shapes.KEYS + 1
+            places = torch.arange(splits * shapes.KEYS)
+            known = places <= position
+            pages = rows.pages[row if rows.together == 1 else 0].long()
+            pages = pages[(places // BLOCK).clamp_max(len(pages) - 1)]
+            held = torch.where(known[:, None, None, None], self._pool[pages, layer, :, :, places % BLOCK], 0).float()
+            keys, values = held.view(splits, shapes.KEYS, 2, heads, width).permute(2, 0, 3, 1, 4)
+            query = rows.queries[row].float().view(heads, width, 1)
+            scores = (keys @ query)[..., 0] * width ** -0.5
+            scores.masked_fill_(~known.view(splits, 1, shapes.KEYS), float("-inf"))
+            top = scores.amax(-1)
+            weights = torch.exp(scores - top[..., None])
+            mixed = weights.to(self._kind).float()[:, :, None] @ values
+            rows.mixed[row, :splits] = mixed.reshape(splits, -1)
+            rows.extremes[row, :splits] = torch.stack([top, weights.sum(-1)], -1)
+
+    def product(self, rows: Rows, source: Stream | torch.Tensor, left: int, result: int, matrix: Matrix,
+                out: torch.Tensor, module: int, parts: int = 1, norm: Norm | None = None,
+                settled: torch.Tensor | None = None) -> None:
+        there = _there(rows)
+        if left == NORM:
+            stream = _settle(rows, source)
+            mean, deviation = self._figures(stream) if rows.figures is None else rows.figures[:rows.count].unbind(1)
+            x = self._normed(stream, mean, deviation, norm)
+            if settled is not None:
+                settled[:rows.count][there] = stream[there]
+        else:
+            x = self._combined(rows) if left == MIXED else source[:rows.count]
+        x = x.to(self._kind).float()
+        block = WIDE_INPUTS if left == MIXED else INPUTS
+        sums = self._sums(rows, x, matrix, module, parts, block)
+        if result == PARTS:
+            for part, one in enumerate(sums):
+                out[part, :rows.count][there] = one[there]
+            return
+        total = sum(sums) + matrix.bias
+        if result == CACHE:
+            self._keep(rows, total, module // 4)
+        elif result == GELU:
+            inner = total / (1 + torch.exp(-1.5957691216057308 * (total + 0.044715 * total * total * total)))
+            out[:rows.count][there] = inner[there].to(self._kind)
+        else:
+            out[:rows.count][there] += total[there]
+
+    def head(self, rows: Rows, stream: Stream, norm: Norm, scores: Scores) -> None:
+        there, table = _there(rows), rows.fields[:rows.count]
+        value = _settle(rows, stream)
+        x = self._normed(value, *self._figures(value), norm).to(self._kind).float()
+        logits = self._sums(rows, x, self._weights.tokens, None, 1, INPUTS)[0]
+        penalty = table[:, fields.PENALTY].contiguous().view(torch.float32)[:, None]
+        counted = (scores.seen[:rows.count] != 0) & (table[:, fields.FLAGS] & fields.PENALISED != 0)[:, None]
+        own = torch.where(counted, torch.where(logits > 0, logits / penalty, logits * penalty), logits)
+        own += torch.where((table[:, fields.FLAGS] & fields.BIASED != 0)[:, None], scores.biases[:rows.count], 0)
+        temperature = table[:, fields.TEMPERATURE].contiguous().view(torch.float32)
+        scores.logits[:rows.count][there], scores.scores[:rows.count][there] = logits[there], own[there]
+        for place, (values, scale) in enumerate(((own, temperature), (logits, torch.ones_like(temperature)))):
+            padding = -values.shape[1] % shapes.SCORES
+            blocks = F.pad(values, (0, padding), value=float("-inf")).view(rows.count, -1, shapes.SCORES)
+            top = blocks.amax(-1)
+            least = torch.where(top == float("-inf"), 0, top)[..., None]
+            weights = torch.exp((blocks - least) / torch.where(scale == 0, 1, scale)[:, None, None])
+            scores.figures[2 * place, :rows.count][there] = top[there]
+            scores.figures[2 * place + 1, :rows.count][there] = weights.sum(-1)[there]
+
+    def choose(self, rows: Rows, scores: Scores) -> None:
+        for row in torch.nonzero(_there(rows)).flatten().tolist():
+            table = rows.fields[row].cpu().numpy()
+            temperature, top_p, min_p, _ = table[fields.TEMPERATURE:fields.PENALTY + 1].view(np.float32).tolist()
+            seed = int(table[fields.SEED_LOW:fields.SEED_HIGH + 1].view(np.uint64)[0])
+            sampling = Sampling(temperature, int(table[fields.TOP_K]), top_p, min_p, seed=seed)
+            step, best = int(table[fields.STEP]), int(table[fields.BEST])
+            chosen = drawn(scores.scores[row].cpu().numpy(), sampling, int(table[fields.INDEX]),
+                           int(table[fields.NUMBER]))
+            if best:
+                token = reported(chosen, scores.logits[row].cpu().numpy(), best - 1)
+                scores.chances[step, row, :best] = torch.tensor([token.logprob, *(value for _, value in token.best)])
+                scores.best[step, row, :best - 1] = torch.tensor([id for id, _ in token.best], dtype=torch.int32)
+            scores.tokens[step, row] = rows.fields[row, fields.TOKEN] = chosen
+            for place in (fields.POSITION, fields.NUMBER, fields.STEP):
+                rows.fields[row, place] += 1
+            if table[fields.FLAGS] & fields.PENALISED:
+                scores.seen[row, chosen] = 1
+
+    def _figures(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """(mean, reciprocal deviation) of rows, of sums that are exact in any order."""
+        value = (x.double() + _GRID) - _GRID
+        square = (value * value + _SQUARES_GRID) - _SQUARES_GRID
+        mean = value.sum(1) / x.shape[1]
+        variance = square.sum(1) / x.shape[1] - mean * mean
+        return mean.float(), (1 / torch.sqrt(variance + self._config.layer_norm_epsilon)).float()
+
+    def _normed(self, x: torch.Tensor, mean: torch.Tensor, deviation: torch.Tensor, norm: Norm) -> torch.Tensor:
+        return (x - mean[:, None]) * deviation[:, None] * norm[0] + norm[1]
+
+    def _combined(self, rows: Rows) -> torch.Tensor:
+        """Attention's output [R, D] from its parts, one after the other."""
+        width = self._config.n_embd // self._config.n_head
+        out = torch.zeros(rows.count, self._config.n_embd, device=rows.mixed.device)
+        for row in torch.nonzero(_there(rows)).flatten().tolist():
+            splits = int(rows.fields[row, fields.POSITION]) // shapes.KEYS + 1
+            tops, sums = rows.extremes[row, :splits].unbind(-1)
+            weights = torch.exp(tops - tops.amax(0))
+            total, value = torch.zeros_like(out[0]), torch.zeros_like(out[0])
+            for split in range(splits):
+                total += (weights[split] * sums[split]).repeat_interleave(width)
+                value += weights[split].repeat_interleave(width) * rows.mixed[row, split]
+            out[row] = value / total
+        return out
+
+    def _sums(self, rows: Rows, x: torch.Tensor, matrix: Matrix, module: int | None, parts: int, block: int
+              ) -> list[torch.Tensor]:
+        """Parts [R, out] of the product of x [R, in] with a matrix, and with adapters beside it."""
+        inputs = x.shape[1]
+        blocks = -(-inputs // block)
+        cuts = [min(inputs, part * blocks // parts * block) for part in range(parts + 1)]
+        sums = []
+        for first, last in zip(cuts, cuts[1:]):
+            one = _times(x[:, first:last], matrix.weight[:, first:last])
+            if matrix.scales is not None:
+                one *= matrix.scales
+            for row, adapter in enumerate(rows.fields[:rows.count, fields.ADAPTER].tolist()):
+                pair = self._adapters.pairs.get(adapter, {}).get(module)
+                if pair is not None:
+                    few = _times(x[row:row + 1, first:last], pair[0][:, first:last]).to(self._kind).float()
+                    one[row:row + 1] += _times(few, pair[1])
+            sums.append(one)
+        return sums
+
+    def _keep(self, rows: Rows, values: torch.Tensor, layer: int) -> None:
+        """values [R, 3 D]: queries for `attend`, keys and values into the rows' pages."""
+        there = _there(rows)
+        which = torch.nonzero(there).flatten()
+        queries, *rest = values[there].to(self._kind).chunk(3, 1)
+        rows.queries[:rows.count][there] = queries
+        places = rows.fields[which, fields.POSITION].long()
+        pages = rows.pages[which if rows.together == 1 else torch.zeros_like(which), places // BLOCK].long()
+        for kind, value in enumerate(rest):
+            self._pool[pages, layer, kind, :, places % BLOCK] = value.view(len(which), self._config.n_head, -1)
+
+
+def _there(rows: Rows) -> torch.Tensor:
+    return rows.fields[:rows.count, fields.POSITION] >= 0
+
+
+def _settle(rows: Rows, stream: Stream) -> torch.Tensor:
+    if not stream.count:
+        return stream.x[:rows.count]
+    total = stream.parts[0, :rows.count]
+    for part in range(1, stream.count):
+        total = total + stream.parts[part, :rows.count]
+    return stream.x[:rows.count] + (total + stream.bias)
+
+
+def _times(x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    """x [R, in] @ weight.T, sixteen rows at a time."""
+    padded = F.pad(x, (0, 0, 0, -len(x) % shapes.ROW_TILE))
+    return torch.cat([F.linear(part, weight.float()) for part in padded.split(shapes.ROW_TILE)])[:len(x)]

@@ -1,0 +1,219 @@
+"""One step: some rows of tokens through the whole model, in a fixed series of kernels over memory that stays in place.
+
+On a card each series is captured once as a CUDA graph, so that a step is one launch; elsewhere it is run as it is.
+R: rows, D: the model's width, V: its vocabulary.
+"""
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import torch
+
+from gpt2_assist.engine.cuda import rows, shapes
+from gpt2_assist.engine.cuda.pool import DevicePages
+from gpt2_assist.engine.cuda.rows import RowTable
+from gpt2_assist.engine.cuda.shapes import CACHE, GELU, MIXED, NORM, PARTS, PLAIN, STREAM
+from gpt2_assist.engine.cuda.weights import Matrix, Norm, Weights
+from gpt2_assist.engine.pages import BLOCK
+
+_MODULES = 4
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows of a step, and what is in work for them."""
+
+    count: int
+    together: int
+    """Rows that have a page table and attention's programs in common: 1 in decoding, 16 in a prefill of one text."""
+    splits: int
+    """Parts that the rows' keys are cut into at most."""
+    fields: torch.Tensor
+    pages: torch.Tensor
+    queries: torch.Tensor
+    mixed: torch.Tensor
+    """[R, splits of a window, D], with `extremes` [R, splits of a window, heads, 2]."""
+    extremes: torch.Tensor
+    inner: torch.Tensor
+    figures: torch.Tensor | None
+    """[R, 2], the norm's, where it is taken before the product."""
+
+
+@dataclass(frozen=True)
+class Stream:
+    """The residual stream [R, D]: what stands in `x`, and `count` parts of a sum, with its bias, to be added to it."""
+
+    x: torch.Tensor
+    parts: torch.Tensor | None = None
+    bias: torch.Tensor | None = None
+    count: int = 0
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What the head leaves for the choice of tokens, and what that leaves for the host."""
+
+    logits: torch.Tensor
+    scores: torch.Tensor
+    """[R, V]: logits with repetition penalty and bias."""
+    figures: torch.Tensor
+    """[4, R, blocks]: maxima and sums of scores, and of logits."""
+    seen: torch.Tensor
+    """int8 [R, V]: which tokens the penalty counts."""
+    biases: torch.Tensor
+    ids: torch.Tensor
+    found: torch.Tensor
+    places: torch.Tensor
+    """These three: room for the choice."""
+    tokens: torch.Tensor
+    """int32 [BURST, R]."""
+    chances: torch.Tensor
+    """float64 [BURST, R, 1 + MOST_BEST]: log-probabilities of the token and of the likeliest ones."""
+    best: torch.Tensor
+    """int32 [BURST, R, MOST_BEST]."""
+
+
+class Kernels(Protocol):
+    """What a step consists of. plain.py says what each does; launch.py has those that run on a card."""
+
+    def embed(self, rows: Rows, x: torch.Tensor) -> None: ...
+    def measure(self, rows: Rows, x: torch.Tensor) -> None: ...
+    def attend(self, rows: Rows, layer: int) -> None: ...
+    def product(self, rows: Rows, source: Stream | torch.Tensor, left: int, result: int, matrix: Matrix,
+                out: torch.Tensor, module: int, parts: int = 1, norm: Norm | None = None,
+                settled: torch.Tensor | None = None) -> None: ...
+    def head(self, rows: Rows, stream: Stream, norm: Norm, scores: Scores) -> None: ...
+    def choose(self, rows: Rows, scores: Scores) -> None: ...
+
+
+class Lane:
+    """A table of rows on the host and its copy on the device."""
+
+    def __init__(self, count: int, tables: int, weights: Weights, pool: DevicePages, device: str) -> None:
+        config = weights.config
+        pages = -(-config.n_ctx // BLOCK)
+        here = torch.zeros(count * rows.FIELDS + tables * pages, dtype=torch.int32, pin_memory=device == "cuda")
+        there = torch.zeros_like(here, device=device)
+        self._here, self._there = here, there
+        cut = count * rows.FIELDS
+        self.table = RowTable(here[:cut].view(count, -1).numpy(), here[cut:].view(tables, -1).numpy(), config.n_ctx,
+                              config.vocab_size, pool.capacity)
+        self.fields, self.pages = there[:cut].view(count, -1), there[cut:].view(tables, -1)
+        self._there.copy_(self._here)
+
+    def upload(self) -> None:
+        self._there.copy_(self._here, non_blocking=True)
+
+
+class Step:
+    def __init__(self, weights: Weights, pool: DevicePages, kernels: Kernels, device: str) -> None:
+        self._weights, self._kernels = weights, kernels
+        config = self._config = weights.config
+        most, width, vocabulary = shapes.MOST_ROWS, config.n_embd, config.vocab_size
+        self.buckets = [size for size in shapes.BUCKETS if size < config.n_ctx] + [config.n_ctx]
+        self.chunks = [size for size in shapes.CHUNKS if size < config.n_ctx] + [
+            size for size in shapes.CHUNKS if size >= config.n_ctx][:1]
+
+        def room(*shape: int, kind: torch.dtype = torch.float32) -> torch.Tensor:
+            return torch.zeros(*shape, dtype=kind, device=device)
+
+        def rows_of(lane: Lane, count: int, together: int, figures: bool) -> Rows:
+            splits = -(-config.n_ctx // shapes.KEYS)
+            return Rows(count, together, splits, lane.fields, lane.pages, room(count, width, kind=weights.kind),
+                        room(count, splits, width), room(count, splits, config.n_head, 2),
+                        room(count, 4 * width, kind=weights.kind), room(count, 2) if figures else None)
+
+        self.decoding = Lane(most, most, weights, pool, device)
+        self.reading = Lane(self.chunks[-1], 1, weights, pool, device)
+        self._rows = rows_of(self.decoding, most, 1, False)
+        self._chunk = rows_of(self.reading, self.chunks[-1], shapes.ROW_TILE, True)
+        self._streams = [room(most, width), room(most, width)]
+        self._chunk_stream = room(self.chunks[-1], width)
+        self._mixed_parts, self._inner_parts = shapes.mixed_parts(width), shapes.inner_parts(width)
+        self._parts = room(max(self._mixed_parts, self._inner_parts), most, width)
+        blocks = -(-vocabulary // shapes.SCORES)
+        self.scores = Scores(
+            room(most, vocabulary), room(most, vocabulary), room(4, most, blocks),
+            room(most, vocabulary, kind=torch.int8), room(most, vocabulary),
+            room(most, shapes.NEAR, kind=torch.int32), room(most, shapes.ROOM),
+            room(most, shapes.ROOM, kind=torch.int32), room(shapes.BURST, most, kind=torch.int32),
+            room(shapes.BURST, most, 1 + rows.MOST_BEST, kind=torch.float64),
+            room(shapes.BURST, most, rows.MOST_BEST, kind=torch.int32))
+        self._graphs: dict[tuple[int, int], Callable[[], None]] = {}
+
+    def capture(self, progress: Callable[[int, int], None]) -> None:
+        """Makes the graphs, where there is a card; `progress` hears how many of how many are made."""
+        wanted = [*((count, bucket) for count in shapes.BATCHES for bucket in self.buckets),
+                  *((count, 0) for count in self.chunks)]
+        for done, (count, bucket) in enumerate(wanted):
+            progress(done, len(wanted))
+            self._graphs[count, bucket] = self._captured(count, bucket)
+
+    def decode(self, count: int, reach: int, times: int) -> None:
+        """Decides the next `times` tokens of the first `count` rows of `decoding`, all at positions below `reach`."""
+        bucket = next(bucket for bucket in self.buckets if bucket >= reach)
+        for _ in range(times):
+            self._run(next(batch for batch in shapes.BATCHES if batch >= count), bucket)
+
+    def read(self, count: int) -> None:
+        """Keys and values of the first `count` rows of `reading`."""
+        self._run(next(chunk for chunk in self.chunks if chunk >= count), 0)
+
+    def _run(self, count: int, bucket: int) -> None:
+        (self._graphs.get((count, bucket)) or (lambda: self._series(count, bucket)))()
+
+    def _captured(self, count: int, bucket: int) -> Callable[[], None]:
+        stream = torch.cuda.Stream()
+        with torch.cuda.stream(stream):
+            self._series(count, bucket)  # compiles what is new
+        stream.synchronize()
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph, stream=stream):
+            self._series(count, bucket)
+        return graph.replay
+
+    def _series(self, count: int, bucket: int) -> None:
+        if bucket:
+            self._decode(replace(self._rows, count=count, splits=-(-bucket // shapes.KEYS)))
+        else:
+            self._read(replace(self._chunk, count=count))
+
+    def _decode(self, rows: Rows) -> None:
+        """Products leave parts of sums, which who reads the stream next adds to it."""
+        kernels, weights = self._kernels, self._weights
+        now, other = self._streams
+        kernels.embed(rows, now)
+        stream = Stream(now)
+        for module, layer in zip(self._modules(), weights.layers):
+            kernels.product(rows, stream, NORM, CACHE, layer.attention, rows.queries, module, norm=layer.ln_1,
+                            settled=other if stream.count else None)
+            if stream.count:
+                now, other = other, now
+            kernels.attend(rows, module // _MODULES)
+            kernels.product(rows, rows.mixed, MIXED, PARTS, layer.attention_out, self._parts, module + 1,
+                            self._mixed_parts)
+            stream = Stream(now, self._parts, layer.attention_out.bias, self._mixed_parts)
+            kernels.product(rows, stream, NORM, GELU, layer.inner, rows.inner, module + 2, norm=layer.ln_2,
+                            settled=other)
+            now, other = other, now
+            kernels.product(rows, rows.inner, PLAIN, PARTS, layer.inner_out, self._parts, module + 3, self._inner_parts)
+            stream = Stream(now, self._parts, layer.inner_out.bias, self._inner_parts)
+        kernels.head(rows, stream, weights.norm, self.scores)
+        kernels.choose(rows, self.scores)
+
+    def _read(self, rows: Rows) -> None:
+        kernels, weights, x = self._kernels, self._weights, self._chunk_stream
+        kernels.embed(rows, x)
+        for module, layer in zip(self._modules(), weights.layers):
+            kernels.measure(rows, x)
+            kernels.product(rows, Stream(x), NORM, CACHE, layer.attention, rows.queries, module, norm=layer.ln_1)
+            if module // _MODULES == self._config.n_layer - 1:
+                break  # the last layer's keys and values are all that is wanted of it
+            kernels.attend(rows, module // _MODULES)
+            kernels.product(rows, rows.mixed, MIXED, STREAM, layer.attention_out, x, module + 1, self._mixed_parts)
+            kernels.measure(rows, x)
+            kernels.product(rows, Stream(x), NORM, GELU, layer.inner, rows.inner, module + 2, norm=layer.ln_2)
+            kernels.product(rows, rows.inner, PLAIN, STREAM, layer.inner_out, x, module + 3, self._inner_parts)
+
+    def _modules(self) -> Iterator[int]:
+        return iter(range(0, _MODULES * self._config.n_layer, _MODULES))

@@ -1,0 +1,105 @@
+"""A model's weights and adapters on the card, as the kernels read them."""
+from dataclasses import dataclass
+
+import torch
+
+from gpt2_assist.errors import ModelError
+from gpt2_assist.model.adapter import TARGETS, Adapter
+from gpt2_assist.model.sizes import GPT2Config
+
+MOST_ADAPTERS = 64
+"""Adapters that a model can have on the card at a time."""
+KINDS = {"bf16": torch.bfloat16, "fp32": torch.float32, "int8": torch.bfloat16}
+"""By precision: what products multiply. int8 is that of the weights alone."""
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """`weight` [out, in], in int8 times `scales` [out]; `bias` [out] in fp32, where there is one."""
+
+    weight: torch.Tensor
+    scales: torch.Tensor | None
+    bias: torch.Tensor | None
+
+
+Norm = tuple[torch.Tensor, torch.Tensor]
+"""Weight and bias, in fp32."""
+
+
+@dataclass(frozen=True)
+class Layer:
+    ln_1: Norm
+    attention: Matrix
+    attention_out: Matrix
+    ln_2: Norm
+    inner: Matrix
+    inner_out: Matrix
+
+
+class Weights:
+    def __init__(self, config: GPT2Config, weights: dict[str, torch.Tensor], precision: str, device: str) -> None:
+        self.config, self.kind, self._device = config, KINDS[precision], device
+        self._int8 = precision == "int8"
+        self.tokens = self._matrix(weights["wte.weight"], None)
+        self.places = weights["wpe.weight"].to(device, torch.float32).contiguous()
+        self.layers = [Layer(self._norm(weights, f"h.{i}.ln_1"), *(
+            self._matrix(weights[f"h.{i}.{name}.weight"].t(), weights[f"h.{i}.{name}.bias"]) for name in TARGETS[:2]),
+            self._norm(weights, f"h.{i}.ln_2"), *(
+            self._matrix(weights[f"h.{i}.{name}.weight"].t(), weights[f"h.{i}.{name}.bias"]) for name in TARGETS[2:]))
+            for i in range(config.n_layer)]
+        self.norm = self._norm(weights, "ln_f")
+
+    def _norm(self, weights: dict[str, torch.Tensor], name: str) -> Norm:
+        return tuple(weights[f"{name}.{part}"].to(self._device, torch.float32).contiguous()
+                     for part in ("weight", "bias"))
+
+    def _matrix(self, weight: torch.Tensor, bias: torch.Tensor | None) -> Matrix:
+        """weight [out, in]."""
+        bias = None if bias is None else bias.to(self._device, torch.float32).contiguous()
+        weight = weight.to(self._device)
+        if not self._int8:
+            return Matrix(weight.to(self.kind).contiguous(), None, bias)
+        weight = weight.float()
+        scales = (weight.abs().amax(1) / 127).clamp_min(1e-30)
+        return Matrix((weight / scales[:, None]).round().to(torch.int8).contiguous(), scales, bias)
+
+
+class AdapterTable:
+    """Where the adapters' matrices lie: `addresses` int64 [MOST_ADAPTERS + 1, modules, 2] of A [rank, in] and of
+    B [out, rank], with scale and strength in it, and `ranks` int32 [MOST_ADAPTERS + 1, modules], 0 where a module has
+    none. Adapter 0 is none."""
+
+    def __init__(self, config: GPT2Config, kind: torch.dtype, device: str) -> None:
+        self._config, self._kind, self._device = config, kind, device
+        self.modules = len(TARGETS) * config.n_layer
+        self.addresses = torch.zeros(MOST_ADAPTERS + 1, self.modules, 2, dtype=torch.int64, device=device)
+        self.ranks = torch.zeros(MOST_ADAPTERS + 1, self.modules, dtype=torch.int32, device=device)
+        self.pairs: dict[int, dict[int, tuple[torch.Tensor, torch.Tensor]]] = {}
+        """By adapter and module."""
+
+    def add(self, adapter: Adapter, strength: float) -> int:
+        """Its place. Raises ModelError where it doesn't fit the model, or there are too many."""
+        adapter.check(self._config)
+        place = next((place for place in range(1, MOST_ADAPTERS + 1) if place not in self.pairs), None)
+        if place is None:
+            raise ModelError(f"There are {MOST_ADAPTERS} adapters on the card already.")
+        pairs = {}
+        addresses, ranks = torch.zeros(self.modules, 2, dtype=torch.int64), torch.zeros(self.modules, dtype=torch.int32)
+        for layer in range(self._config.n_layer):
+            for number, target in enumerate(TARGETS):
+                if (found := adapter.pairs.get(f"h.{layer}.{target}")) is None:
+                    continue
+                down = torch.tensor(found[0]).to(self._device, self._kind).contiguous()
+                up = torch.tensor(found[1]) * (adapter.shape.scale * strength)
+                up = up.to(self._device, self._kind).contiguous()
+                module = layer * len(TARGETS) + number
+                pairs[module] = down, up
+                addresses[module] = torch.tensor([down.data_ptr(), up.data_ptr()])
+                ranks[module] = len(down)
+        self.pairs[place] = pairs
+        self.addresses[place], self.ranks[place] = addresses.to(self._device), ranks.to(self._device)
+        return place
+
+    def drop(self, place: int) -> None:
+        del self.pairs[place]
+        self.ranks[place] = 0
