@@ -44,7 +44,7 @@ def uniform(seed, index, number):
 @triton.jit
 def key(x):
     """Whole numbers in the order of float32 numbers, int64; of 0.0 and -0.0 the same."""
-    bits = (x + 0.0).to(tl.int32, bitcast=True)
+    bits = (x + 0.0).to(tl.float32).to(tl.int32, bitcast=True)
     return (bits ^ ((bits >> 31) | -2147483648)).to(tl.uint32, bitcast=True).to(tl.int64)
 
 
@@ -100,6 +100,86 @@ def standing(found, values, count, top, temperature, by_value):
 
 
 @triton.jit
+def certain(scores, tops, top, N, COUNT: tl.constexpr):
+    """The place of the highest score, of equals the first."""
+    inside = tl.arange(0, _BLOCK)
+    block = tl.min(tl.where(tops == top, tl.arange(0, tops.shape[0]), COUNT - 1), 0)
+    value = tl.load(scores + block * _BLOCK + inside, mask=block * _BLOCK + inside < N, other=float("-inf"))
+    return block * _BLOCK + tl.min(tl.where(value == top, inside, _BLOCK - 1), 0)
+
+
+@triton.jit
+def among_all(scores, shares, top, temperature, drawn, N, COUNT: tl.constexpr):
+    """The place in [0, N) at which the share `drawn` of all weights is reached. `shares`: the blocks' weights."""
+    b, inside = tl.arange(0, shares.shape[0]), tl.arange(0, _BLOCK)
+    edges = tl.cumsum(shares.to(tl.float64), 0)
+    target = drawn * tl.max(edges, 0)
+    block = tl.minimum(tl.sum((edges <= target).to(tl.int32), 0), COUNT - 1)
+    start = tl.sum(tl.where(b == block - 1, edges, 0.0), 0)
+    value = tl.load(scores + block * _BLOCK + inside, mask=block * _BLOCK + inside < N, other=float("-inf"))
+    weights = tl.exp((value - top) / temperature)
+    edges_inside = start + tl.cumsum(weights.to(tl.float64), 0)
+    last = tl.max(tl.where(weights > 0.0, inside, 0), 0)
+    return block * _BLOCK + tl.minimum(tl.sum((edges_inside <= target).to(tl.int32), 0), last)
+
+
+@triton.jit
+def among_best(scores, tops, shares, top, temperature, top_k, top_p, min_p, drawn, N, ids, found, places,
+               BLOCKS: tl.constexpr):
+    """(place, whether it is known): drawn from what the filters leave."""
+    by_value = (top_k > 0) | (top_p < 1.0)
+    reach = -temperature * tl.log(tl.maximum(min_p, 1e-38))
+    least = key(top - reach - 1e-5 * (tl.abs(top) + reach))
+    if by_value:
+        least = highest(key(tops), tl.where(top_k > 0, top_k, _NEAR))
+    count = shortlist(scores, tops, least, N, ids, found, places, BLOCKS)
+    known = count <= _ROOM
+    count = tl.minimum(count, _ROOM)
+    i = tl.arange(0, _ROOM)
+    value = tl.load(found + i, mask=i < count, other=float("-inf"))
+    place = tl.load(places + i, mask=i < count, other=0)
+    weights = tl.exp((value - top) / temperature)
+    rank, before = standing(found, value, count, top, temperature, by_value)
+    kept = (i < count) & ((top_k == 0) | (rank < top_k))
+    weights = tl.where(kept, weights, 0.0)
+    best = tl.sum(weights, 0)
+    all = tl.where(top_k == 0, tl.sum(shares, 0), best)
+    # A nucleus that goes beyond what is looked at is not known; that all scores are looked at shows in `least`.
+    share = tl.where(top_p < 1.0, top_p * all, 0.0)
+    known = known & ((best >= share) | (least <= key(tl.full((), float("-inf"), tl.float32))))
+    kept = kept & ((before < tl.where(top_p < 1.0, share, float("inf"))) | (rank == 0)) & (weights >= min_p)
+    weights = tl.where(kept, weights, 0.0)
+    rank = tl.where(by_value, rank, tl.cumsum(kept.to(tl.int32), 0) - 1)
+    before = tl.where(by_value, before, tl.cumsum(weights, 0) - weights)
+    target = drawn * tl.sum(weights, 0)
+    chosen = tl.sum((kept & ((before + weights).to(tl.float64) <= target)).to(tl.int32), 0)
+    chosen = tl.minimum(chosen, tl.sum(kept.to(tl.int32), 0) - 1)
+    return tl.sum(tl.where(kept & (rank == chosen), place, 0), 0), known
+
+
+@triton.jit
+def report(logits, own_maxima, own_sums, place, wanted, chances, best, N, ids, found, places, BLOCKS: tl.constexpr,
+           COUNT: tl.constexpr):
+    """Log-probabilities of a chosen token and of the wanted - 1 likeliest ones; whether all of these are known."""
+    b = tl.arange(0, BLOCKS)
+    tops = tl.load(own_maxima + b, mask=b < COUNT, other=float("-inf"))
+    top = tl.max(tops, 0)
+    sums = tl.load(own_sums + b, mask=b < COUNT, other=0.0).to(tl.float64)
+    norm = top.to(tl.float64) + tl.log(tl.sum(sums * tl.exp(tops - top).to(tl.float64), 0))
+    tl.store(chances, tl.load(logits + place).to(tl.float64) - norm)
+    count = shortlist(logits, tops, highest(key(tops), wanted - 1), N, ids, found, places, BLOCKS)
+    known = (wanted == 1) | (count <= _ROOM)
+    count = tl.minimum(count, _ROOM)
+    i = tl.arange(0, _ROOM)
+    value = tl.load(found + i, mask=i < count, other=float("-inf"))
+    rank, before = standing(found, value, count, top, 1.0, wanted > 0)
+    listed = (i < count) & (rank < wanted - 1)
+    tl.store(chances + 1 + rank, value.to(tl.float64) - norm, mask=listed)
+    tl.store(best + rank, tl.load(places + i, mask=listed, other=0), mask=listed)
+    return known
+
+
+@triton.jit
 def choose(fields, logits, scores, maxima, sums, own_maxima, own_sums, seen, ids, found, places, tokens, chances, best,
            N: tl.constexpr, BLOCKS: tl.constexpr, COUNT: tl.constexpr):
     """One program a row: its next token into tokens [BURST, MOST_ROWS], or -1 where the host must choose; and the row
@@ -116,6 +196,7 @@ def choose(fields, logits, scores, maxima, sums, own_maxima, own_sums, seen, ids
     ids += row * _NEAR
     found += row * _ROOM
     places += row * _ROOM
+    scores += row * N
     b = tl.arange(0, BLOCKS)
     tops = tl.load(maxima + row * COUNT + b, mask=b < COUNT, other=float("-inf"))
     top = tl.max(tops, 0)
@@ -124,85 +205,29 @@ def choose(fields, logits, scores, maxima, sums, own_maxima, own_sums, seen, ids
     min_p = tl.load(at + _MIN_P).to(tl.float32, bitcast=True)
     top_k = tl.load(at + _TOP_K)
     number = tl.load(at + _NUMBER)
-    place = tl.full((), 0, tl.int32)
-    known = tl.full((), 1, tl.int32)
-    inside = tl.arange(0, _BLOCK)
-    certain = (temperature == 0.0) | ((tl.abs(top) / temperature < float("inf")) == 0)
-    temperature = tl.where(certain, 1.0, temperature)
-    if certain:
-        block = tl.min(tl.where(tops == top, b, COUNT - 1), 0)
-        value = tl.load(scores + row * N + block * _BLOCK + inside, mask=block * _BLOCK + inside < N,
-                        other=float("-inf"))
-        place = block * _BLOCK + tl.min(tl.where(value == top, inside, _BLOCK - 1), 0)
-    else:
+    known = top_k >= 0
+    finite = tl.abs(top) / tl.where(temperature > 0.0, temperature, 1.0) < float("inf")
+    if (temperature > 0.0) & finite:
         low = tl.load(at + _SEED_LOW).to(tl.uint32, bitcast=True).to(tl.uint64)
         high = tl.load(at + _SEED_HIGH).to(tl.uint32, bitcast=True).to(tl.uint64)
         drawn = uniform(low | (high << 32), tl.load(at + _INDEX).to(tl.uint64), number.to(tl.uint64))
         shares = tl.load(sums + row * COUNT + b, mask=b < COUNT, other=0.0) * tl.exp((tops - top) / temperature)
         if (top_k == 0) & (top_p >= 1.0) & (min_p <= 0.0):
-            edges = tl.cumsum(shares.to(tl.float64), 0)
-            target = drawn * tl.max(edges, 0)
-            block = tl.minimum(tl.sum((edges <= target).to(tl.int32), 0), COUNT - 1)
-            start = tl.sum(tl.where(b == block - 1, edges, 0.0), 0)
-            value = tl.load(scores + row * N + block * _BLOCK + inside, mask=block * _BLOCK + inside < N,
-                            other=float("-inf"))
-            weights = tl.exp((value - top) / temperature)
-            edges_inside = start + tl.cumsum(weights.to(tl.float64), 0)
-            last = tl.max(tl.where(weights > 0.0, inside, 0), 0)
-            place = block * _BLOCK + tl.minimum(tl.sum((edges_inside <= target).to(tl.int32), 0), last)
+            place = among_all(scores, shares, top, temperature, drawn, N, COUNT)
         else:
-            reach = -temperature * tl.log(tl.maximum(min_p, 1e-38))
-            least = key(top - reach - 1e-5 * (tl.abs(top) + reach))
-            if (top_k > 0) | (top_p < 1.0):
-                least = highest(key(tops), tl.where(top_k > 0, top_k, _NEAR))
-            count = shortlist(scores + row * N, tops, least, N, ids, found, places, BLOCKS)
-            known = (count <= _ROOM).to(tl.int32)
-            count = tl.minimum(count, _ROOM)
-            i = tl.arange(0, _ROOM)
-            value = tl.load(found + i, mask=i < count, other=float("-inf"))
-            weights = tl.exp((value - top) / temperature)
-            by_value = ((top_k > 0) | (top_p < 1.0)).to(tl.int1)
-            rank, before = standing(found, value, count, top, temperature, by_value)
-            kept = (i < count) & ((top_k == 0) | (rank < top_k))
-            weights = tl.where(kept, weights, 0.0)
-            all = tl.sum(weights, 0)
-            if top_p < 1.0:
-                if top_k == 0:
-                    all = tl.sum(shares, 0)
-                    if (tl.sum(weights, 0) < top_p * all) & (least > key(top * 0.0 + float("-inf"))):
-                        known = tl.full((), 0, tl.int32)
-                kept = kept & ((before < top_p * all) | (rank == 0))
-            kept = kept & ((min_p <= 0.0) | (weights >= min_p))
-            weights = tl.where(kept, weights, 0.0)
-            rank = tl.where(by_value, rank, tl.cumsum(kept.to(tl.int32), 0) - 1)
-            before = tl.where(by_value, before, tl.cumsum(weights, 0) - weights)
-            target = drawn * tl.sum(weights, 0)
-            chosen = tl.sum((kept & ((before + weights).to(tl.float64) <= target)).to(tl.int32), 0)
-            chosen = tl.minimum(chosen, tl.sum(kept.to(tl.int32), 0) - 1)
-            place = tl.sum(tl.where(kept & (rank == chosen), tl.load(places + i, mask=kept, other=0), 0), 0)
-    place = tl.where(known != 0, tl.minimum(place, N - 1), 0)
+            place, known = among_best(scores, tops, shares, top, temperature, top_k, top_p, min_p, drawn, N, ids, found,
+                                      places, BLOCKS)
+    else:
+        place = certain(scores, tops, top, N, COUNT)
+    place = tl.where(known, tl.minimum(place, N - 1), 0)
     step = tl.load(at + _STEP)
     line = step * _MOST + row
     wanted = tl.load(at + _BEST)
     if wanted > 0:
-        tops = tl.load(own_maxima + row * COUNT + b, mask=b < COUNT, other=float("-inf"))
-        top = tl.max(tops, 0)
-        all = tl.load(own_sums + row * COUNT + b, mask=b < COUNT, other=0.0).to(tl.float64)
-        norm = top.to(tl.float64) + tl.log(tl.sum(all * tl.exp(tops - top).to(tl.float64), 0))
-        own = tl.load(logits + row * N + place).to(tl.float64)
-        tl.store(chances + line * (1 + _MOST_BEST), own - norm)
-        if wanted > 1:
-            count = shortlist(logits + row * N, tops, highest(key(tops), wanted - 1), N, ids, found, places, BLOCKS)
-            known = tl.where(count <= _ROOM, known, 0)
-            count = tl.minimum(count, _ROOM)
-            i = tl.arange(0, _ROOM)
-            value = tl.load(found + i, mask=i < count, other=float("-inf"))
-            rank, before = standing(found, value, count, top, 1.0, tl.full((), 1, tl.int1))
-            listed = (i < count) & (rank < wanted - 1)
-            tl.store(chances + line * (1 + _MOST_BEST) + 1 + rank, value.to(tl.float64) - norm,
-                     mask=listed)
-            tl.store(best + line * _MOST_BEST + rank, tl.load(places + i, mask=listed, other=0), mask=listed)
-    tl.store(tokens + line, tl.where(known != 0, place, -1))
+        known = known & report(logits + row * N, own_maxima + row * COUNT, own_sums + row * COUNT, place, wanted,
+                               chances + line * (1 + _MOST_BEST), best + line * _MOST_BEST, N, ids, found, places,
+                               BLOCKS, COUNT)
+    tl.store(tokens + line, tl.where(known, place, -1))
     tl.store(at + _TOKEN, place)
     tl.store(at + _POSITION, position + 1)
     tl.store(at + _NUMBER, number + 1)

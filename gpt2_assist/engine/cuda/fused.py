@@ -41,6 +41,16 @@ def matmul(a, b, total):
 
 
 @triton.jit
+def rounded(x, KIND: tl.constexpr):
+    """x as KIND, to nearest and even, which Triton's interpreter doesn't do."""
+    if _INTERPRETED and KIND == tl.bfloat16:
+        bits = x.to(tl.float32).to(tl.uint32, bitcast=True)
+        return ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).to(tl.uint16).to(tl.bfloat16, bitcast=True)
+    else:
+        return x.to(KIND)
+
+
+@triton.jit
 def stream_at(x, parts, parts_bias, m, there, k, K: tl.constexpr, IN_PARTS: tl.constexpr):
     """The stream [m, k]: what stands in x, and the parts of what the product before adds to it, with its bias."""
     inside = there[:, None] & (k < K)[None, :]
@@ -113,7 +123,7 @@ def left_side(INPUT: tl.constexpr, KIND: tl.constexpr, x, parts, parts_bias, ext
         value = mixed_at(x, extremes, m, positions, k, K, HEADS, SPLITS)
     else:
         value = tl.load(x + m[:, None] * K + k[None, :], mask=there[:, None] & (k < K)[None, :], other=0.0)
-    return value.to(KIND)
+    return rounded(value, KIND)
 
 
 @triton.jit
@@ -127,7 +137,7 @@ def summed(INPUT: tl.constexpr, KIND: tl.constexpr, x, parts, parts_bias, extrem
         left = left_side(INPUT, KIND, x, parts, parts_bias, extremes, norm_weight, norm_bias, mean, deviation, m, there,
                          positions, k, K, IN_PARTS, HEADS, SPLITS)
         right = tl.load(matrix + n[None, :] * K + k[:, None], mask=(n < N)[None, :] & (k < K)[:, None], other=0.0)
-        total = matmul(left, right.to(KIND), total)
+        total = matmul(left, rounded(right, KIND), total)
     return total
 
 
@@ -153,7 +163,7 @@ def adapted(total, table, ranks, module, adapters, INPUT: tl.constexpr, KIND: tl
                 few = tl.where((adapters == adapter)[:, None], few, 0.0)
                 right = tl.load(up + n[None, :] * rank + r[:, None], mask=(n < N)[None, :] & (r < rank)[:, None],
                                 other=0.0)
-                total = matmul(few.to(KIND), right, total)
+                total = matmul(rounded(few, KIND), right, total)
     return total
 
 
@@ -169,8 +179,9 @@ def product(fields, pages, pages_stride, x, parts, parts_bias, settled, figures,
             K: tl.constexpr, N: tl.constexpr, INPUT: tl.constexpr, OUTPUT: tl.constexpr, KIND: tl.constexpr,
             ROWS: tl.constexpr, IN_PARTS: tl.constexpr, OUT_PARTS: tl.constexpr, HEADS: tl.constexpr,
             SPLITS: tl.constexpr, MODULES: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr,
-            BLOCK_K: tl.constexpr):
-    """Grid: columns, rows, parts of the sum. A program with OUTPUT STREAM takes all parts, one after the other.
+            BLOCK_K: tl.constexpr, CUT: tl.constexpr):
+    """Grid: columns, rows, parts of the sum, which are cut behind multiples of CUT inputs. A program with OUTPUT STREAM
+    takes all parts, one after the other.
 
     ROWS: of the step where `figures` is None, at most BLOCK_M; the norm is then taken here, and the first program
     leaves the stream, without parts, in `settled` where that is wanted.
@@ -203,7 +214,7 @@ def product(fields, pages, pages_stride, x, parts, parts_bias, settled, figures,
     scale = tl.zeros((BLOCK_N,), tl.float32)
     if scales is not None:
         scale = tl.load(scales + n, mask=n < N, other=0.0)
-    blocks: tl.constexpr = (K + BLOCK_K - 1) // BLOCK_K
+    cuts: tl.constexpr = (K + CUT - 1) // CUT
     first_part = 0
     last_part = OUT_PARTS
     if OUTPUT == _PARTS:
@@ -211,7 +222,8 @@ def product(fields, pages, pages_stride, x, parts, parts_bias, settled, figures,
         last_part = first_part + 1
     total = tl.zeros((BLOCK_M, BLOCK_N), tl.float32)
     for part in range(first_part, last_part):
-        first, last = part * blocks // OUT_PARTS, (part + 1) * blocks // OUT_PARTS
+        first = part * cuts // OUT_PARTS * (CUT // BLOCK_K)
+        last = (part + 1) * cuts // OUT_PARTS * (CUT // BLOCK_K)
         one = summed(INPUT, KIND, x, parts, parts_bias, extremes, norm_weight, norm_bias, mean, deviation, m, there,
                      positions, matrix, n, N, first, last, K, BLOCK_K, IN_PARTS, HEADS, SPLITS)
         if scales is not None:
@@ -230,15 +242,15 @@ def product(fields, pages, pages_stride, x, parts, parts_bias, settled, figures,
             at = out + m[:, None] * N + n[None, :]
             tl.store(at, tl.load(at, mask=inside, other=0.0) + total, mask=inside)
         elif OUTPUT == _GELU:
-            tl.store(out + m[:, None] * N + n[None, :], gelu(total).to(KIND), mask=inside)
+            tl.store(out + m[:, None] * N + n[None, :], rounded(gelu(total), KIND), mask=inside)
         else:
             width: tl.constexpr = K // HEADS
             third, column = n // K, n % K
-            tl.store(out + m[:, None] * K + column[None, :], total.to(KIND), mask=inside & (third == 0)[None, :])
+            tl.store(out + m[:, None] * K + column[None, :], rounded(total, KIND), mask=inside & (third == 0)[None, :])
             page = tl.load(pages + m * pages_stride + positions // _PAGE, mask=there, other=0).to(tl.int64)
             place = ((layer * 2 + third - 1) * HEADS + column // width) * _PAGE * width + column % width
             tl.store(pool + page[:, None] * page_size + place[None, :] + (positions % _PAGE)[:, None] * width,
-                     total.to(KIND), mask=inside & (third > 0)[None, :])
+                     rounded(total, KIND), mask=inside & (third > 0)[None, :])
 
 
 @triton.jit
@@ -249,6 +261,17 @@ def measure(fields, x, figures, epsilon, K: tl.constexpr):
     mean, deviation = norm_figures(x, None, None, epsilon, m, there, K, 0)
     tl.store(figures + m * 2, mean)
     tl.store(figures + m * 2 + 1, deviation)
+
+
+@triton.jit
+def combine(fields, x, extremes, out, K: tl.constexpr, HEADS: tl.constexpr, SPLITS: tl.constexpr, BLOCK: tl.constexpr,
+            KIND: tl.constexpr):
+    """Attention's output [rows, K] from its parts, in a prefill, one program a row."""
+    m = tl.program_id(0) + tl.arange(0, 1)
+    k = tl.arange(0, BLOCK)
+    positions = tl.load(fields + m * _FIELDS + _POSITION)
+    value = mixed_at(x, extremes, m, positions, k, K, HEADS, SPLITS)
+    tl.store(out + m[:, None] * K + k[None, :], rounded(value, KIND), mask=(positions >= 0)[:, None] & (k < K)[None, :])
 
 
 @triton.jit
@@ -297,7 +320,7 @@ def attend(fields, pages, pages_stride, together, queries, pool, layer, page_siz
     top = tl.max(scores, 1)
     weights = tl.exp(scores - tl.where(top == float("-inf"), 0.0, top)[:, None])
     values = tl.load(pool + at[:, None] + HEADS * _PAGE * width + e[None, :], mask=known, other=0.0)
-    mixed = matmul(weights.to(KIND), values, tl.zeros((16, BLOCK), tl.float32))
+    mixed = matmul(rounded(weights, KIND), values, tl.zeros((16, BLOCK), tl.float32))
     tl.store(out + (m[:, None] * SPLITS + split) * K + head * width + e[None, :], mixed,
              mask=there[:, None] & (e < width)[None, :])
     place = extremes + ((m * SPLITS + split) * HEADS + head) * 2

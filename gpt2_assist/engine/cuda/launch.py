@@ -53,6 +53,7 @@ class Fused:
         block_n = _CHUNK_COLUMNS if reading else _COLUMNS
         block_m = shapes.CHUNK_TILE if reading else shapes.ROW_TILE
         block_k = shapes.WIDE_INPUTS if left == MIXED else shapes.INPUTS
+        cut = shapes.WIDE_INPUTS if source is rows.queries else block_k
         grid = (-(-columns // block_n), -(-rows.count // block_m), parts if result == PARTS else 1)
         norm_weight, norm_bias = norm or (None, None)
         fused.product[grid](
@@ -60,8 +61,13 @@ class Fused:
             rows.extremes, norm_weight, norm_bias, self._config.layer_norm_epsilon, matrix.weight, matrix.scales,
             matrix.bias, self._adapters.addresses, self._adapters.ranks, module, out, self._pool, module // 4,
             self._page_size, inputs, columns, left, result, self._kind, rows.count, stream.count, parts,
-            self._config.n_head, rows.mixed.shape[1], self._adapters.modules, block_m, block_n, block_k,
+            self._config.n_head, rows.mixed.shape[1], self._adapters.modules, block_m, block_n, block_k, cut,
             num_stages=_CHUNK_STAGES if reading else _STAGES, **_OPTIONS)
+
+    def combine(self, rows: Rows) -> None:
+        config = self._config
+        fused.combine[(rows.count,)](rows.fields, rows.mixed, rows.extremes, rows.queries, config.n_embd, config.n_head,
+                                     rows.mixed.shape[1], triton.next_power_of_2(config.n_embd), self._kind, **_OPTIONS)
 
     def head(self, rows: Rows, stream: Stream, norm: Norm, scores: Scores) -> None:
         matrix = self._weights.tokens

@@ -57,6 +57,10 @@ class Plain:
             rows.mixed[row, :splits] = mixed.reshape(splits, -1)
             rows.extremes[row, :splits] = torch.stack([top, weights.sum(-1)], -1)
 
+    def combine(self, rows: Rows) -> None:
+        there = _there(rows)
+        rows.queries[:rows.count][there] = self._combined(rows)[there].to(self._kind)
+
     def product(self, rows: Rows, source: Stream | torch.Tensor, left: int, result: int, matrix: Matrix,
                 out: torch.Tensor, module: int, parts: int = 1, norm: Norm | None = None,
                 settled: torch.Tensor | None = None) -> None:
@@ -70,7 +74,7 @@ class Plain:
         else:
             x = self._combined(rows) if left == MIXED else source[:rows.count]
         x = x.to(self._kind).float()
-        block = WIDE_INPUTS if left == MIXED else INPUTS
+        block = WIDE_INPUTS if left == MIXED or source is rows.queries else INPUTS
         sums = self._sums(rows, x, matrix, module, parts, block)
         if result == PARTS:
             for part, one in enumerate(sums):

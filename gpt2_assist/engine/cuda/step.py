@@ -79,6 +79,7 @@ class Kernels(Protocol):
     def embed(self, rows: Rows, x: torch.Tensor) -> None: ...
     def measure(self, rows: Rows, x: torch.Tensor) -> None: ...
     def attend(self, rows: Rows, layer: int) -> None: ...
+    def combine(self, rows: Rows) -> None: ...
     def product(self, rows: Rows, source: Stream | torch.Tensor, left: int, result: int, matrix: Matrix,
                 out: torch.Tensor, module: int, parts: int = 1, norm: Norm | None = None,
                 settled: torch.Tensor | None = None) -> None: ...
@@ -210,7 +211,8 @@ class Step:
             if module // _MODULES == self._config.n_layer - 1:
                 break  # the last layer's keys and values are all that is wanted of it
             kernels.attend(rows, module // _MODULES)
-            kernels.product(rows, rows.mixed, MIXED, STREAM, layer.attention_out, x, module + 1, self._mixed_parts)
+            kernels.combine(rows)
+            kernels.product(rows, rows.queries, PLAIN, STREAM, layer.attention_out, x, module + 1, self._mixed_parts)
             kernels.measure(rows, x)
             kernels.product(rows, Stream(x), NORM, GELU, layer.inner, rows.inner, module + 2, norm=layer.ln_2)
             kernels.product(rows, rows.inner, PLAIN, STREAM, layer.inner_out, x, module + 3, self._inner_parts)
