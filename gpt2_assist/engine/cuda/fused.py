@@ -43,7 +43,7 @@ def matmul(a, b, total):
 @triton.jit
 def rounded(x, KIND: tl.constexpr):
     """x as KIND, to nearest and even, which Triton's interpreter doesn't do."""
-    if _INTERPRETED and KIND == tl.bfloat16:
+    if _INTERPRETED and KIND == tl.bfloat16:  # noqa: SIM300
         bits = x.to(tl.float32).to(tl.uint32, bitcast=True)
         return ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).to(tl.uint16).to(tl.bfloat16, bitcast=True)
     else:
@@ -83,36 +83,42 @@ def norm_figures(x, parts, parts_bias, epsilon, m, there, K: tl.constexpr, IN_PA
 
 @triton.jit
 def spread(values, rows, m):
-    """values [rows] at the places m of which they are the rows; 0 elsewhere."""
-    return tl.sum(tl.where(m[:, None] == rows[None, :], values[None, :], 0.0), 1)
+    """values [rows, any] at the places m of which they are the rows; 0 elsewhere."""
+    return tl.sum(tl.where((m[:, None] == rows[None, :])[:, :, None], values[None, :, :], 0.0), 1)
 
 
 @triton.jit
-def mixed_at(x, extremes, m, positions, k, K: tl.constexpr, HEADS: tl.constexpr, SPLITS: tl.constexpr):
-    """Attention's output [m, k], from the parts that programs of `attend` left in x [rows, SPLITS, K]."""
-    head = k // (K // HEADS)
+def mixed_at(x, extremes, m, positions, first, K: tl.constexpr, HEADS: tl.constexpr, SPLITS: tl.constexpr,
+             BLOCK: tl.constexpr):
+    """Attention's output [m, BLOCK] from column `first` on, from the parts that programs of `attend` left in
+    x [rows, SPLITS, K]. A head's width divides BLOCK."""
+    width: tl.constexpr = K // HEADS
+    few: tl.constexpr = BLOCK // width
+    head = first // width + tl.arange(0, few)
     count = tl.where(positions < 0, 0, positions // _KEYS + 1)
-    most = tl.max(count, 0)
-    top = tl.full((m.shape[0], k.shape[0]), float("-inf"), tl.float32)
     at = (m[:, None] * SPLITS * HEADS + head[None, :]) * 2
+    top = tl.full((m.shape[0], few), float("-inf"), tl.float32)
+    most = tl.max(count, 0)
     for split in range(0, most):
-        inside = (split < count)[:, None] & (k < K)[None, :]
+        inside = (split < count)[:, None] & (head < HEADS)[None, :]
         top = tl.maximum(top, tl.load(extremes + at + split * HEADS * 2, mask=inside, other=float("-inf")))
-    total = tl.zeros((m.shape[0], k.shape[0]), tl.float32)
-    value = tl.zeros((m.shape[0], k.shape[0]), tl.float32)
+    total = tl.zeros((m.shape[0], few), tl.float32)
+    value = tl.zeros((m.shape[0], few, width), tl.float32)
+    column = head[:, None] * width + tl.arange(0, width)[None, :]
     for split in range(0, most):
-        inside = (split < count)[:, None] & (k < K)[None, :]
+        inside = (split < count)[:, None] & (head < HEADS)[None, :]
         weight = tl.exp(tl.load(extremes + at + split * HEADS * 2, mask=inside, other=float("-inf")) - top)
         weight = tl.where(inside, weight, 0.0)
         total += weight * tl.load(extremes + at + split * HEADS * 2 + 1, mask=inside, other=0.0)
-        value += weight * tl.load(x + (m[:, None] * SPLITS + split) * K + k[None, :], mask=inside, other=0.0)
-    return value / tl.where(total == 0.0, 1.0, total)
+        value += weight[:, :, None] * tl.load(x + (m[:, None, None] * SPLITS + split) * K + column[None, :, :],
+                                              mask=inside[:, :, None], other=0.0)
+    value = value / tl.where(total == 0.0, 1.0, total)[:, :, None]
+    return tl.reshape(value, (m.shape[0], BLOCK))
 
 
 @triton.jit
-def left_side(INPUT: tl.constexpr, KIND: tl.constexpr, x, parts, parts_bias, extremes, norm_weight, norm_bias, mean,
-              deviation, m, there, positions, k, K: tl.constexpr, IN_PARTS: tl.constexpr, HEADS: tl.constexpr,
-              SPLITS: tl.constexpr):
+def left_side(INPUT: tl.constexpr, KIND: tl.constexpr, x, parts, parts_bias, norm_weight, norm_bias, mean, deviation,
+              mixed, m, there, k, K: tl.constexpr, IN_PARTS: tl.constexpr):
     """A product's left side [m, k]."""
     if INPUT == _NORM:
         value = stream_at(x, parts, parts_bias, m, there, k, K, IN_PARTS)
@@ -120,22 +126,21 @@ def left_side(INPUT: tl.constexpr, KIND: tl.constexpr, x, parts, parts_bias, ext
         bias = tl.load(norm_bias + k, mask=k < K, other=0.0)
         value = (value - mean[:, None]) * deviation[:, None] * weight[None, :] + bias[None, :]
     elif INPUT == _MIXED:
-        value = mixed_at(x, extremes, m, positions, k, K, HEADS, SPLITS)
+        value = mixed
     else:
         value = tl.load(x + m[:, None] * K + k[None, :], mask=there[:, None] & (k < K)[None, :], other=0.0)
     return rounded(value, KIND)
 
 
 @triton.jit
-def summed(INPUT: tl.constexpr, KIND: tl.constexpr, x, parts, parts_bias, extremes, norm_weight, norm_bias, mean,
-           deviation, m, there, positions, matrix, n, N, first, last, K: tl.constexpr, BLOCK_K: tl.constexpr,
-           IN_PARTS: tl.constexpr, HEADS: tl.constexpr, SPLITS: tl.constexpr):
+def summed(INPUT: tl.constexpr, KIND: tl.constexpr, x, parts, parts_bias, norm_weight, norm_bias, mean, deviation,
+           mixed, m, there, matrix, n, N, first, last, K: tl.constexpr, BLOCK_K: tl.constexpr, IN_PARTS: tl.constexpr):
     """The product's left side times rows n of matrix [N, K], over blocks of inputs from `first` to before `last`."""
     total = tl.zeros((m.shape[0], n.shape[0]), tl.float32)
     for block in range(first, last):
         k = block * BLOCK_K + tl.arange(0, BLOCK_K)
-        left = left_side(INPUT, KIND, x, parts, parts_bias, extremes, norm_weight, norm_bias, mean, deviation, m, there,
-                         positions, k, K, IN_PARTS, HEADS, SPLITS)
+        left = left_side(INPUT, KIND, x, parts, parts_bias, norm_weight, norm_bias, mean, deviation, mixed, m, there, k,
+                         K, IN_PARTS)
         right = tl.load(matrix + n[None, :] * K + k[:, None], mask=(n < N)[None, :] & (k < K)[:, None], other=0.0)
         total = matmul(left, rounded(right, KIND), total)
     return total
@@ -143,9 +148,8 @@ def summed(INPUT: tl.constexpr, KIND: tl.constexpr, x, parts, parts_bias, extrem
 
 @triton.jit
 def adapted(total, table, ranks, module, adapters, INPUT: tl.constexpr, KIND: tl.constexpr, x, parts, parts_bias,
-            extremes, norm_weight, norm_bias, mean, deviation, m, there, positions, n, N, first, last, K: tl.constexpr,
-            BLOCK_K: tl.constexpr, IN_PARTS: tl.constexpr, HEADS: tl.constexpr, SPLITS: tl.constexpr,
-            MODULES: tl.constexpr):
+            norm_weight, norm_bias, mean, deviation, mixed, m, there, n, N, first, last, K: tl.constexpr,
+            BLOCK_K: tl.constexpr, IN_PARTS: tl.constexpr, MODULES: tl.constexpr):
     """`total`, and what the adapters of rows m add to it beside these blocks of inputs. Rows with the same adapter
     stand side by side."""
     done = 0
@@ -158,8 +162,8 @@ def adapted(total, table, ranks, module, adapters, INPUT: tl.constexpr, KIND: tl
             rank = tl.load(ranks + adapter * MODULES + module)
             for begin in range(0, rank, 16):
                 r = begin + tl.arange(0, 16)
-                few = summed(INPUT, KIND, x, parts, parts_bias, extremes, norm_weight, norm_bias, mean, deviation, m,
-                             there, positions, down, r, rank, first, last, K, BLOCK_K, IN_PARTS, HEADS, SPLITS)
+                few = summed(INPUT, KIND, x, parts, parts_bias, norm_weight, norm_bias, mean, deviation, mixed, m,
+                             there, down, r, rank, first, last, K, BLOCK_K, IN_PARTS)
                 few = tl.where((adapters == adapter)[:, None], few, 0.0)
                 right = tl.load(up + n[None, :] * rank + r[:, None], mask=(n < N)[None, :] & (r < rank)[:, None],
                                 other=0.0)
@@ -173,7 +177,7 @@ def gelu(x):
     return x / (1.0 + tl.exp(-1.5957691216057308 * (x + 0.044715 * x * x * x)))
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["module", "layer"])
 def product(fields, pages, pages_stride, x, parts, parts_bias, settled, figures, extremes, norm_weight, norm_bias,
             epsilon, matrix, scales, bias, table, ranks, module, out, pool, layer, page_size,
             K: tl.constexpr, N: tl.constexpr, INPUT: tl.constexpr, OUTPUT: tl.constexpr, KIND: tl.constexpr,
@@ -200,7 +204,8 @@ def product(fields, pages, pages_stride, x, parts, parts_bias, settled, figures,
             few = tl.arange(0, ROWS)
             few_there = tl.load(fields + few * _FIELDS + _POSITION) >= 0
             few_mean, few_deviation = norm_figures(x, parts, parts_bias, epsilon, few, few_there, K, IN_PARTS)
-            mean, deviation = spread(few_mean, few, m), spread(few_deviation, few, m)
+            mean = tl.reshape(spread(few_mean[:, None], few, m), (BLOCK_M,))
+            deviation = tl.reshape(spread(few_deviation[:, None], few, m), (BLOCK_M,))
             if settled is not None:  # noqa: SIM102 (known to the compiler, what follows is not)
                 if tl.program_id(0) == 0:
                     for begin in tl.static_range(0, K, 256):
@@ -220,18 +225,23 @@ def product(fields, pages, pages_stride, x, parts, parts_bias, settled, figures,
     if OUTPUT == _PARTS:
         first_part = tl.program_id(2)
         last_part = first_part + 1
+    mixed = mean
+    if INPUT == _MIXED:  # a part is one block of inputs
+        few = tl.arange(0, ROWS)
+        few_positions = tl.load(fields + few * _FIELDS + _POSITION)
+        mixed = mixed_at(x, extremes, few, few_positions, first_part * BLOCK_K, K, HEADS, SPLITS, BLOCK_K)
+        mixed = spread(mixed, few, m)
     total = tl.zeros((BLOCK_M, BLOCK_N), tl.float32)
     for part in range(first_part, last_part):
         first = part * cuts // OUT_PARTS * (CUT // BLOCK_K)
         last = (part + 1) * cuts // OUT_PARTS * (CUT // BLOCK_K)
-        one = summed(INPUT, KIND, x, parts, parts_bias, extremes, norm_weight, norm_bias, mean, deviation, m, there,
-                     positions, matrix, n, N, first, last, K, BLOCK_K, IN_PARTS, HEADS, SPLITS)
+        one = summed(INPUT, KIND, x, parts, parts_bias, norm_weight, norm_bias, mean, deviation, mixed, m, there,
+                     matrix, n, N, first, last, K, BLOCK_K, IN_PARTS)
         if scales is not None:
             one *= scale[None, :]
         if tl.max(adapters, 0) > 0:
-            one = adapted(one, table, ranks, module, adapters, INPUT, KIND, x, parts, parts_bias, extremes, norm_weight,
-                          norm_bias, mean, deviation, m, there, positions, n, N, first, last, K, BLOCK_K, IN_PARTS,
-                          HEADS, SPLITS, MODULES)
+            one = adapted(one, table, ranks, module, adapters, INPUT, KIND, x, parts, parts_bias, norm_weight,
+                          norm_bias, mean, deviation, mixed, m, there, n, N, first, last, K, BLOCK_K, IN_PARTS, MODULES)
         total += one
     inside = there[:, None] & (n < N)[None, :]
     if OUTPUT == _PARTS:
@@ -270,7 +280,7 @@ def combine(fields, x, extremes, out, K: tl.constexpr, HEADS: tl.constexpr, SPLI
     m = tl.program_id(0) + tl.arange(0, 1)
     k = tl.arange(0, BLOCK)
     positions = tl.load(fields + m * _FIELDS + _POSITION)
-    value = mixed_at(x, extremes, m, positions, k, K, HEADS, SPLITS)
+    value = mixed_at(x, extremes, m, positions, 0, K, HEADS, SPLITS, BLOCK)
     tl.store(out + m[:, None] * K + k[None, :], rounded(value, KIND), mask=(positions >= 0)[:, None] & (k < K)[None, :])
 
 
@@ -290,7 +300,7 @@ def embed(fields, tokens, scales, places, x, K: tl.constexpr, BLOCK: tl.constexp
     tl.store(x + row * K + k, value, mask=k < K)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["together", "layer"])
 def attend(fields, pages, pages_stride, together, queries, pool, layer, page_size, scale, out, extremes,
            K: tl.constexpr, HEADS: tl.constexpr, SPLITS: tl.constexpr, BLOCK: tl.constexpr, KIND: tl.constexpr):
     """Attention of `together` rows, 1 or 16, to one split of their keys. Grid: groups of rows, heads, splits.
@@ -342,10 +352,11 @@ def head(fields, x, parts, parts_bias, norm_weight, norm_bias, epsilon, matrix, 
     few = tl.arange(0, ROWS)
     few_there = tl.load(fields + few * _FIELDS + _POSITION) >= 0
     few_mean, few_deviation = norm_figures(x, parts, parts_bias, epsilon, few, few_there, K, IN_PARTS)
-    mean, deviation = spread(few_mean, few, m), spread(few_deviation, few, m)
+    mean = tl.reshape(spread(few_mean[:, None], few, m), (BLOCK_M,))
+    deviation = tl.reshape(spread(few_deviation[:, None], few, m), (BLOCK_M,))
     blocks: tl.constexpr = (K + BLOCK_K - 1) // BLOCK_K
-    total = summed(_NORM, KIND, x, parts, parts_bias, None, norm_weight, norm_bias, mean, deviation, m, there,
-                   positions, matrix, n, N, 0, blocks, K, BLOCK_K, IN_PARTS, 1, 1)
+    total = summed(_NORM, KIND, x, parts, parts_bias, norm_weight, norm_bias, mean, deviation, mean, m, there, matrix,
+                   n, N, 0, blocks, K, BLOCK_K, IN_PARTS)
     if scales is not None:
         total *= tl.load(scales + n, mask=n < N, other=0.0)[None, :]
     inside = there[:, None] & (n < N)[None, :]

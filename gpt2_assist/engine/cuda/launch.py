@@ -5,7 +5,7 @@ import triton.language as tl
 
 from gpt2_assist.engine.cuda import choice, fused, shapes
 from gpt2_assist.engine.cuda.pool import DevicePages
-from gpt2_assist.engine.cuda.shapes import MIXED, PARTS
+from gpt2_assist.engine.cuda.shapes import MIXED, PARTS, PLAIN
 from gpt2_assist.engine.cuda.step import Rows, Scores, Stream
 from gpt2_assist.engine.cuda.weights import AdapterTable, Matrix, Norm, Weights
 
@@ -56,11 +56,12 @@ class Fused:
         cut = shapes.WIDE_INPUTS if source is rows.queries else block_k
         grid = (-(-columns // block_n), -(-rows.count // block_m), parts if result == PARTS else 1)
         norm_weight, norm_bias = norm or (None, None)
+        count = shapes.MOST_ROWS if left == PLAIN and not reading else rows.count  # for any number the same code
         fused.product[grid](
             rows.fields, rows.pages, self._stride(rows), stream.x, stream.parts, stream.bias, settled, rows.figures,
             rows.extremes, norm_weight, norm_bias, self._config.layer_norm_epsilon, matrix.weight, matrix.scales,
             matrix.bias, self._adapters.addresses, self._adapters.ranks, module, out, self._pool, module // 4,
-            self._page_size, inputs, columns, left, result, self._kind, rows.count, stream.count, parts,
+            self._page_size, inputs, columns, left, result, self._kind, count, stream.count, parts,
             self._config.n_head, rows.mixed.shape[1], self._adapters.modules, block_m, block_n, block_k, cut,
             num_stages=_CHUNK_STAGES if reading else _STAGES, **_OPTIONS)
 
