@@ -1,8 +1,10 @@
 """From a model's folder to an engine that is ready for a keystroke. For workers: its import is most of their start."""
+import os
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
+from gpt2_assist import config
 from gpt2_assist.config import Settings
 from gpt2_assist.daemon.calibration import calibrate, calibration_tokens, choose, read_figures
 from gpt2_assist.daemon.devices import settled
@@ -10,7 +12,7 @@ from gpt2_assist.daemon.generation import Vocabulary
 from gpt2_assist.engine.cpu.compiling import compiled, kernels
 from gpt2_assist.engine.cpu.cpu_engine import CpuEngine
 from gpt2_assist.engine.engine import Engine, Sampling
-from gpt2_assist.errors import StorageError
+from gpt2_assist.errors import ModelError, StorageError
 from gpt2_assist.model.prepared import Prepared, open_prepared, prepare
 from gpt2_assist.model.sizes import parameter_count, read_config
 from gpt2_assist.model.store import ModelFolder, find_model
@@ -44,11 +46,8 @@ def load(request: Load, settings: Settings, progress: Progress = lambda words: N
         engine = cpu_engine(folder, request.precision, settings, progress, own_cores=True)
         count = parameter_count(engine.config)
     else:
-        from gpt2_assist.engine.torch_engine import TorchEngine
-        from gpt2_assist.model.weights import load_weights
-        config, weights = load_weights(folder.path)
-        engine = TorchEngine(config, weights, request.precision, device, settings.cache_mb << 20)
-        count = parameter_count(config)
+        engine = _card_engine(folder, request.precision, device, settings, progress)
+        count = parameter_count(engine.config)
     warm(engine)
     return Model(engine, vocabulary, count)
 
@@ -71,6 +70,26 @@ def cpu_engine(folder: ModelFolder, precision: str, settings: Settings, progress
             if choose(calibrate(folder.path, prepared, engine)) != "int8":
                 return _prepared_engine(folder, "bf16", settings, progress, own_cores)[1]
     return engine
+
+
+def _card_engine(folder: ModelFolder, precision: str, device: str, settings: Settings, progress: Progress) -> Engine:
+    """An NVIDIA card's engine where its kernels run; else torch's own."""
+    import torch
+
+    from gpt2_assist.engine.torch_engine import TorchEngine, choose_device
+    from gpt2_assist.model.weights import load_weights
+    choose_device(device)
+    model, weights = load_weights(folder.path)
+    try:
+        if device == "cuda":
+            os.environ.setdefault("TRITON_CACHE_DIR", str(config.cache() / "triton"))
+            from gpt2_assist.engine.cuda.cuda_engine import CudaEngine, suits
+            if suits(model):
+                return CudaEngine(model, weights, precision, device, settings.cache_mb << 20, progress=progress)
+        return TorchEngine(model, weights, precision, device, settings.cache_mb << 20)
+    except torch.OutOfMemoryError:
+        raise ModelError(f"The graphics card's memory doesn't hold {folder.name}; choose --precision int8, a smaller "
+                         "model or --device cpu.") from None
 
 
 def _prepared_engine(folder: ModelFolder, precision: str, settings: Settings, progress: Progress,

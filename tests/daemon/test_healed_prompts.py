@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tempfile
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -14,6 +15,8 @@ import pytest
 from gpt2_assist.client import Client
 from gpt2_assist.daemon.generation import Request, Vocabulary
 from gpt2_assist.daemon.scheduler import Scheduler
+from gpt2_assist.engine.cuda.cuda_engine import CudaEngine
+from gpt2_assist.engine.engine import Engine
 from gpt2_assist.engine.torch_engine import TorchEngine
 from gpt2_assist.errors import UsageError
 from gpt2_assist.model.card import Card
@@ -30,14 +33,16 @@ def vocabulary(tiny_model) -> Vocabulary:
     return Vocabulary(TextTokenizer.from_folder(tiny_model), Card())
 
 
-def make_engine(folder: Path) -> TorchEngine:
-    """One with an empty cache."""
-    return TorchEngine(*load_weights(folder), "fp32", "cpu", threads=1)
+@pytest.fixture(params=[TorchEngine, CudaEngine])
+def make_engine(tiny_model, request) -> Callable[[], Engine]:
+    """Of one kind, each with an empty cache."""
+    weights = load_weights(tiny_model)
+    return lambda: request.param(*weights, "fp32", "cpu")
 
 
 @pytest.fixture
-def engine(tiny_model) -> TorchEngine:
-    return make_engine(tiny_model)
+def engine(make_engine) -> Engine:
+    return make_engine()
 
 
 @dataclass
@@ -55,7 +60,7 @@ class Outcome:
         return [id for chunk in self.chunks[index] for id in chunk.tokens]
 
 
-def run(engine: TorchEngine, vocabulary: Vocabulary, *messages: Generate | Resume) -> list[Outcome]:
+def run(engine: Engine, vocabulary: Vocabulary, *messages: Generate | Resume) -> list[Outcome]:
     """Serves the requests together until all have ended."""
     outcomes: dict[int, Outcome] = defaultdict(Outcome)
 
@@ -101,15 +106,15 @@ def test_the_new_tokens_spell_the_prompts_end_again_and_what_is_shown_comes_behi
 
 
 @pytest.mark.parametrize("prompt", PROMPTS)
-def test_the_same_text_alone_in_a_batch_with_a_warm_cache_and_after_every_restart(engine, vocabulary, tiny_model,
+def test_the_same_text_alone_in_a_batch_with_a_warm_cache_and_after_every_restart(engine, make_engine, vocabulary,
                                                                                  prompt):
     whole, *_ = run(engine, vocabulary, generate(prompt, n=2), *(generate(other, id + 2, seed=id)
                                                                 for id, other in enumerate(PROMPTS[:4])))
     for index in range(2):
-        for alone in (engine, make_engine(tiny_model)):
+        for alone in (engine, make_engine()):
             outcome, = run(alone, vocabulary, generate(prompt, first_index=index))
             assert (outcome.text(), outcome.tokens()) == (whole.text(index), whole.tokens(index))
-    restarted = make_engine(tiny_model)
+    restarted = make_engine()
     ids = whole.tokens()
     for count in range(len(ids)):
         rest, = run(restarted, vocabulary, Resume(generate(prompt), [ids[:count]], []))

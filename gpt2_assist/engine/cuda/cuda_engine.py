@@ -1,4 +1,5 @@
 """The engine on an NVIDIA card: fused kernels over pages in a tree, each step one launch of a graph."""
+import importlib.util
 import time
 from collections.abc import Callable
 from collections.abc import Sequence as SequenceOf
@@ -27,6 +28,14 @@ _BURST_S = 1e-3
 work, some 50 µs, once for them all."""
 _REFUSED = -1e30
 """Added to the score of a token that is drawn only if nothing else is left."""
+
+
+
+def suits(config: GPT2Config) -> bool:
+    """Whether this machine's card can run the kernels, and for a model of these sizes."""
+    width = config.n_embd // config.n_head
+    return (importlib.util.find_spec("triton") is not None and torch.cuda.get_device_capability() >= (8, 0)
+            and width & (width - 1) == 0 and width <= shapes.WIDE_INPUTS)
 
 
 _Rules = tuple[np.ndarray | None, np.ndarray | None]

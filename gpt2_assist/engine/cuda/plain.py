@@ -160,16 +160,16 @@ class Plain:
         inputs = x.shape[1]
         blocks = -(-inputs // block)
         cuts = [min(inputs, part * blocks // parts * block) for part in range(parts + 1)]
-        sums = []
+        which, sums = rows.fields[:rows.count, fields.ADAPTER], []
         for first, last in zip(cuts, cuts[1:]):
             one = _times(x[:, first:last], matrix.weight[:, first:last])
             if matrix.scales is not None:
                 one *= matrix.scales
-            for row, adapter in enumerate(rows.fields[:rows.count, fields.ADAPTER].tolist()):
+            for adapter in set(which.tolist()) - {0}:
                 pair = self._adapters.pairs.get(adapter, {}).get(module)
                 if pair is not None:
-                    few = _times(x[row:row + 1, first:last], pair[0][:, first:last]).to(self._kind).float()
-                    one[row:row + 1] += _times(few, pair[1])
+                    few = _times(x[which == adapter, first:last], pair[0][:, first:last]).to(self._kind).float()
+                    one[which == adapter] += _times(few, pair[1])
             sums.append(one)
         return sums
 
@@ -200,5 +200,7 @@ def _settle(rows: Rows, stream: Stream) -> torch.Tensor:
 
 def _times(x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
     """x [R, in] @ weight.T, sixteen rows at a time."""
-    padded = F.pad(x, (0, 0, 0, -len(x) % shapes.ROW_TILE))
-    return torch.cat([F.linear(part, weight.float()) for part in padded.split(shapes.ROW_TILE)])[:len(x)]
+    padded, weight = F.pad(x, (0, 0, 0, -len(x) % shapes.ROW_TILE)), weight.float()
+    if len(padded) == shapes.ROW_TILE:
+        return F.linear(padded, weight)[:len(x)]
+    return torch.cat([F.linear(part, weight) for part in padded.split(shapes.ROW_TILE)])[:len(x)]

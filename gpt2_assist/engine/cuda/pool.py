@@ -12,12 +12,12 @@ def page_bytes(config: GPT2Config, kind: torch.dtype) -> int:
 
 class DevicePages:
     """See pages.Pages. All lie in `data` [pages, layers, 2, heads, BLOCK, width of a head]; a page's address is its
-    number. For one thread."""
+    number. What was never written is anything. For one thread."""
 
     def __init__(self, config: GPT2Config, kind: torch.dtype, limit: int, capacity: int, device: str) -> None:
         """`limit`: pages up to which earlier texts are kept; `capacity`: how many there are."""
         self.limit, self.capacity = limit, capacity
-        self.data = torch.zeros(capacity, config.n_layer, 2, config.n_head, BLOCK, config.n_embd // config.n_head,
+        self.data = torch.empty(capacity, config.n_layer, 2, config.n_head, BLOCK, config.n_embd // config.n_head,
                                 dtype=kind, device=device)
         self._free = list(range(capacity - 1, -1, -1))
         self._used: set[int] = set()
