@@ -8,6 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from gpt2_assist.daemon.devices import settled
+
+if settled("auto") != "cuda":
+    os.environ["TRITON_INTERPRET"] = "1"  # before anything imports Triton: its interpreter runs the fused kernels
+
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 TINY = {"n_layer": 2, "n_head": 3, "n_embd": 24, "n_ctx": 64}

@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -79,8 +80,9 @@ def test_a_worker_killed_again_and_again_gives_the_undisturbed_text(runtime, tin
                     if fuse[0] == 0 and killed < KILLS:
                         fuse[0] = dice.randrange(1, 300)
                         for pid in worker_pids(killer):
-                            os.kill(pid, signal.SIGKILL)
-                        killed += 1
+                            with suppress(ProcessLookupError):  # of the last kill, not noticed yet
+                                os.kill(pid, signal.SIGKILL)
+                                killed += 1
 
                 assert text_of(client, tiny_model, count, 7, burn) == expected
     assert killed == KILLS

@@ -268,7 +268,7 @@ class CudaEngine(PagedEngine):
         """The tokens [times, count], and where somebody asked for them log-probabilities with the likeliest tokens."""
         scores = self._step.scores
         wanted = (scores.tokens, scores.chances, scores.best) if chances else (scores.tokens,)
-        found = [tensor[:times, :count].cpu().numpy() for tensor in wanted]
+        found = [tensor.cpu().numpy()[:times, :count] for tensor in wanted]
         return found[0], *(found[1:] or (None, None))
 
     def _chosen_here(self, part: _Part, row: int, rules: _Rules) -> Token:
