@@ -5,15 +5,19 @@ import triton.language as tl
 
 from gpt2_assist.engine.cuda import choice, fused, shapes
 from gpt2_assist.engine.cuda.pool import DevicePages
-from gpt2_assist.engine.cuda.shapes import MIXED, PARTS, PLAIN
+from gpt2_assist.engine.cuda.shapes import MIXED, NORM, PARTS, PLAIN
 from gpt2_assist.engine.cuda.step import Rows, Scores, Stream
 from gpt2_assist.engine.cuda.weights import AdapterTable, Matrix, Norm, Weights
 
-_COLUMNS, _CHUNK_COLUMNS = 16, 64
-"""Columns of a product that a program takes, in decoding and in a prefill."""
+_COLUMNS, _CHUNK_COLUMNS = (64, 32, 16), 64
+"""Columns of a product that a program takes, in decoding the most with which there are enough programs, and in a
+prefill. How many changes no bit."""
+_PROGRAMS = 120
 _OPTIONS = {"num_warps": 4, "enable_fp_fusion": False}
-_STAGES, _CHUNK_STAGES = 4, 3
-"""Loads of weights under way at a time."""
+_STAGES, _FEW_STAGES, _FEWEST_STAGES = 4, 3, 2
+"""Loads under way at a time; fewer in a prefill and where the stream has many parts, fewer still in fp32 and in
+products of a single block, so that they have room in the 99 KB of a small card's processor."""
+_MANY_PARTS = 4
 _CHOICE_WARPS = 8
 
 
@@ -50,7 +54,9 @@ class Fused:
         stream = source if isinstance(source, Stream) else Stream(source)
         reading = rows.figures is not None
         columns, inputs = matrix.weight.shape
-        block_n = _CHUNK_COLUMNS if reading else _COLUMNS
+        programs = columns * (parts if result == PARTS else 1)
+        block_n = _CHUNK_COLUMNS if reading else next((size for size in _COLUMNS if programs // size >= _PROGRAMS),
+                                                      _COLUMNS[-1])
         block_m = shapes.CHUNK_TILE if reading else shapes.ROW_TILE
         block_k = shapes.WIDE_INPUTS if left == MIXED else shapes.INPUTS
         cut = shapes.WIDE_INPUTS if source is rows.queries else block_k
@@ -63,7 +69,7 @@ class Fused:
             matrix.bias, self._adapters.addresses, self._adapters.ranks, module, out, self._pool, module // 4,
             self._page_size, inputs, columns, left, result, self._kind, count, stream.count, parts,
             self._config.n_head, rows.mixed.shape[1], self._adapters.modules, block_m, block_n, block_k, cut,
-            num_stages=_CHUNK_STAGES if reading else _STAGES, **_OPTIONS)
+            num_stages=self._stages(left, reading, stream.count), **_OPTIONS)
 
     def combine(self, rows: Rows) -> None:
         config = self._config
@@ -76,8 +82,8 @@ class Fused:
         fused.head[(scores.figures.shape[2],)](
             rows.fields, stream.x, stream.parts, stream.bias, *norm, self._config.layer_norm_epsilon, matrix.weight,
             matrix.scales, scores.seen, scores.biases, scores.logits, scores.scores, *scores.figures, inputs, columns,
-            self._kind, rows.count, stream.count, shapes.ROW_TILE, shapes.SCORES, shapes.INPUTS, num_stages=_STAGES,
-            **_OPTIONS)
+            self._kind, rows.count, stream.count, shapes.ROW_TILE, shapes.SCORES, shapes.INPUTS,
+            num_stages=self._stages(NORM, False, stream.count), **_OPTIONS)
 
     def choose(self, rows: Rows, scores: Scores) -> None:
         blocks = scores.figures.shape[2]
@@ -85,6 +91,11 @@ class Fused:
             rows.fields, scores.logits, scores.scores, *scores.figures, scores.seen, scores.ids, scores.found,
             scores.places, scores.tokens, scores.chances, scores.best, self._config.vocab_size,
             triton.next_power_of_2(blocks), blocks, **{**_OPTIONS, "num_warps": _CHOICE_WARPS})
+
+    def _stages(self, left: int, reading: bool, parts: int) -> int:
+        if self._kind == tl.float32 or left == MIXED:
+            return _FEWEST_STAGES
+        return _FEW_STAGES if reading or parts > _MANY_PARTS else _STAGES
 
     def _stride(self, rows: Rows) -> int:
         """Between the page tables of groups of rows that attention takes together."""

@@ -26,8 +26,7 @@ NORM, MIXED, PLAIN = range(3)
 """Left sides of products: the stream, normed; attention's parts, combined; plain rows."""
 CACHE, PARTS, STREAM, GELU = range(4)
 """What becomes of products: queries, keys and values; parts of a sum; the stream with the sum added; inner rows."""
-_PROGRAMS = 132
-_COLUMNS = 16
+_PARTS_PROGRAMS, _COLUMNS = 200, 16
 
 
 def mixed_parts(width: int) -> int:
@@ -36,8 +35,8 @@ def mixed_parts(width: int) -> int:
 
 
 def inner_parts(width: int) -> int:
-    """Parts of a sum over the inner width, four times `width`: as many as give an H100's processors a program each."""
-    return min(8, max(1, _PROGRAMS // -(-width // _COLUMNS)))
+    """Parts of a sum over the inner width, four times `width`: with them an H100's 132 processors have enough to do."""
+    return min(8, max(1, _PARTS_PROGRAMS // -(-width // _COLUMNS)))
 
 NEAR, ROOM = 128, 512
 """Blocks of scores that are looked at, and scores that are compared, when a token is chosen among the best."""

@@ -56,10 +56,11 @@ def figures(kernel) -> dict:
     """What ptxas says of a kernel's code."""
     capability = kernel.metadata.target.arch
     name = f"sm_{capability}{'a' if capability >= 90 else ''}"
+    assembler = knobs.nvidia.ptxas_blackwell if capability >= 100 else knobs.nvidia.ptxas
     with tempfile.NamedTemporaryFile("w", suffix=".ptx") as file:
         file.write(kernel.asm["ptx"])
         file.flush()
-        said = subprocess.run([knobs.nvidia.ptxas.path, "-v", f"--gpu-name={name}", file.name, "-o", "/dev/null"],
+        said = subprocess.run([assembler.path, "-v", f"--gpu-name={name}", file.name, "-o", "/dev/null"],
                               capture_output=True, text=True, check=True).stderr
     spilled = sum(map(int, re.findall(r"(\d+) bytes spill", said)))
     text = kernel.asm["ptx"]

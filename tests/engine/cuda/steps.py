@@ -44,6 +44,6 @@ def made(config: GPT2Config, precision: str, fused: bool) -> tuple[Step, DeviceP
     if fused:
         from gpt2_assist.engine.cuda import launch
         if DEVICE == "cpu":  # the interpreter's time is that of programs; how many columns one takes changes no bit
-            launch._COLUMNS = launch._CHUNK_COLUMNS = 128
+            launch._COLUMNS, launch._CHUNK_COLUMNS = (128,), 128
         return Step(weights, pool, launch.Fused(weights, adapters, pool), DEVICE), pool
     return Step(weights, pool, Plain(weights, adapters, pool), DEVICE), pool
