@@ -1,4 +1,5 @@
 """What of the card's memory a model gets, decided before anything is loaded."""
+import math
 from dataclasses import dataclass
 
 import torch
@@ -8,7 +9,7 @@ from gpt2_assist.engine.cuda.pool import page_bytes
 from gpt2_assist.engine.cuda.weights import KINDS
 from gpt2_assist.engine.pages import BLOCK
 from gpt2_assist.errors import ModelError
-from gpt2_assist.model.sizes import GPT2Config, expected_shapes, parameter_count
+from gpt2_assist.model.sizes import GPT2Config, expected_shapes
 
 _OPEN, _LEAST_OPEN = 16, 2
 """Texts that can be in work at a time, each with a whole window's pages."""
@@ -50,10 +51,16 @@ def fitted(wanted: Plan, page: int, window: int, free: int) -> Plan:
 
 
 def _weights(config: GPT2Config, precision: str) -> int:
-    if precision != "int8":
-        return parameter_count(config) * KINDS[precision].itemsize + config.n_ctx * config.n_embd * 2
-    matrices = [shape for shape in expected_shapes(config).values() if len(shape) == 2]
-    return sum(shape[0] * shape[1] + 4 * max(shape) for shape in matrices) + 64 * config.n_layer * config.n_embd
+    """What weights.Weights holds."""
+    a_weight = 1 if precision == "int8" else KINDS[precision].itemsize
+    total = 0
+    for name, shape in expected_shapes(config).items():
+        numbers = math.prod(shape)
+        if len(shape) == 1 or name == "wpe.weight":
+            total += 4 * numbers
+        else:
+            total += a_weight * numbers + (4 * max(shape) if precision == "int8" else 0)
+    return total
 
 
 def _work(config: GPT2Config, precision: str) -> int:

@@ -1,12 +1,11 @@
 """Compiles the kernels of a whole step for a card that isn't there, as the engine would launch them, and prints of each
-what the assembler says: `python compiled.py CAPABILITY PRECISION WIDTH [LAYERS]`, one JSON object a line.
+what the assembler says: `python compiled.py CAPABILITY PRECISION WIDTH [ROWS]`, one JSON object a line.
 """
 import json
 import re
 import subprocess
 import sys
 import tempfile
-from pathlib import Path
 
 import torch
 import triton
@@ -67,11 +66,11 @@ def figures(kernel) -> dict:
     return {"kernel": kernel.name, "registers": int(re.search(r"Used (\d+) registers", said)[1]), "spilled": spilled,
             "shared": kernel.metadata.shared, "warps": kernel.metadata.num_warps,
             "products": sorted(set(re.findall(r"(wgmma|mma\.sync|tcgen05\.mma)", text))),
-            "fused": len(re.findall(r"\bfma\.rn\.f32", text)), "ptx": text}
+            "contracted": len(re.findall(r"\bfma\.rn\.f32", text))}
 
 
-def compiled(capability: int, precision: str, config: GPT2Config) -> list[dict]:
-    """The kernels of decoding with every number of rows, and of a prefill."""
+def compiled(capability: int, precision: str, config: GPT2Config, batches: list[int]) -> list[dict]:
+    """The kernels of decoding with these numbers of rows, and of a prefill."""
     triton.runtime.driver.set_active(Absent(capability))
     kept = {}
     run = JITFunction.run
@@ -86,18 +85,14 @@ def compiled(capability: int, precision: str, config: GPT2Config) -> list[dict]:
     on_card = Weights(config, weights, precision, "cpu")
     pool = DevicePages(config, KINDS[precision], 0, 64, "cpu")
     step = Step(on_card, pool, Fused(on_card, AdapterTable(config, KINDS[precision], "cpu"), pool), "cpu")
-    for count in shapes.BATCHES:
+    for count in batches:
         step.decode(count, config.n_ctx, 1)
     step.read(step.chunks[-1])
     return [figures(kernel) for kernel in kept.values()]
 
 
 if __name__ == "__main__":
-    capability, precision, width, *layers = sys.argv[1:]
-    config = GPT2Config(int(layers[0]) if layers else 2, int(width) // 64, int(width), 1024, 50257)
-    for kernel in compiled(int(capability), precision, config):
-        text = kernel.pop("ptx")
-        if len(layers) > 1:
-            Path(layers[1]).mkdir(exist_ok=True)
-            (Path(layers[1]) / f"{kernel['kernel']}-{hash(text)}.ptx").write_text(text)
+    capability, precision, width, *batches = sys.argv[1:]
+    config = GPT2Config(2, int(width) // 64, int(width), 1024, 50257)
+    for kernel in compiled(int(capability), precision, config, [int(count) for count in batches] or shapes.BATCHES):
         print(json.dumps(kernel))

@@ -1,0 +1,31 @@
+"""The fused kernels compile for cards that aren't here, and ask for no more than a small one has."""
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SHARED_OF_A_SMALL_CARD = 99 << 10
+"""Bytes that a program can have on compute capability 8.6, 8.9 and 12.0."""
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="Triton has no builds for this platform")
+@pytest.mark.parametrize(("capability", "precision", "width", "batch"), [(90, "bf16", 768, 1), (89, "int8", 1024, 8)])
+def test_they_compile_and_fit(capability, precision, width, batch):
+    script = Path(__file__).with_name("compiled.py")
+    said = subprocess.run([sys.executable, script, *map(str, (capability, precision, width, batch))], check=True,
+                          capture_output=True, text=True,
+                          env={name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"})
+    kernels = [json.loads(line) for line in said.stdout.splitlines()]
+    assert {kernel["kernel"] for kernel in kernels} == {"embed", "measure", "product", "attend", "combine", "head",
+                                                        "choose"}
+    for kernel in kernels:
+        assert kernel["shared"] <= SHARED_OF_A_SMALL_CARD
+        assert kernel["spilled"] <= 256
+        assert kernel["contracted"] == 0, "a product and a sum in one instruction would have other bits"
+        if kernel["kernel"] in ("product", "attend", "head"):
+            assert kernel["products"] == ["mma.sync"], "other matrix instructions may have other bits"

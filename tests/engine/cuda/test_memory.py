@@ -1,0 +1,63 @@
+"""What a card's memory is planned for, and what happens where it is short."""
+import pytest
+import torch
+
+from gpt2_assist.engine.cuda.cuda_engine import CudaEngine
+from gpt2_assist.engine.cuda.memory import fitted, plan
+from gpt2_assist.engine.cuda.pool import page_bytes
+from gpt2_assist.engine.cuda.weights import KINDS, Weights
+from gpt2_assist.engine.engine import Sampling
+from gpt2_assist.errors import ModelError
+from gpt2_assist.model.sizes import GPT2Config, expected_shapes
+
+SMALL = GPT2Config(2, 4, 64, 128, 300)
+XL = GPT2Config(48, 25, 1600, 1024, 50257)
+
+
+def weights(config: GPT2Config) -> dict[str, torch.Tensor]:
+    return {name: torch.zeros(shape) for name, shape in expected_shapes(config).items()}
+
+
+@pytest.mark.parametrize("precision", KINDS)
+def test_the_plan_holds_what_is_loaded(precision):
+    wanted, there = plan(SMALL, precision, "cpu", 1 << 20), Weights(SMALL, weights(SMALL), precision, "cpu")
+    tensors = [there.places, *there.norm]
+    for matrix in (there.tokens, *(matrix for layer in there.layers for matrix in (
+            layer.attention, layer.attention_out, layer.inner, layer.inner_out))):
+        tensors += [tensor for tensor in (matrix.weight, matrix.scales, matrix.bias) if tensor is not None]
+    tensors += [tensor for layer in there.layers for norm in (layer.ln_1, layer.ln_2) for tensor in norm]
+    held = sum(tensor.nbytes for tensor in tensors)
+    assert held <= wanted.weights * 1.05
+
+
+def test_large_models_are_as_large_as_they_say():
+    assert 3.1e9 < plan(XL, "bf16", "cpu", 0).weights < 3.2e9
+    assert 1.5e9 < plan(XL, "int8", "cpu", 0).weights < 1.7e9
+    assert page_bytes(XL, torch.bfloat16) == 16 * 48 * 2 * 1600 * 2
+
+
+def test_what_is_free_decides_how_much_is_kept_and_whether_the_model_fits():
+    page, window = page_bytes(XL, torch.bfloat16), 64
+    wanted = plan(XL, "bf16", "cpu", 4 << 30)
+    plenty = fitted(wanted, page, window, 40 << 30)
+    assert plenty == wanted
+    less = fitted(wanted, page, window, 8 << 30)
+    assert 2 * window <= less.capacity < wanted.capacity and less.limit < wanted.limit
+    assert less.weights + less.work + less.capacity * page < 8 << 30
+    with pytest.raises(ModelError, match=r"wants [45]\.\d GB of the graphics card's memory, of which 4\.0 GB are free"):
+        fitted(wanted, page, window, 4_000_000_000)
+
+
+def test_more_texts_than_there_are_pages_for_get_one_sentence_and_the_others_go_on():
+    engine = CudaEngine(SMALL, weights(SMALL), "fp32", "cpu", cache_bytes=0)
+    sequences = []
+    with pytest.raises(ModelError, match="holds no more texts at once"):
+        for number in range(40):
+            sequences.append(engine.open([number, 1, 2], Sampling(temperature=0)))
+            engine.prefill(sequences[-1])
+    assert len(sequences) >= 16
+    engine.close(sequences.pop())
+    assert all(len(tokens) >= 1 for tokens in engine.decode(sequences))
+    engine.close(sequences.pop())
+    another = engine.open([5, 6, 7], Sampling(temperature=0))
+    assert engine.prefill(another) and engine.decode([another])
