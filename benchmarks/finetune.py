@@ -2,10 +2,13 @@
 
 The same rows of tokens in the same order, batch, steps, peak rate, AdamW, clipping and precision; each contender in a
 process of its own, in turn. The Trainer runs with what is best for it on a CPU (bf16, fused AdamW) and as it comes
-(fp32). The bundled model learns for so many steps; 124M has random weights, of which only speed and memory count.
+(fp32). The bundled model learns for so many steps; the others have random weights: only speed and memory count.
 
-`python benchmarks/finetune.py --corpora FOLDER --bpe FOLDER [--cache FOLDER] [--models mini,124M] [--steps 16]
-[--rounds 2]`
+With `--device cuda` the same on a graphics card, sixteen rows a step: the memory is the card's, and the speed is also
+shown as a share of what a large product of matrices in bfloat16 reaches there, at six operations a weight and token.
+
+`python benchmarks/finetune.py --corpora FOLDER --bpe FOLDER [--cache FOLDER] [--models mini,124M] [--methods full,lora]
+[--steps 16] [--rounds 2] [--device cuda]`
 """
 import argparse
 import json
@@ -22,7 +25,10 @@ import numpy as np
 import peers as peer_files
 from table import median, show
 
-CONTEXT, ROWS = 512, 2
+from gpt2_assist.model.sizes import parameter_count, read_config
+
+CONTEXT = 512
+ROWS = {"cpu": 2, "cuda": 16}
 VALIDATION_ROWS = 8
 RATES = {"full": 3e-5, "lora": 2e-4}
 CONTENDERS = {"full": ("gpt2-assist", "Trainer bf16", "Trainer fp32"),
@@ -36,7 +42,16 @@ def rows(folder: Path, corpora: Path, count: int) -> np.ndarray:
     return np.stack([np.take(ids, np.arange(n * CONTEXT, (n + 1) * CONTEXT + 1), mode="wrap") for n in range(count)])
 
 
-def ours(folder: Path, data: np.ndarray, held: np.ndarray, method: str, steps: int, precision: str) -> dict:
+def peak_bytes(device: str) -> int:
+    """Memory that this process held at most: the card's, or its own."""
+    if device == "cuda":
+        import torch
+        return torch.cuda.max_memory_allocated()
+    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def ours(folder: Path, data: np.ndarray, held: np.ndarray, method: str, steps: int, precision: str,
+         device: str) -> dict:
     import torch
 
     from gpt2_assist.model.store import find_model
@@ -46,10 +61,10 @@ def ours(folder: Path, data: np.ndarray, held: np.ndarray, method: str, steps: i
     from gpt2_assist.training.settings import Settings, settled
     from gpt2_assist.training.tuning import Tuning
     torch.manual_seed(1)
-    asked = Settings(method=method, steps=steps, context=CONTEXT, batch_tokens=CONTEXT * ROWS, rate=RATES[method],
-                     warmup=1, precision=precision, validate_every=10 ** 6, patience=0)
+    asked = Settings(method=method, steps=steps, context=CONTEXT, batch_tokens=CONTEXT * ROWS[device],
+                     rate=RATES[method], warmup=1, precision=precision, validate_every=10 ** 6, patience=0)
     base = Base.of(find_model(str(folder)))
-    settings = settled(asked, base.config, data.size, "cpu")
+    settings = settled(asked, base.config, data.size, device)
 
     class Ordered(Tuning):
         def _rows(self, count, state):
@@ -63,19 +78,20 @@ def ours(folder: Path, data: np.ndarray, held: np.ndarray, method: str, steps: i
         def _validated(self, report):
             return report
     text = (held.reshape(-1).astype(np.uint16), np.array([0, 600]))
-    tuning = Ordered(base.tunable(settings, "cpu"), text, text, None, settings, 2, Path())
+    tuning = Ordered(base.tunable(settings, device), text, text, None, settings, 2, Path())
     tuning.state.first = {"validation": None}
     times = []
     for _ in tuning.steps():
         times.append(time.perf_counter())
     held_rows = plain_rows(held[:, :-1], held[:, 1:], np.zeros(len(held), np.int64))
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    peak = peak_bytes(device)
     exact = ParallelGradients(tuning.model.float(), 2, torch.float32, 1)
     loss = np.mean([exact.loss(held_rows.part(np.array([n]))) for n in range(len(held))])
-    return {"tok_s": CONTEXT * ROWS / median(list(np.diff(times))), "peak_mb": peak / 1024, "loss": float(loss)}
+    return {"tok_s": CONTEXT * ROWS[device] / median(list(np.diff(times))), "peak_mb": peak / 1e6, "loss": float(loss)}
 
 
-def theirs(folder: Path, data: np.ndarray, held: np.ndarray, method: str, steps: int, precision: str) -> dict:
+def theirs(folder: Path, data: np.ndarray, held: np.ndarray, method: str, steps: int, precision: str,
+           device: str) -> dict:
     import torch
     from torch.utils.data import Dataset, SequentialSampler
     from transformers import GPT2LMHeadModel, Trainer, TrainerCallback, TrainingArguments
@@ -111,38 +127,55 @@ def theirs(folder: Path, data: np.ndarray, held: np.ndarray, method: str, steps:
             return SequentialSampler(self.train_dataset)
     with tempfile.TemporaryDirectory() as out:
         trainer = Ordered(model, TrainingArguments(
-            out, per_device_train_batch_size=ROWS, max_steps=steps, learning_rate=RATES[method], warmup_steps=1,
+            out, per_device_train_batch_size=ROWS[device], max_steps=steps, learning_rate=RATES[method], warmup_steps=1,
             lr_scheduler_type="cosine", weight_decay=0.01 if method == "full" else 0.0, max_grad_norm=1.0,
-            adam_beta2=0.95, optim="adamw_torch_fused", bf16=precision == "bf16", use_cpu=True, report_to=[],
+            adam_beta2=0.95, optim="adamw_torch_fused", bf16=precision == "bf16", use_cpu=device == "cpu", report_to=[],
             save_strategy="no", logging_strategy="no", disable_tqdm=True), train_dataset=Rows(), callbacks=[Clock()])
         trainer.train()
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    peak = peak_bytes(device)
     model.eval()
     losses = []
     with torch.no_grad():
         for row in held:
-            logits = model(torch.from_numpy(row[None, :-1])).logits[0].float()
+            logits = model(torch.from_numpy(row[None, :-1]).to(device)).logits[0].float().cpu()
             losses.append(torch.nn.functional.cross_entropy(logits, torch.from_numpy(row[1:])).item())
-    return {"tok_s": CONTEXT * ROWS / median(list(np.diff(times))), "peak_mb": peak / 1024,
+    return {"tok_s": CONTEXT * ROWS[device] / median(list(np.diff(times))), "peak_mb": peak / 1e6,
             "loss": float(np.mean(losses))}
 
 
-def contender(folder: Path, corpora: Path, method: str, name: str, steps: int) -> None:
-    everything = rows(folder, corpora, steps * ROWS + VALIDATION_ROWS)
-    data, held = everything[:steps * ROWS], everything[steps * ROWS:]
+def contender(folder: Path, corpora: Path, method: str, name: str, steps: int, device: str) -> None:
+    count = steps * ROWS[device]
+    everything = rows(folder, corpora, count + VALIDATION_ROWS)
+    data, held = everything[:count], everything[count:]
     work = ours if name == "gpt2-assist" else theirs
-    print("RESULT" + json.dumps(work(folder, data, held, method, steps, "fp32" if name.endswith("fp32") else "bf16")))
+    precision = "fp32" if name.endswith("fp32") else "bf16"
+    print("RESULT" + json.dumps(work(folder, data, held, method, steps, precision, device)))
 
 
-def run_contender(folder: Path, corpora: Path, method: str, name: str, steps: int) -> dict:
+def run_contender(folder: Path, corpora: Path, method: str, name: str, steps: int, device: str) -> dict:
     done = subprocess.run([sys.executable, __file__, "--corpora", str(corpora), "--contender", str(folder), method,
-                           name, str(steps)], capture_output=True, text=True,
+                           name, str(steps), device], capture_output=True, text=True,
                           env={**os.environ, "OMP_NUM_THREADS": "2", "TOKENIZERS_PARALLELISM": "false"})
     line = next((line for line in done.stdout.splitlines() if line.startswith("RESULT")), None)
     if line is None:
         print(f"{name} failed: {done.stderr[-500:]}", file=sys.stderr)
         return {"tok_s": math.nan, "peak_mb": math.nan, "loss": math.nan}
     return json.loads(line.removeprefix("RESULT"))
+
+
+def product_flops() -> float:
+    """Operations a second of a large product of matrices in bfloat16 on the card."""
+    import torch
+    a, b = (torch.randn(8192, 8192, device="cuda").bfloat16() for _ in range(2))
+    times = []
+    for _ in range(10):
+        first, last = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        first.record()
+        a @ b
+        last.record()
+        torch.cuda.synchronize()
+        times.append(first.elapsed_time(last) / 1000)
+    return 2 * 8192 ** 3 / median(times[3:])
 
 
 def main() -> None:
@@ -152,27 +185,36 @@ def main() -> None:
     parser.add_argument("--models", default="mini,124M")
     parser.add_argument("--steps", type=int, default=16)
     parser.add_argument("--rounds", type=int, default=2)
-    parser.add_argument("--contender", nargs=4, help=argparse.SUPPRESS)
+    parser.add_argument("--methods", default="full,lora")
+    parser.add_argument("--device", default="cpu", choices=list(ROWS))
+    parser.add_argument("--contender", nargs=5, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.contender:
-        folder, method, name, steps = args.contender
-        contender(Path(folder), args.corpora, method, name, int(steps))
+        folder, method, name, steps, device = args.contender
+        contender(Path(folder), args.corpora, method, name, int(steps), device)
         return
+    reached = product_flops() if args.device == "cuda" else None
     with peer_files.opened(args) as peers:
         for model in args.models.split(","):
-            for method, names in CONTENDERS.items():
+            weights = parameter_count(read_config(peers.model(model)))
+            for method in args.methods.split(","):
+                names = CONTENDERS[method]
                 results: dict[str, list[dict]] = {name: [] for name in names}
                 for _ in range(args.rounds):
                     for name in names:
                         print(f"{model}, {method}: {name}", file=sys.stderr)
-                        results[name].append(run_contender(peers.model(model), args.corpora, method, name, args.steps))
+                        results[name].append(run_contender(peers.model(model), args.corpora, method, name, args.steps,
+                                                           args.device))
                 figures = {name: {key: median([result[key] for result in found]) for key in found[0]}
                            for name, found in results.items()}
                 first = figures[names[0]]
-                show(f"{model}, {method}: {args.steps} steps of {ROWS} × {CONTEXT} tokens, two threads",
-                     ["", "tokens/s", "× ours is faster", "peak MB", "ours / theirs", "validation loss"],
+                where = "two threads" if args.device == "cpu" else f"products reach {reached / 1e12:.0f} TFLOP/s"
+                show(f"{model}, {method}: {args.steps} steps of {ROWS[args.device]} × {CONTEXT} tokens, {where}",
+                     ["", "tokens/s", "× ours is faster", "peak MB", "ours / theirs", "validation loss",
+                      *(["of the products' speed, %"] if reached else [])],
                      [[name, found["tok_s"], first["tok_s"] / found["tok_s"], found["peak_mb"],
-                       first["peak_mb"] / found["peak_mb"], f"{found['loss']:.4f}"]
+                       first["peak_mb"] / found["peak_mb"], f"{found['loss']:.4f}",
+                       *([100 * 6 * weights * found["tok_s"] / reached] if reached else [])]
                       for name, found in figures.items()])
 
 

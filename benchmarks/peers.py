@@ -21,7 +21,7 @@ from gpt2_assist import config as folders
 from gpt2_assist.model.gguf_file import write_gguf
 from gpt2_assist.model.weights import load_weights
 
-SIZES = {"124M": (12, 12, 768), "355M": (24, 16, 1024)}
+SIZES = {"124M": (12, 12, 768), "355M": (24, 16, 1024), "774M": (36, 20, 1280), "1558M": (48, 25, 1600)}
 """Layers, heads and width of the models that get random weights."""
 N_CTX, VOCABULARY = 1024, 50257
 BUNDLED = "mini"

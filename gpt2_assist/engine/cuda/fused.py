@@ -177,7 +177,14 @@ def gelu(x):
     return x / (1.0 + tl.exp(-1.5957691216057308 * (x + 0.044715 * x * x * x)))
 
 
-@triton.jit(do_not_specialize=["module", "layer"])
+def _name(product) -> str:
+    """Of a compiled product, as a profile shows it."""
+    left, result = (names[product.constants[kind]] for kind, names in (
+        ("INPUT", ("norm", "mixed", "plain")), ("OUTPUT", ("cache", "parts", "stream", "gelu"))))
+    return f"product_{left}_{result}"
+
+
+@triton.jit(do_not_specialize=["module", "layer"], repr=_name)
 def product(fields, pages, pages_stride, x, parts, parts_bias, settled, figures, extremes, norm_weight, norm_bias,
             epsilon, matrix, scales, bias, table, ranks, module, out, pool, layer, page_size,
             K: tl.constexpr, N: tl.constexpr, INPUT: tl.constexpr, OUTPUT: tl.constexpr, KIND: tl.constexpr,

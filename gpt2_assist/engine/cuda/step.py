@@ -151,7 +151,12 @@ class Step:
             self._graphs[count, bucket] = self._captured(count, bucket)
 
     def decode(self, count: int, reach: int, times: int) -> None:
-        """Decides the next `times` tokens of the first `count` rows of `decoding`, all at positions below `reach`."""
+        """Decides the next `times` tokens of the first `count` rows of `decoding`, all at positions below `reach`.
+
+        Raises ValueError for more than there is room for.
+        """
+        if times > shapes.BURST or reach > self._config.n_ctx:
+            raise ValueError("more tokens than a step has room for")
         bucket = next(bucket for bucket in self.buckets if bucket >= reach)
         for _ in range(times):
             self._run(next(batch for batch in shapes.BATCHES if batch >= count), bucket)
