@@ -21,7 +21,9 @@ from gpt2_assist.training.lora import LoraConv1D, add_adapter
 CONFIG = GPT2Config(n_layer=2, n_head=3, n_embd=24, n_ctx=150, vocab_size=211)
 KINDS = ("torch-fp32", "torch-bf16", "cpu-int8", "cpu-int4", "cpu-bf16", "cpu-fp32", "cuda-fp32", "cuda-bf16",
          "cuda-int8")
-"""What runs on a card is run here in plain torch, on the CPU."""
+"""What "cuda" runs on a card is run in plain torch, on the CPU; where there is a card, "card" runs it there."""
+if torch.cuda.is_available():
+    KINDS += ("card-fp32", "card-bf16", "card-int8")
 _FOLDER = TemporaryDirectory(prefix="g2a-")
 
 
@@ -72,8 +74,9 @@ def fresh(kind: str, cache_bytes: int = 1 << 30, threads: int = 1, speculate: bo
     if family == "cpu":
         engine = CpuEngine(prepared(precision), cache_bytes, threads, speculate)
         engine.drafts_pay_from_s = 0.0  # steps of so small a model are short
-    elif family == "cuda":
-        engine = CudaEngine(CONFIG, dict(model().state_dict()), precision, "cpu", cache_bytes, speculate)
+    elif family in ("cuda", "card"):
+        device = "cuda" if family == "card" else "cpu"
+        engine = CudaEngine(CONFIG, dict(model().state_dict()), precision, device, cache_bytes, speculate)
         engine.drafts_pay_from_s = 0.0
     else:
         engine = TorchEngine(CONFIG, dict(model().state_dict()), precision, "cpu", cache_bytes)

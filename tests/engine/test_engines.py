@@ -11,7 +11,8 @@ from gpt2_assist.model.gpt2 import GPT2
 from gpt2_assist.training.lora import merged
 
 TOLERANCE = {"torch-fp32": 1e-5, "torch-bf16": 0.03, "cpu-fp32": 0.01, "cpu-bf16": 0.03, "cpu-int8": 0.08,
-             "cpu-int4": 0.5, "cuda-fp32": 1e-5, "cuda-bf16": 0.03, "cuda-int8": 0.08}
+             "cpu-int4": 0.5, "cuda-fp32": 1e-5, "cuda-bf16": 0.03, "cuda-int8": 0.08, "card-fp32": 1e-4,
+             "card-bf16": 0.03, "card-int8": 0.08}
 """Of the logits' root mean square; the CPU engine keeps keys and values in bfloat16."""
 
 

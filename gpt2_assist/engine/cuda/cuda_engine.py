@@ -137,24 +137,6 @@ class CudaEngine(PagedEngine):
         self._launch(len(part.tokens), sequence.context, 1)
         return self._row_of(len(part.tokens) - 1)
 
-    def all_logits(self, tokens: SequenceOf[int], adapter: int = 0) -> np.ndarray:
-        """The logits [T, V] after each of up to n_ctx tokens."""
-        sequence = self.open(tokens, Sampling(), adapter=adapter)
-        self._take_branch(sequence)
-        self._let_go(sequence)  # nothing of it is taken from the cache
-        sequence.branch = self._tree.acquire([], adapter)
-        sequence.branch.reserve(len(tokens))
-        out = np.empty((len(tokens), self.vocab_size), np.float32)
-        for first in range(0, len(tokens), shapes.MOST_ROWS):
-            part = _Part(sequence, list(tokens[first:first + shapes.MOST_ROWS]), [])
-            self._fill([part])
-            self._launch(len(part.tokens), first + len(part.tokens), 1)
-            for row in range(len(part.tokens)):
-                out[first + row] = self._row_of(row)
-            sequence.branch.commit(part.tokens)
-        self.close(sequence)
-        return out
-
     def _read(self, sequence: PagedSequence, tokens: list[int]) -> None:
         """Keys and values of a chunk behind those that are there."""
         lane, branch = self._step.reading, sequence.branch
