@@ -15,7 +15,7 @@ from gpt2_assist.engine.cuda.pool import DevicePages
 from gpt2_assist.engine.cuda.rows import BIASED, MOST_BEST, PENALISED
 from gpt2_assist.engine.cuda.step import Step
 from gpt2_assist.engine.cuda.weights import KINDS, AdapterTable, Weights
-from gpt2_assist.engine.engine import Sampling, Token
+from gpt2_assist.engine.engine import Token
 from gpt2_assist.engine.paged import PagedEngine, PagedSequence
 from gpt2_assist.engine.prefix_tree import PrefixTree
 from gpt2_assist.engine.sampling import sample
