@@ -61,8 +61,7 @@ def near(found: torch.Tensor, expected: torch.Tensor, tolerance: float) -> bool:
     return bool((found.cpu() - expected.cpu()).abs().max() <= tolerance * expected.abs().max().cpu())
 
 
-@pytest.mark.parametrize("precision", ["fp32", "bf16", "int8"])
-@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize(("name", "precision"), [("odd", "fp32"), ("odd", "bf16"), ("odd", "int8"), ("wide", "bf16")])
 def test_a_prefill_and_a_step_are_what_they_are_in_plain_torch(name, precision):
     config = CONFIGS[name]
     both = [made(config, precision, fused) for fused in (False, True)]
