@@ -1,10 +1,11 @@
 """The card's engine beside transformers, eager and compiled over a static cache, on the same random weights.
 
 All contenders decode greedily from the same random prompts, in turn, round after round; medians are shown. Of each the
-wall time of a token, and the card's own: for ours of steps launched one behind the other, between two CUDA events, for
-the others between events around the loop. The share of the memory's bandwidth counts weights and keys and values once
-a token, beside a copy of a gigabyte in the same run (read and written). Ours decodes without drafts, which would gain
-on the loops that random weights fall into; a row of ours with sampling shows what that costs.
+wall time of a step, which is what compares, and the card's own: for ours of steps launched one behind the other,
+between two CUDA events, for the others between events around the loop, the host's gaps among it. The share of the
+memory's bandwidth is of the card's time; it counts weights and keys and values once a step, beside a copy of a gigabyte
+in the same run (read and written). Ours decodes without drafts, which would gain on the loops that random weights fall
+into; a row of ours with sampling shows what that costs.
 
 Then what a person waits for: from a key typed in a text of about 450 tokens to the first token, through the daemon, and
 from no worker to the first token.
@@ -14,6 +15,7 @@ from no worker to the first token.
 """
 import argparse
 import gc
+import os
 import statistics
 import sys
 import time
@@ -26,6 +28,7 @@ import torch
 from own_daemon import daemon
 from table import median, show
 
+from gpt2_assist import config as folders
 from gpt2_assist.engine.cuda import shapes
 from gpt2_assist.engine.cuda.cuda_engine import CudaEngine, _Part
 from gpt2_assist.engine.engine import Sampling
@@ -98,6 +101,7 @@ class Ours:
                 opened.append(self.engine.open(row, self._sampling))
                 while not self.engine.prefill(opened[-1]):
                     pass
+                self.engine.decode(opened[-1:])  # the last token of a prompt is read, and the first new one decided
         took = self._clock.measure(work)
         for sequence in opened:
             self.engine.close(sequence)
@@ -132,6 +136,7 @@ class Ours:
 
         def work() -> None:
             for _ in range(TOKENS // shapes.BURST):
+                engine._settled()  # what was told before has been read
                 engine._fill(parts)
                 engine._launch(len(parts), ids.shape[1] + shapes.BURST, shapes.BURST)
         seconds = self._clock.measure(work)[0] / TOKENS
@@ -152,12 +157,13 @@ class Transformers:
         state = {f"transformer.{name}": value for name, value in weights.items()}
         model.load_state_dict({**state, "lm_head.weight": weights["wte.weight"]}, assign=True)
         self._model, self._compiled, self._config = model.to(device).eval(), compiled, model.config
-        self._step = torch.compile(self._one, mode="reduce-overhead" if device == "cuda" else "default") if compiled \
-            else self._one
+        mode = "reduce-overhead" if device == "cuda" else "default"
+        self._step = torch.compile(self._one, mode=mode, dynamic=False) if compiled else self._one
         self._caches: dict[int, object] = {}
 
     def _one(self, ids: torch.Tensor, cache: object) -> torch.Tensor:
-        return self._model(ids, past_key_values=cache, use_cache=True).logits[:, -1].argmax(-1, keepdim=True)
+        out = self._model(ids, past_key_values=cache, use_cache=True, logits_to_keep=1)
+        return out.logits[:, -1].argmax(-1, keepdim=True)
 
     def _cache(self, batch: int) -> object:
         from transformers import DynamicCache, StaticCache
@@ -174,7 +180,7 @@ class Transformers:
 
         def work() -> None:
             for row in ids:
-                self._one(row[None], self._cache(1))
+                self._one(row[None], self._cache(1)).tolist()
         return self._clock.measure(work)
 
     @torch.inference_mode()
@@ -257,9 +263,9 @@ def run_size(name: str, rounds: int, device: str, copied: float) -> tuple[list[l
             steps = [kinds[batch, context] for context in CONTEXTS]
             shares = [100 * traffic(config, made[who].bytes, batch, context) / (card / 1e6) / copied
                       for context, (card, _) in zip(CONTEXTS, steps)]
-            rows.append([name, who, batch, *(f"{card:.0f} / {wall:.0f}" for card, wall in steps),
+            rows.append([name, who, batch, *(f"{wall:.0f} / {card:.0f}" for card, wall in steps),
                          " / ".join(f"{share:.0f}" for share in shares),
-                         " / ".join(f"{value / 1000:.2f}" for value in kinds["prefill"]) if batch == 1 else ""])
+                         f"{kinds['prefill'][1] / 1000:.2f}" if batch == 1 else ""])
     loads = {who: contender.load_s for who, contender in made.items() if isinstance(contender, Ours)}
     made.clear()
     gc.collect()
@@ -272,7 +278,10 @@ def run_size(name: str, rounds: int, device: str, copied: float) -> tuple[list[l
 
 
 def waits(folder: Path, device: str) -> tuple[float, float, float]:
-    """(no worker → first token in s, key → first token in ms: median and 95 %), through a daemon of its own."""
+    """(no worker → first token in s, key → first token in ms: median and 95 %), through a daemon of its own.
+
+    The kernels are compiled by then: a first start on a machine takes half a minute longer.
+    """
     def first_s(client, prompt: str) -> float:
         began, first = time.perf_counter(), 0.0
         for message in client.generate(str(folder), prompt, Generation(max_new_tokens=4, temperature=0.0),
@@ -340,6 +349,7 @@ def main() -> None:
     args = parser.parse_args()
     if args.device == "cuda" and not torch.cuda.is_available():
         sys.exit("Torch finds no graphics card here; --device cpu --sizes tiny tries the script without one.")
+    os.environ.setdefault("TRITON_CACHE_DIR", str(folders.cache() / "triton"))  # the workers' own
     sizes = args.sizes.split(",")
     if args.profile:
         profile(sizes[0], args.device)
@@ -349,7 +359,7 @@ def main() -> None:
         more, results[name] = run_size(name, args.rounds, args.device, copied)
         rows += more
     card = torch.cuda.get_device_name() if args.device == "cuda" else "CPU"
-    show(f"{card}; a copy moves {copied / 1e9:.0f} GB/s. µs a step (card / wall) at contexts of 128, 512 and 1000",
+    show(f"{card}; a copy moves {copied / 1e9:.0f} GB/s. µs a step (wall / card) at contexts of 128, 512 and 1000",
          ["", "", "batch", *map(str, CONTEXTS), "bandwidth, %", "prefill of 512, ms"], rows)
     waited = None
     if "124M" in sizes:

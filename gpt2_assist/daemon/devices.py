@@ -27,5 +27,10 @@ def _cuda_devices() -> int:
 
 
 def _torch_has_cuda() -> bool:
+    """Whether torch finds a card and was built for one as old as that."""
     import torch
-    return torch.cuda.is_available()
+    if not torch.cuda.is_available():
+        return False
+    built_for = [int(name.split("_")[1].rstrip("af")) for name in torch.cuda.get_arch_list()]
+    major, minor = torch.cuda.get_device_capability()
+    return 10 * major + minor >= min(built_for, default=0)

@@ -83,9 +83,10 @@ def _card_engine(folder: ModelFolder, precision: str, device: str, settings: Set
     try:
         if device == "cuda":
             os.environ.setdefault("TRITON_CACHE_DIR", str(config.cache() / "triton"))
-            from gpt2_assist.engine.cuda.cuda_engine import CudaEngine, suits
-            if suits(model):
+            from gpt2_assist.engine.cuda.cuda_engine import CudaEngine, missing
+            if (reason := missing(model)) is None:
                 return CudaEngine(model, weights, precision, device, settings.cache_mb << 20, progress=progress)
+            progress(f"without the card's quick engine: {reason}")
         return TorchEngine(model, weights, precision, device, settings.cache_mb << 20)
     except torch.OutOfMemoryError:
         raise ModelError(f"The graphics card's memory doesn't hold {folder.name}; choose --precision int8, a smaller "

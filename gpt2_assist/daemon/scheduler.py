@@ -58,11 +58,11 @@ class Scheduler:
 
     def step(self) -> None:
         """One prefill chunk or one batch of tokens, if there is any work."""
-        priority = next((name for name in PRIORITIES if self._waiting[name] or self._open[name]), None)
-        if priority is None:
-            return
+        for priority in PRIORITIES:
+            self._admit(priority)
+            if self._open[priority]:  # else what is more urgent waits for room, which others make by going on
+                break
         samples = self._open[priority]
-        self._admit(priority)
         ready = [sample for sample in samples
                  if self._engine.ready(sample.sequence) and not sample.wants_only_prefill]
         unready = [sample for sample in samples if sample not in ready]
@@ -81,12 +81,15 @@ class Scheduler:
 
         Later samples of a request wait for the prefill of an earlier one and share it.
         """
+        room = self._engine.most_open - PRIORITIES.index(priority)  # the last places are for what is more urgent
         for sample in list(self._waiting[priority]):
+            if sum(map(len, self._open.values())) >= max(1, room):
+                break
             samples = self._open[priority]
             siblings = [other for other in samples if other.request is sample.request]
-            room = MAX_BATCH if siblings else MAX_OPEN
+            most = MAX_BATCH if siblings else MAX_OPEN
             shared = all(self._engine.ready(other.sequence) for other in siblings)
-            if sample.ended or len(samples) >= room or not shared:
+            if sample.ended or len(samples) >= most or not shared:
                 continue
             self._waiting[priority].remove(sample)
             self._guarded(sample, lambda sample=sample: sample.open(self._engine))

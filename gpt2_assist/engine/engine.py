@@ -61,6 +61,8 @@ class Engine(Protocol):
     vocab_size: int
     device: str
     precision: str
+    most_open: int
+    """Sequences that can be open at a time."""
 
     def add_adapter(self, adapter: Adapter, strength: float = 1.0) -> int:
         """A number for `open`, from 1 on and never given twice. Raises ModelError where it doesn't fit the model."""

@@ -54,6 +54,7 @@ class PagedEngine:
     """Drafting costs some 20 µs a token: it is left out where a step takes less than that."""
     most_rows = MOST_ROWS
     """Tokens of a step in which drafts are verified."""
+    most_open = 1 << 30
     most_pending: int
     """Tokens that `decode` runs in one step, the last one among them."""
 

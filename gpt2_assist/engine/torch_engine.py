@@ -41,6 +41,8 @@ class TorchSequence:
 class TorchEngine:
     """See engine.Engine. `precision`: fp32 or bf16 for the blocks' matrices; auto is bf16 where the device has it."""
 
+    most_open = 1 << 30
+
     def __init__(self, config: GPT2Config, weights: dict[str, torch.Tensor], precision: str = "auto",
                  device: str = "auto", cache_bytes: int = 1 << 30, threads: int = 0) -> None:
         self.config, self.n_ctx, self.vocab_size = config, config.n_ctx, config.vocab_size
@@ -150,7 +152,8 @@ def choose_device(name: str) -> str:
 def choose_precision(name: str, device: str) -> str:
     """fp32 or bf16, as `name` asks or as suits the device."""
     if name == "auto":
-        fast = device == "cuda" or (device == "cpu" and _bf16_products())
+        fast = (device == "cuda" and torch.cuda.get_device_capability() >= (8, 0)
+                or device == "cpu" and _bf16_products())
         return "bf16" if fast else "fp32"
     if name not in ("fp32", "bf16"):
         raise UsageError(f"The precision {name} is not available; choose auto, bf16 or fp32.")

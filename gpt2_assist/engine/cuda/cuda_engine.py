@@ -1,9 +1,8 @@
 """The engine on an NVIDIA card: fused kernels over pages in a tree, each step one launch of a graph."""
-import importlib.util
 import time
 from collections.abc import Callable
 from collections.abc import Sequence as SequenceOf
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -17,6 +16,7 @@ from gpt2_assist.engine.cuda.step import Step
 from gpt2_assist.engine.cuda.weights import KINDS, AdapterTable, Weights
 from gpt2_assist.engine.engine import Token
 from gpt2_assist.engine.paged import PagedEngine, PagedSequence
+from gpt2_assist.engine.pages import BLOCK
 from gpt2_assist.engine.prefix_tree import PrefixTree
 from gpt2_assist.engine.sampling import sample
 from gpt2_assist.errors import UsageError
@@ -26,16 +26,27 @@ from gpt2_assist.model.sizes import GPT2Config
 _BURST_S = 1e-3
 """Steps that nobody waits for are launched one behind the other for about so long: the host has its part of a step's
 work, some 50 µs, once for them all."""
+_SINGLY = 16
 _REFUSED = -1e30
 """Added to the score of a token that is drawn only if nothing else is left."""
 
 
 
-def suits(config: GPT2Config) -> bool:
-    """Whether this machine's card can run the kernels, and for a model of these sizes."""
+def missing(config: GPT2Config) -> str | None:
+    """What keeps this machine's card from running the kernels, for a model of these sizes; None where nothing does."""
     width = config.n_embd // config.n_head
-    return (importlib.util.find_spec("triton") is not None and torch.cuda.get_device_capability() >= (8, 0)
-            and width & (width - 1) == 0 and width <= shapes.WIDE_INPUTS)
+    if torch.cuda.get_device_capability() < (8, 0):
+        return "the card is older than compute capability 8.0"
+    if width & (width - 1) or width > shapes.WIDE_INPUTS:
+        return f"heads {width} wide"
+    try:
+        from triton.runtime import driver
+        driver.active.utils  # noqa: B018 (Triton compiles what launches kernels here, with the system's C compiler)
+    except ImportError:
+        return "Triton is not installed"
+    except Exception:
+        return "Triton needs a C compiler and Python's headers (gcc and python3-dev)"
+    return None
 
 
 _Rules = tuple[np.ndarray | None, np.ndarray | None]
@@ -49,14 +60,9 @@ class _Part:
     sequence: PagedSequence
     tokens: list[int]
     draft: list[int]
+    rules: list[_Rules] = field(default_factory=lambda: [(None, None)])
+    """For the token behind none, one, … all of the draft's."""
     row: int = 0
-
-    def rules(self, drafted: int) -> _Rules:
-        """Those for the token behind so many of the draft's."""
-        sequence, allowed = self.sequence, self.sequence.allowed
-        if allowed is not None and drafted:
-            allowed = sequence.likely[drafted][1] if drafted < len(sequence.likely) else None
-        return allowed, sequence.refused and sequence.refused([*sequence.new_tokens, *self.draft[:drafted]])
 
 
 class CudaEngine(PagedEngine):
@@ -80,21 +86,25 @@ class CudaEngine(PagedEngine):
         self.precision = "bf16" if precision == "auto" else precision
         if self.precision not in KINDS:
             raise UsageError(f"The precision {precision} is not available there; choose auto, bf16, int8 or fp32.")
-        room = plan(config, self.precision, device, cache_bytes)
+        plan(config, self.precision, device, cache_bytes)
         kind = KINDS[self.precision]
-        self._pool = DevicePages(config, kind, room.limit, room.capacity, device)
         on_card = Weights(config, weights, self.precision, device)
+        room = plan(config, self.precision, device, cache_bytes, loaded=True)
+        self._pool = DevicePages(config, kind, room.limit, room.capacity, device)
+        self.most_open = room.capacity // -(-config.n_ctx // BLOCK)
         self._table = AdapterTable(config, kind, device)
         if fused if fused is not None else device == "cuda":
             from gpt2_assist.engine.cuda.launch import Fused
             kernels = Fused(on_card, self._table, self._pool)
         else:
             kernels = Plain(on_card, self._table, self._pool)
-        self._step = Step(on_card, self._pool, kernels, device)
+        self._step = Step(on_card, self._pool, kernels, device, _quick_doubles(device))
         if device == "cuda":
             self._step.capture(lambda done, of: progress(f"preparing its graphs, {done} of {of}"))
         super().__init__(config, PrefixTree(self._pool), speculate)
         self._chunk = self._step.chunks[-1]
+        self._singly: dict[PagedSequence, int] = {}
+        """How many of a text's next tokens are decided in steps by themselves, since the host had to choose one."""
 
     def add_adapter(self, adapter: Adapter, strength: float = 1.0) -> int:
         return self._keep_adapter(self._table.add(adapter, strength))
@@ -118,7 +128,8 @@ class CudaEngine(PagedEngine):
         for sequence in sequences:
             draft = self._draft(sequence, min(len(sequences), shapes.MOST_ROWS))
             draft = draft[:shapes.MOST_ROWS - len(sequence.pending)]
-            parts.append(_Part(sequence, [*sequence.pending, *draft], draft))
+            parts.append(_Part(sequence, [*sequence.pending, *draft], draft,
+                               [_rules(sequence, draft[:drafted]) for drafted in range(len(draft) + 1)]))
         found: dict[int, list[Token]] = {}
         for group in _grouped(parts):
             for part, new in zip(group, self._decided(group)):
@@ -126,6 +137,10 @@ class CudaEngine(PagedEngine):
         for part in parts:
             self._verified(part.sequence, part.draft, found[id(part)])
         return [found[id(part)] for part in parts]
+
+    def close(self, sequence: PagedSequence) -> None:
+        self._singly.pop(sequence, None)
+        super().close(sequence)
 
     def idle(self) -> bool:
         return False
@@ -159,40 +174,45 @@ class CudaEngine(PagedEngine):
         tokens, chances, best = self._heard(times, count, any(part.sequence.sampling.logprobs is not None
                                                               for part in group))
         self._costs.measured(count, (time.perf_counter() - began) / times)
-        results = []
+        results, left = [], []
         for part in group:
             last = part.row + len(part.tokens) - 1 - len(part.draft)
             places = [(0, last + k) for k in range(len(part.draft) + 1)] if part.draft else [
                 (step, last) for step in range(times)]
             new: list[Token] = []
-            rules = [part.rules(drafted) for drafted in range(len(part.draft) + 1)]
             for number, (step, row) in enumerate(places):
                 if tokens[step, row] >= 0:
                     token = _token(tokens[step, row], chances, best, step, row, part.sequence.sampling.logprobs)
                 elif times == 1:
-                    token = self._chosen_here(part, row, rules[number])
+                    token = self._chosen_here(part, row, part.rules[number])
                 else:
-                    break  # its logits are gone: the next step is one by itself
+                    break  # its logits are gone
                 new.append(token)
                 part.sequence.tokens.append(token.id)
                 if part.draft and (number == len(part.draft) or token.id != part.draft[number]):
                     break
-            part.sequence.likely = []
             if not new:
-                self._fill([part])
-                self._launch(len(part.tokens), part.sequence.context, 1)
-                new.append(self._chosen_here(part, len(part.tokens) - 1, rules[0]))
+                left.append((part, new))
+            results.append(new)
+        if left:
+            self._fill([part for part, _ in left])
+            self._launch(len(left), reach, 1)
+            for part, new in left:
+                new.append(self._chosen_here(part, part.row, part.rules[0]))
                 part.sequence.tokens.append(new[0].id)
+        for part, new in zip(group, results):
             seen = part.tokens[:len(part.tokens) - len(part.draft)]
             part.sequence.branch.commit([*seen, *(token.id for token in new[:-1])])
-            results.append(new)
+            part.sequence.likely = []
+            self._singly[part.sequence] = max(0, self._singly.get(part.sequence, 0) - len(new))
         return results
 
     def _times(self, group: list[_Part], count: int) -> int:
         """Steps that are launched together: one where somebody waits, or the host has a say in each token."""
         if count > len(group) or any(
                 part.sequence.allowed is not None or part.sequence.refused is not None
-                or len(part.sequence.tokens) == part.sequence.prompt_tokens for part in group):
+                or len(part.sequence.tokens) == part.sequence.prompt_tokens
+                or part.sequence.sampling.top_k > shapes.NEAR or self._singly.get(part.sequence) for part in group):
             return 1
         wanted = int(_BURST_S / max(self._costs.one, 1e-6)) if self._costs.one else 1
         room = min(self._room(part.sequence) for part in group)
@@ -227,7 +247,7 @@ class CudaEngine(PagedEngine):
             seen[[*sequence.tokens, *part.draft[:drafted]]] = 1
             scores.seen[row].copy_(torch.from_numpy(seen))
             flags |= PENALISED
-        allowed, refused = part.rules(drafted)
+        allowed, refused = part.rules[drafted]
         if sampling.logit_bias or allowed is not None or (refused is not None and len(refused)):
             biases = np.zeros(self.vocab_size, np.float32)
             for token, bias in sampling.logit_bias.items():
@@ -256,6 +276,7 @@ class CudaEngine(PagedEngine):
     def _chosen_here(self, part: _Part, row: int, rules: _Rules) -> Token:
         """A token that the card left to the host, which has the row's logits."""
         sequence = part.sequence
+        self._singly[sequence] = _SINGLY + 1
         return sample(self._row_of(row), sequence.tokens, sequence.sampling, sequence.index,
                       len(sequence.tokens) - sequence.prompt_tokens, *rules)
 
@@ -265,6 +286,19 @@ class CudaEngine(PagedEngine):
     def _settled(self) -> None:
         if self.device == "cuda":
             torch.cuda.current_stream().synchronize()
+
+
+def _quick_doubles(device: str) -> bool:
+    """Whether float64 is quick there, as it is on cards for servers."""
+    return device != "cuda" or torch.cuda.get_device_capability() in ((8, 0), (9, 0), (10, 0))
+
+
+def _rules(sequence: PagedSequence, draft: list[int]) -> _Rules:
+    """Those for the token behind a part of a draft."""
+    allowed = sequence.allowed
+    if allowed is not None and draft:
+        allowed = sequence.likely[len(draft)][1] if len(draft) < len(sequence.likely) else None
+    return allowed, sequence.refused and sequence.refused([*sequence.new_tokens, *draft])
 
 
 def _grouped(parts: list[_Part]) -> list[list[_Part]]:

@@ -20,6 +20,8 @@ _PENALISED, _BIASED = tl.constexpr(rows.PENALISED), tl.constexpr(rows.BIASED)
 _PAGE = tl.constexpr(BLOCK)
 _KEYS = tl.constexpr(shapes.KEYS)
 _MOST = tl.constexpr(shapes.MOST_ROWS)
+_AT_ONCE = tl.constexpr(4)
+"""Parts of attention whose loads are asked for together."""
 _INTERPRETED = tl.constexpr(bool(triton.knobs.runtime.interpret))
 _GRID, _SQUARES_GRID = tl.constexpr(1.5 * 2 ** 26), tl.constexpr(1.5 * 2 ** 28)
 """Added and taken away again, they leave float64 numbers in steps of 2**-26 and 2**-24."""
@@ -82,6 +84,15 @@ def norm_figures(x, parts, parts_bias, epsilon, m, there, K: tl.constexpr, IN_PA
 
 
 @triton.jit
+def settle(x, parts, parts_bias, settled, m, there, K: tl.constexpr, IN_PARTS: tl.constexpr):
+    """Leaves the stream's rows, without parts, in `settled`."""
+    for first in tl.static_range(0, K, 256):
+        k = first + tl.arange(0, 256)
+        tl.store(settled + m[:, None] * K + k[None, :], stream_at(x, parts, parts_bias, m, there, k, K, IN_PARTS),
+                 mask=there[:, None] & (k < K)[None, :])
+
+
+@triton.jit
 def spread(values, rows, m):
     """values [rows, any] at the places m of which they are the rows; 0 elsewhere."""
     return tl.sum(tl.where((m[:, None] == rows[None, :])[:, :, None], values[None, :, :], 0.0), 1)
@@ -89,29 +100,31 @@ def spread(values, rows, m):
 
 @triton.jit
 def mixed_at(x, extremes, m, positions, first, K: tl.constexpr, HEADS: tl.constexpr, SPLITS: tl.constexpr,
-             BLOCK: tl.constexpr):
+             SPLITS_UP: tl.constexpr, BLOCK: tl.constexpr):
     """Attention's output [m, BLOCK] from column `first` on, from the parts that programs of `attend` left in
-    x [rows, SPLITS, K]. A head's width divides BLOCK."""
+    x [rows, SPLITS, K]. A head's width divides BLOCK; SPLITS_UP is SPLITS or the next power of 2."""
     width: tl.constexpr = K // HEADS
     few: tl.constexpr = BLOCK // width
     head = first // width + tl.arange(0, few)
     count = tl.where(positions < 0, 0, positions // _KEYS + 1)
     at = (m[:, None] * SPLITS * HEADS + head[None, :]) * 2
-    top = tl.full((m.shape[0], few), float("-inf"), tl.float32)
-    most = tl.max(count, 0)
-    for split in range(0, most):
-        inside = (split < count)[:, None] & (head < HEADS)[None, :]
-        top = tl.maximum(top, tl.load(extremes + at + split * HEADS * 2, mask=inside, other=float("-inf")))
+    some = (head < HEADS)[None, :]
+    split = tl.arange(0, SPLITS_UP)
+    tops = tl.load(extremes + at[:, :, None] + split[None, None, :] * HEADS * 2, other=float("-inf"),
+                   mask=some[:, :, None] & (split[None, None, :] < count[:, None, None]))
+    top = tl.max(tops, 2)
     total = tl.zeros((m.shape[0], few), tl.float32)
     value = tl.zeros((m.shape[0], few, width), tl.float32)
     column = head[:, None] * width + tl.arange(0, width)[None, :]
-    for split in range(0, most):
-        inside = (split < count)[:, None] & (head < HEADS)[None, :]
-        weight = tl.exp(tl.load(extremes + at + split * HEADS * 2, mask=inside, other=float("-inf")) - top)
-        weight = tl.where(inside, weight, 0.0)
-        total += weight * tl.load(extremes + at + split * HEADS * 2 + 1, mask=inside, other=0.0)
-        value += weight[:, :, None] * tl.load(x + (m[:, None, None] * SPLITS + split) * K + column[None, :, :],
-                                              mask=inside[:, :, None], other=0.0)
+    for begin in range(0, tl.max(count, 0), _AT_ONCE):
+        for step in tl.static_range(_AT_ONCE):
+            one = begin + step
+            inside = (one < count)[:, None] & some
+            weight = tl.exp(tl.load(extremes + at + one * HEADS * 2, mask=inside, other=float("-inf")) - top)
+            weight = tl.where(inside, weight, 0.0)
+            total += weight * tl.load(extremes + at + one * HEADS * 2 + 1, mask=inside, other=0.0)
+            value += weight[:, :, None] * tl.load(x + (m[:, None, None] * SPLITS + one) * K + column[None, :, :],
+                                                  mask=inside[:, :, None], other=0.0)
     value = value / tl.where(total == 0.0, 1.0, total)[:, :, None]
     return tl.reshape(value, (m.shape[0], BLOCK))
 
@@ -157,9 +170,10 @@ def adapted(total, table, ranks, module, adapters, INPUT: tl.constexpr, KIND: tl
         adapter = tl.sum(tl.where(tl.arange(0, m.shape[0]) == row, adapters, 0), 0)
         if (adapter != 0) & (adapter != done):
             done = adapter
-            down = tl.load(table + (adapter * MODULES + module) * 2).to(tl.pointer_type(KIND))
-            up = tl.load(table + (adapter * MODULES + module) * 2 + 1).to(tl.pointer_type(KIND))
-            rank = tl.load(ranks + adapter * MODULES + module)
+            place = adapter * MODULES + module
+            down = tl.multiple_of(tl.load(table + place * 2), 16).to(tl.pointer_type(KIND))
+            up = tl.multiple_of(tl.load(table + place * 2 + 1), 16).to(tl.pointer_type(KIND))
+            rank = tl.multiple_of(tl.load(ranks + place), 16)
             for begin in range(0, rank, 16):
                 r = begin + tl.arange(0, 16)
                 few = summed(INPUT, KIND, x, parts, parts_bias, norm_weight, norm_bias, mean, deviation, mixed, m,
@@ -189,8 +203,8 @@ def product(fields, pages, pages_stride, x, parts, parts_bias, settled, figures,
             epsilon, matrix, scales, bias, table, ranks, module, out, pool, layer, page_size,
             K: tl.constexpr, N: tl.constexpr, INPUT: tl.constexpr, OUTPUT: tl.constexpr, KIND: tl.constexpr,
             ROWS: tl.constexpr, IN_PARTS: tl.constexpr, OUT_PARTS: tl.constexpr, HEADS: tl.constexpr,
-            SPLITS: tl.constexpr, MODULES: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr,
-            BLOCK_K: tl.constexpr, CUT: tl.constexpr):
+            SPLITS: tl.constexpr, SPLITS_UP: tl.constexpr, MODULES: tl.constexpr, BLOCK_M: tl.constexpr,
+            BLOCK_N: tl.constexpr, BLOCK_K: tl.constexpr, CUT: tl.constexpr):
     """Grid: columns, rows, parts of the sum, which are cut behind multiples of CUT inputs. A program with OUTPUT STREAM
     takes all parts, one after the other.
 
@@ -215,11 +229,7 @@ def product(fields, pages, pages_stride, x, parts, parts_bias, settled, figures,
             deviation = tl.reshape(spread(few_deviation[:, None], few, m), (BLOCK_M,))
             if settled is not None:  # noqa: SIM102 (known to the compiler, what follows is not)
                 if tl.program_id(0) == 0:
-                    for begin in tl.static_range(0, K, 256):
-                        k = begin + tl.arange(0, 256)
-                        tl.store(settled + few[:, None] * K + k[None, :],
-                                 stream_at(x, parts, parts_bias, few, few_there, k, K, IN_PARTS),
-                                 mask=few_there[:, None] & (k < K)[None, :])
+                    settle(x, parts, parts_bias, settled, few, few_there, K, IN_PARTS)
         else:
             mean = tl.load(figures + m * 2, mask=there, other=0.0)
             deviation = tl.load(figures + m * 2 + 1, mask=there, other=0.0)
@@ -233,17 +243,23 @@ def product(fields, pages, pages_stride, x, parts, parts_bias, settled, figures,
         first_part = tl.program_id(2)
         last_part = first_part + 1
     mixed = mean
-    if INPUT == _MIXED:  # a part is one block of inputs
+    only = mean
+    if INPUT == _MIXED:  # a part is one block of inputs, whose weights are asked for first
+        k = first_part * BLOCK_K + tl.arange(0, BLOCK_K)
+        only = tl.load(matrix + n[None, :] * K + k[:, None], mask=(n < N)[None, :] & (k < K)[:, None], other=0.0)
         few = tl.arange(0, ROWS)
         few_positions = tl.load(fields + few * _FIELDS + _POSITION)
-        mixed = mixed_at(x, extremes, few, few_positions, first_part * BLOCK_K, K, HEADS, SPLITS, BLOCK_K)
+        mixed = mixed_at(x, extremes, few, few_positions, first_part * BLOCK_K, K, HEADS, SPLITS, SPLITS_UP, BLOCK_K)
         mixed = spread(mixed, few, m)
     total = tl.zeros((BLOCK_M, BLOCK_N), tl.float32)
     for part in range(first_part, last_part):
         first = part * cuts // OUT_PARTS * (CUT // BLOCK_K)
         last = (part + 1) * cuts // OUT_PARTS * (CUT // BLOCK_K)
-        one = summed(INPUT, KIND, x, parts, parts_bias, norm_weight, norm_bias, mean, deviation, mixed, m, there,
-                     matrix, n, N, first, last, K, BLOCK_K, IN_PARTS)
+        if INPUT == _MIXED:
+            one = matmul(rounded(mixed, KIND), rounded(only, KIND), tl.zeros((BLOCK_M, BLOCK_N), tl.float32))
+        else:
+            one = summed(INPUT, KIND, x, parts, parts_bias, norm_weight, norm_bias, mean, deviation, mixed, m, there,
+                         matrix, n, N, first, last, K, BLOCK_K, IN_PARTS)
         if scales is not None:
             one *= scale[None, :]
         if tl.max(adapters, 0) > 0:
@@ -271,23 +287,25 @@ def product(fields, pages, pages_stride, x, parts, parts_bias, settled, figures,
 
 
 @triton.jit
-def measure(fields, x, figures, epsilon, K: tl.constexpr):
-    """The norm's figures [rows, 2] of a prefill's rows, one program a row."""
+def measure(fields, x, parts, parts_bias, settled, figures, epsilon, K: tl.constexpr, IN_PARTS: tl.constexpr):
+    """The norm's figures [rows, 2], one program a row, and the stream without parts in `settled`, if it has parts."""
     m = tl.program_id(0) + tl.arange(0, 1)
     there = tl.load(fields + m * _FIELDS + _POSITION) >= 0
-    mean, deviation = norm_figures(x, None, None, epsilon, m, there, K, 0)
-    tl.store(figures + m * 2, mean)
-    tl.store(figures + m * 2 + 1, deviation)
+    mean, deviation = norm_figures(x, parts, parts_bias, epsilon, m, there, K, IN_PARTS)
+    tl.store(figures + m * 2, mean, mask=there)
+    tl.store(figures + m * 2 + 1, deviation, mask=there)
+    if settled is not None:
+        settle(x, parts, parts_bias, settled, m, there, K, IN_PARTS)
 
 
 @triton.jit
-def combine(fields, x, extremes, out, K: tl.constexpr, HEADS: tl.constexpr, SPLITS: tl.constexpr, BLOCK: tl.constexpr,
-            KIND: tl.constexpr):
-    """Attention's output [rows, K] from its parts, in a prefill, one program a row."""
+def combine(fields, x, extremes, out, K: tl.constexpr, HEADS: tl.constexpr, SPLITS: tl.constexpr,
+            SPLITS_UP: tl.constexpr, BLOCK: tl.constexpr, KIND: tl.constexpr):
+    """Attention's output [rows, K] from its parts, one program a row."""
     m = tl.program_id(0) + tl.arange(0, 1)
     k = tl.arange(0, BLOCK)
     positions = tl.load(fields + m * _FIELDS + _POSITION)
-    value = mixed_at(x, extremes, m, positions, 0, K, HEADS, SPLITS, BLOCK)
+    value = mixed_at(x, extremes, m, positions, 0, K, HEADS, SPLITS, SPLITS_UP, BLOCK)
     tl.store(out + m[:, None] * K + k[None, :], rounded(value, KIND), mask=(positions >= 0)[:, None] & (k < K)[None, :])
 
 
@@ -346,9 +364,9 @@ def attend(fields, pages, pages_stride, together, queries, pool, layer, page_siz
 
 
 @triton.jit
-def head(fields, x, parts, parts_bias, norm_weight, norm_bias, epsilon, matrix, scales, seen, biases,
+def head(fields, x, figures, norm_weight, norm_bias, matrix, scales, seen, biases,
          logits, scores, maxima, sums, own_maxima, own_sums,
-         K: tl.constexpr, N: tl.constexpr, KIND: tl.constexpr, ROWS: tl.constexpr, IN_PARTS: tl.constexpr,
+         K: tl.constexpr, N: tl.constexpr, KIND: tl.constexpr, ROWS: tl.constexpr,
          BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_K: tl.constexpr):
     """Logits, and scores: logits with repetition penalty and bias. Of each block of N's columns, one a program: maximum
     and sum of exp((score - maximum) / temperature), and the same of the logits themselves at temperature 1."""
@@ -356,14 +374,11 @@ def head(fields, x, parts, parts_bias, norm_weight, norm_bias, epsilon, matrix, 
     n = tl.program_id(0) * BLOCK_N + tl.arange(0, BLOCK_N)
     positions = tl.load(fields + m * _FIELDS + _POSITION, mask=m < ROWS, other=-1)
     there = positions >= 0
-    few = tl.arange(0, ROWS)
-    few_there = tl.load(fields + few * _FIELDS + _POSITION) >= 0
-    few_mean, few_deviation = norm_figures(x, parts, parts_bias, epsilon, few, few_there, K, IN_PARTS)
-    mean = tl.reshape(spread(few_mean[:, None], few, m), (BLOCK_M,))
-    deviation = tl.reshape(spread(few_deviation[:, None], few, m), (BLOCK_M,))
+    mean = tl.load(figures + m * 2, mask=there, other=0.0)
+    deviation = tl.load(figures + m * 2 + 1, mask=there, other=0.0)
     blocks: tl.constexpr = (K + BLOCK_K - 1) // BLOCK_K
-    total = summed(_NORM, KIND, x, parts, parts_bias, norm_weight, norm_bias, mean, deviation, mean, m, there, matrix,
-                   n, N, 0, blocks, K, BLOCK_K, IN_PARTS)
+    total = summed(_NORM, KIND, x, None, None, norm_weight, norm_bias, mean, deviation, mean, m, there, matrix, n, N, 0,
+                   blocks, K, BLOCK_K, 0)
     if scales is not None:
         total *= tl.load(scales + n, mask=n < N, other=0.0)[None, :]
     inside = there[:, None] & (n < N)[None, :]

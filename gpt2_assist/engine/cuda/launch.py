@@ -14,10 +14,9 @@ _COLUMNS, _CHUNK_COLUMNS = (64, 32, 16), 64
 prefill. How many changes no bit."""
 _PROGRAMS = 120
 _OPTIONS = {"num_warps": 4, "enable_fp_fusion": False}
-_STAGES, _FEW_STAGES, _FEWEST_STAGES = 4, 3, 2
-"""Loads under way at a time; fewer in a prefill and where the stream has many parts, fewer still in fp32 and in
-products of a single block, so that they have room in the 99 KB of a small card's processor."""
-_MANY_PARTS = 4
+_STAGES = {"fp32": 2, "mixed": 2, "prefill": 3, "parts": 3, "norm": 6, "plain": 8}
+"""Loads under way at a time: many where they are small, fewer where the stream comes in parts, in prefills and in fp32,
+so that they have room in the 99 KB of a small card's processor."""
 _CHOICE_WARPS = 8
 
 
@@ -29,6 +28,7 @@ class Fused:
         config = self._config = weights.config
         self._kind = tl.bfloat16 if weights.kind == torch.bfloat16 else tl.float32
         self._page_size = self._pool[0].numel()
+        self._splits_up = triton.next_power_of_2(-(-config.n_ctx // shapes.KEYS))
         self._head_block = max(16, triton.next_power_of_2(config.n_embd // config.n_head))
 
     def embed(self, rows: Rows, x: torch.Tensor) -> None:
@@ -36,9 +36,10 @@ class Fused:
         fused.embed[(rows.count,)](rows.fields, tokens.weight, tokens.scales, self._weights.places, x, width,
                                    triton.next_power_of_2(width), **_OPTIONS)
 
-    def measure(self, rows: Rows, x: torch.Tensor) -> None:
+    def measure(self, rows: Rows, stream: Stream, settled: torch.Tensor | None) -> None:
         config = self._config
-        fused.measure[(rows.count,)](rows.fields, x, rows.figures, config.layer_norm_epsilon, config.n_embd, **_OPTIONS)
+        fused.measure[(rows.count,)](rows.fields, stream.x, stream.parts, stream.bias, settled, rows.figures,
+                                     config.layer_norm_epsilon, config.n_embd, stream.count, **_OPTIONS)
 
     def attend(self, rows: Rows, layer: int) -> None:
         config = self._config
@@ -52,7 +53,7 @@ class Fused:
                 out: torch.Tensor, module: int, parts: int = 1, norm: Norm | None = None,
                 settled: torch.Tensor | None = None) -> None:
         stream = source if isinstance(source, Stream) else Stream(source)
-        reading = rows.figures is not None
+        reading = rows.together > 1
         columns, inputs = matrix.weight.shape
         programs = columns * (parts if result == PARTS else 1)
         block_n = _CHUNK_COLUMNS if reading else next((size for size in _COLUMNS if programs // size >= _PROGRAMS),
@@ -62,28 +63,30 @@ class Fused:
         cut = shapes.WIDE_INPUTS if source is rows.queries else block_k
         grid = (-(-columns // block_n), -(-rows.count // block_m), parts if result == PARTS else 1)
         norm_weight, norm_bias = norm or (None, None)
-        count = shapes.MOST_ROWS if left == PLAIN and not reading else rows.count  # for any number the same code
+        figures = rows.figures if stream.measured else None
+        inside = left == NORM and figures is None or left == MIXED
+        count = rows.count if inside else len(rows.queries)  # else for any number the same code
         fused.product[grid](
-            rows.fields, rows.pages, self._stride(rows), stream.x, stream.parts, stream.bias, settled, rows.figures,
+            rows.fields, rows.pages, self._stride(rows), stream.x, stream.parts, stream.bias, settled, figures,
             rows.extremes, norm_weight, norm_bias, self._config.layer_norm_epsilon, matrix.weight, matrix.scales,
             matrix.bias, self._adapters.addresses, self._adapters.ranks, module, out, self._pool, module // 4,
             self._page_size, inputs, columns, left, result, self._kind, count, stream.count, parts,
-            self._config.n_head, rows.mixed.shape[1], self._adapters.modules, block_m, block_n, block_k, cut,
-            num_stages=self._stages(left, reading, stream.count), **_OPTIONS)
+            self._config.n_head, rows.mixed.shape[1], self._splits_up, self._adapters.modules, block_m, block_n,
+            block_k, cut, num_stages=self._stages(left, reading, stream.count), **_OPTIONS)
 
     def combine(self, rows: Rows) -> None:
         config = self._config
         fused.combine[(rows.count,)](rows.fields, rows.mixed, rows.extremes, rows.queries, config.n_embd, config.n_head,
-                                     rows.mixed.shape[1], triton.next_power_of_2(config.n_embd), self._kind, **_OPTIONS)
+                                     rows.mixed.shape[1], self._splits_up, triton.next_power_of_2(config.n_embd),
+                                     self._kind, **_OPTIONS)
 
-    def head(self, rows: Rows, stream: Stream, norm: Norm, scores: Scores) -> None:
+    def head(self, rows: Rows, x: torch.Tensor, norm: Norm, scores: Scores) -> None:
         matrix = self._weights.tokens
         columns, inputs = matrix.weight.shape
         fused.head[(scores.figures.shape[2],)](
-            rows.fields, stream.x, stream.parts, stream.bias, *norm, self._config.layer_norm_epsilon, matrix.weight,
-            matrix.scales, scores.seen, scores.biases, scores.logits, scores.scores, *scores.figures, inputs, columns,
-            self._kind, rows.count, stream.count, shapes.ROW_TILE, shapes.SCORES, shapes.INPUTS,
-            num_stages=self._stages(NORM, False, stream.count), **_OPTIONS)
+            rows.fields, x, rows.figures, *norm, matrix.weight, matrix.scales, scores.seen, scores.biases,
+            scores.logits, scores.scores, *scores.figures, inputs, columns, self._kind, shapes.MOST_ROWS,
+            shapes.ROW_TILE, shapes.SCORES, shapes.INPUTS, num_stages=self._stages(NORM, False, 0), **_OPTIONS)
 
     def choose(self, rows: Rows, scores: Scores) -> None:
         blocks = scores.figures.shape[2]
@@ -93,9 +96,11 @@ class Fused:
             triton.next_power_of_2(blocks), blocks, **{**_OPTIONS, "num_warps": _CHOICE_WARPS})
 
     def _stages(self, left: int, reading: bool, parts: int) -> int:
-        if self._kind == tl.float32 or left == MIXED:
-            return _FEWEST_STAGES
-        return _FEW_STAGES if reading or parts > _MANY_PARTS else _STAGES
+        if self._kind == tl.float32:
+            return _STAGES["fp32"]
+        if left == MIXED:
+            return _STAGES["mixed"]
+        return _STAGES["prefill" if reading else "plain" if left == PLAIN else "parts" if parts else "norm"]
 
     def _stride(self, rows: Rows) -> int:
         """Between the page tables of groups of rows that attention takes together."""

@@ -1,6 +1,6 @@
 """What of the card's memory a model gets, decided before anything is loaded."""
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -27,16 +27,17 @@ class Plan:
     capacity: int
 
 
-def plan(config: GPT2Config, precision: str, device: str, cache_bytes: int) -> Plan:
-    """Raises ModelError where the model doesn't fit what is free."""
+def plan(config: GPT2Config, precision: str, device: str, cache_bytes: int, loaded: bool = False) -> Plan:
+    """`loaded`: the weights are there already. Raises ModelError where the model doesn't fit what is free."""
     page = page_bytes(config, KINDS[precision])
     window = -(-config.n_ctx // BLOCK)
     wanted = Plan(_weights(config, precision), _work(config, precision), cache_bytes // page,
                   cache_bytes // page + _OPEN * window)
     if device != "cuda":
         return wanted
+    torch.cuda.empty_cache()  # what loading took for a moment
     free, _ = torch.cuda.mem_get_info()
-    return fitted(wanted, page, window, free)
+    return fitted(replace(wanted, weights=0) if loaded else wanted, page, window, free)
 
 
 def fitted(wanted: Plan, page: int, window: int, free: int) -> Plan:

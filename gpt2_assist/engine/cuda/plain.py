@@ -34,8 +34,11 @@ class Plain:
             value *= self._weights.tokens.scales[tokens, None]
         x[:rows.count][there] = value + self._weights.places[table[there, fields.POSITION].long()]
 
-    def measure(self, rows: Rows, x: torch.Tensor) -> None:
-        rows.figures[:rows.count] = torch.stack(self._figures(x[:rows.count]), 1)
+    def measure(self, rows: Rows, stream: Stream, settled: torch.Tensor | None) -> None:
+        there, value = _there(rows), _settle(rows, stream)
+        rows.figures[:rows.count][there] = torch.stack(self._figures(value), 1)[there]
+        if settled is not None:
+            settled[:rows.count][there] = value[there]
 
     def attend(self, rows: Rows, layer: int) -> None:
         heads, width = self._config.n_head, self._config.n_embd // self._config.n_head
@@ -67,7 +70,7 @@ class Plain:
         there = _there(rows)
         if left == NORM:
             stream = _settle(rows, source)
-            mean, deviation = self._figures(stream) if rows.figures is None else rows.figures[:rows.count].unbind(1)
+            mean, deviation = rows.figures[:rows.count].unbind(1) if source.measured else self._figures(stream)
             x = self._normed(stream, mean, deviation, norm)
             if settled is not None:
                 settled[:rows.count][there] = stream[there]
@@ -89,10 +92,9 @@ class Plain:
         else:
             out[:rows.count][there] += total[there]
 
-    def head(self, rows: Rows, stream: Stream, norm: Norm, scores: Scores) -> None:
+    def head(self, rows: Rows, x: torch.Tensor, norm: Norm, scores: Scores) -> None:
         there, table = _there(rows), rows.fields[:rows.count]
-        value = _settle(rows, stream)
-        x = self._normed(value, *self._figures(value), norm).to(self._kind).float()
+        x = self._normed(x[:rows.count], *rows.figures[:rows.count].unbind(1), norm).to(self._kind).float()
         logits = self._sums(rows, x, self._weights.tokens, None, 1, INPUTS)[0]
         penalty = table[:, fields.PENALTY].contiguous().view(torch.float32)[:, None]
         counted = (scores.seen[:rows.count] != 0) & (table[:, fields.FLAGS] & fields.PENALISED != 0)[:, None]

@@ -35,18 +35,20 @@ class Rows:
     """[R, splits of a window, D], with `extremes` [R, splits of a window, heads, 2]."""
     extremes: torch.Tensor
     inner: torch.Tensor
-    figures: torch.Tensor | None
-    """[R, 2], the norm's, where it is taken before the product."""
+    figures: torch.Tensor
+    """[R, 2]: of the norm, see Kernels.measure."""
 
 
 @dataclass(frozen=True)
 class Stream:
-    """The residual stream [R, D]: what stands in `x`, and `count` parts of a sum, with its bias, to be added to it."""
+    """The residual stream [R, D]: what stands in `x`, and `count` parts of a sum, with its bias, to be added to it.
+    `measured`: its norm's figures stand in Rows.figures."""
 
     x: torch.Tensor
     parts: torch.Tensor | None = None
     bias: torch.Tensor | None = None
     count: int = 0
+    measured: bool = False
 
 
 @dataclass(frozen=True)
@@ -77,13 +79,13 @@ class Kernels(Protocol):
     """What a step consists of. plain.py says what each does; launch.py has those that run on a card."""
 
     def embed(self, rows: Rows, x: torch.Tensor) -> None: ...
-    def measure(self, rows: Rows, x: torch.Tensor) -> None: ...
+    def measure(self, rows: Rows, stream: Stream, settled: torch.Tensor | None) -> None: ...
     def attend(self, rows: Rows, layer: int) -> None: ...
     def combine(self, rows: Rows) -> None: ...
     def product(self, rows: Rows, source: Stream | torch.Tensor, left: int, result: int, matrix: Matrix,
                 out: torch.Tensor, module: int, parts: int = 1, norm: Norm | None = None,
                 settled: torch.Tensor | None = None) -> None: ...
-    def head(self, rows: Rows, stream: Stream, norm: Norm, scores: Scores) -> None: ...
+    def head(self, rows: Rows, x: torch.Tensor, norm: Norm, scores: Scores) -> None: ...
     def choose(self, rows: Rows, scores: Scores) -> None: ...
 
 
@@ -107,8 +109,10 @@ class Lane:
 
 
 class Step:
-    def __init__(self, weights: Weights, pool: DevicePages, kernels: Kernels, device: str) -> None:
-        self._weights, self._kernels = weights, kernels
+    def __init__(self, weights: Weights, pool: DevicePages, kernels: Kernels, device: str, inside: bool = True) -> None:
+        """`inside`: whether a single row's norm is taken within the product behind it, in each of its programs, which
+        saves a launch; several rows' are taken before it in any case. It changes no bit."""
+        self._weights, self._kernels, self._inside = weights, kernels, inside
         config = self._config = weights.config
         most, width, vocabulary = shapes.MOST_ROWS, config.n_embd, config.vocab_size
         self.buckets = [size for size in shapes.BUCKETS if size < config.n_ctx] + [config.n_ctx]
@@ -118,16 +122,16 @@ class Step:
         def room(*shape: int, kind: torch.dtype = torch.float32) -> torch.Tensor:
             return torch.zeros(*shape, dtype=kind, device=device)
 
-        def rows_of(lane: Lane, count: int, together: int, figures: bool) -> Rows:
+        def rows_of(lane: Lane, count: int, together: int) -> Rows:
             splits = -(-config.n_ctx // shapes.KEYS)
             return Rows(count, together, splits, lane.fields, lane.pages, room(count, width, kind=weights.kind),
                         room(count, splits, width), room(count, splits, config.n_head, 2),
-                        room(count, 4 * width, kind=weights.kind), room(count, 2) if figures else None)
+                        room(count, 4 * width, kind=weights.kind), room(count, 2))
 
         self.decoding = Lane(most, most, weights, pool, device)
         self.reading = Lane(self.chunks[-1], 1, weights, pool, device)
-        self._rows = rows_of(self.decoding, most, 1, False)
-        self._chunk = rows_of(self.reading, self.chunks[-1], shapes.ROW_TILE, True)
+        self._rows = rows_of(self.decoding, most, 1)
+        self._chunk = rows_of(self.reading, self.chunks[-1], shapes.ROW_TILE)
         self._streams = [room(most, width), room(most, width)]
         self._chunk_stream = room(self.chunks[-1], width)
         self._mixed_parts, self._inner_parts = shapes.mixed_parts(width), shapes.inner_parts(width)
@@ -170,6 +174,7 @@ class Step:
 
     def _captured(self, count: int, bucket: int) -> Callable[[], None]:
         stream = torch.cuda.Stream()
+        stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):
             self._series(count, bucket)  # compiles what is new
         stream.synchronize()
@@ -187,39 +192,54 @@ class Step:
     def _decode(self, rows: Rows) -> None:
         """Products leave parts of sums, which who reads the stream next adds to it."""
         kernels, weights = self._kernels, self._weights
-        now, other = self._streams
-        kernels.embed(rows, now)
-        stream = Stream(now)
+        stream = Stream(self._streams[0])
+        kernels.embed(rows, stream.x)
         for module, layer in zip(self._modules(), weights.layers):
-            kernels.product(rows, stream, NORM, CACHE, layer.attention, rows.queries, module, norm=layer.ln_1,
-                            settled=other if stream.count else None)
-            if stream.count:
-                now, other = other, now
+            stream = self._normed(rows, stream, layer.ln_1, CACHE, layer.attention, rows.queries, module)
             kernels.attend(rows, module // _MODULES)
-            kernels.product(rows, rows.mixed, MIXED, PARTS, layer.attention_out, self._parts, module + 1,
-                            self._mixed_parts)
-            stream = Stream(now, self._parts, layer.attention_out.bias, self._mixed_parts)
-            kernels.product(rows, stream, NORM, GELU, layer.inner, rows.inner, module + 2, norm=layer.ln_2,
-                            settled=other)
-            now, other = other, now
+            left = MIXED
+            if weights.kind == torch.float32:  # else a program would have more numbers than registers
+                kernels.combine(rows)
+                left = PLAIN
+            kernels.product(rows, rows.mixed if left == MIXED else rows.queries, left, PARTS, layer.attention_out,
+                            self._parts, module + 1, self._mixed_parts)
+            stream = Stream(stream.x, self._parts, layer.attention_out.bias, self._mixed_parts)
+            stream = self._normed(rows, stream, layer.ln_2, GELU, layer.inner, rows.inner, module + 2)
             kernels.product(rows, rows.inner, PLAIN, PARTS, layer.inner_out, self._parts, module + 3, self._inner_parts)
-            stream = Stream(now, self._parts, layer.inner_out.bias, self._inner_parts)
-        kernels.head(rows, stream, weights.norm, self.scores)
+            stream = Stream(stream.x, self._parts, layer.inner_out.bias, self._inner_parts)
+        kernels.measure(rows, stream, self._other(stream))
+        kernels.head(rows, self._other(stream), weights.norm, self.scores)
         kernels.choose(rows, self.scores)
+
+    def _normed(self, rows: Rows, stream: Stream, norm: Norm, result: int, matrix: Matrix, out: torch.Tensor,
+                module: int) -> Stream:
+        """A product of the normed stream; the stream without parts."""
+        settled = self._other(stream) if stream.count else None
+        after = Stream(stream.x if settled is None else settled, measured=True)
+        if self._inside and rows.count == 1:
+            self._kernels.product(rows, stream, NORM, result, matrix, out, module, norm=norm, settled=settled)
+        else:
+            self._kernels.measure(rows, stream, settled)
+            self._kernels.product(rows, after, NORM, result, matrix, out, module, norm=norm)
+        return after
+
+    def _other(self, stream: Stream) -> torch.Tensor:
+        return self._streams[stream.x is self._streams[0]]
 
     def _read(self, rows: Rows) -> None:
         kernels, weights, x = self._kernels, self._weights, self._chunk_stream
+        stream = Stream(x, measured=True)
         kernels.embed(rows, x)
         for module, layer in zip(self._modules(), weights.layers):
-            kernels.measure(rows, x)
-            kernels.product(rows, Stream(x), NORM, CACHE, layer.attention, rows.queries, module, norm=layer.ln_1)
+            kernels.measure(rows, stream, None)
+            kernels.product(rows, stream, NORM, CACHE, layer.attention, rows.queries, module, norm=layer.ln_1)
             if module // _MODULES == self._config.n_layer - 1:
                 break  # the last layer's keys and values are all that is wanted of it
             kernels.attend(rows, module // _MODULES)
             kernels.combine(rows)
             kernels.product(rows, rows.queries, PLAIN, STREAM, layer.attention_out, x, module + 1, self._mixed_parts)
-            kernels.measure(rows, x)
-            kernels.product(rows, Stream(x), NORM, GELU, layer.inner, rows.inner, module + 2, norm=layer.ln_2)
+            kernels.measure(rows, stream, None)
+            kernels.product(rows, stream, NORM, GELU, layer.inner, rows.inner, module + 2, norm=layer.ln_2)
             kernels.product(rows, rows.inner, PLAIN, STREAM, layer.inner_out, x, module + 3, self._inner_parts)
 
     def _modules(self) -> Iterator[int]:

@@ -2,6 +2,7 @@
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 
 from gpt2_assist.errors import ModelError
 from gpt2_assist.model.adapter import TARGETS, Adapter
@@ -9,6 +10,7 @@ from gpt2_assist.model.sizes import GPT2Config
 
 MOST_ADAPTERS = 64
 """Adapters that a model can have on the card at a time."""
+_RANKS, _AT_ONCE = 16, 4096
 KINDS = {"bf16": torch.bfloat16, "fp32": torch.float32, "int8": torch.bfloat16}
 """By precision: what products multiply. int8 is that of the weights alone."""
 
@@ -59,15 +61,16 @@ class Weights:
         weight = weight.to(self._device)
         if not self._int8:
             return Matrix(weight.to(self.kind).contiguous(), None, bias)
-        weight = weight.float()
-        scales = (weight.abs().amax(1) / 127).clamp_min(1e-30)
-        return Matrix((weight / scales[:, None]).round().to(torch.int8).contiguous(), scales, bias)
+        scales = (weight.abs().amax(1).float() / 127).clamp_min(1e-30)
+        small = [(part.float() / scale[:, None]).round().to(torch.int8)  # a few rows at a time take little room
+                 for part, scale in zip(weight.split(_AT_ONCE), scales.split(_AT_ONCE))]
+        return Matrix(torch.cat(small), scales, bias)
 
 
 class AdapterTable:
     """Where the adapters' matrices lie: `addresses` int64 [MOST_ADAPTERS + 1, modules, 2] of A [rank, in] and of
     B [out, rank], with scale and strength in it, and `ranks` int32 [MOST_ADAPTERS + 1, modules], 0 where a module has
-    none. Adapter 0 is none."""
+    none. Ranks are filled up with zeros to a multiple of 16. Adapter 0 is none."""
 
     def __init__(self, config: GPT2Config, kind: torch.dtype, device: str) -> None:
         self._config, self._kind, self._device = config, kind, device
@@ -89,8 +92,9 @@ class AdapterTable:
             for number, target in enumerate(TARGETS):
                 if (found := adapter.pairs.get(f"h.{layer}.{target}")) is None:
                     continue
-                down = torch.tensor(found[0]).to(self._device, self._kind).contiguous()
-                up = torch.tensor(found[1]) * (adapter.shape.scale * strength)
+                more = -len(found[0]) % _RANKS
+                down = F.pad(torch.tensor(found[0]), (0, 0, 0, more)).to(self._device, self._kind).contiguous()
+                up = F.pad(torch.tensor(found[1]) * (adapter.shape.scale * strength), (0, more))
                 up = up.to(self._device, self._kind).contiguous()
                 module = layer * len(TARGETS) + number
                 pairs[module] = down, up

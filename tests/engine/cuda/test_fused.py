@@ -13,7 +13,7 @@ from gpt2_assist.engine import sampling as sampling_module  # noqa: E402
 from gpt2_assist.engine.cuda import rows, shapes  # noqa: E402
 from gpt2_assist.engine.cuda.plain import Plain  # noqa: E402
 from gpt2_assist.engine.cuda.pool import DevicePages  # noqa: E402
-from gpt2_assist.engine.cuda.step import Step  # noqa: E402
+from gpt2_assist.engine.cuda.step import Step, Stream  # noqa: E402
 from gpt2_assist.engine.engine import Sampling  # noqa: E402
 from gpt2_assist.engine.sampling import drawn, reported, uniform  # noqa: E402
 from gpt2_assist.model.sizes import GPT2Config  # noqa: E402
@@ -111,7 +111,7 @@ def test_the_norms_figures_have_the_same_bits_and_are_right():
     whole = x.to(DEVICE)
     found = []
     for kernels in (step._kernels, Plain(step._weights, None, pool)):
-        kernels.measure(replace(step._chunk, count=32), whole)
+        kernels.measure(replace(step._chunk, count=32), Stream(whole), None)
         found.append(step._chunk.figures[:32].cpu().clone())
     assert torch.equal(*found)
     exact = x.double()
