@@ -6,9 +6,10 @@ process of its own, in turn. The Trainer runs with what is best for it on a CPU 
 
 With `--device cuda` the same on a graphics card, sixteen rows a step: the memory is the card's, and the speed is also
 shown as a share of what a large product of matrices in bfloat16 reaches there, at six operations a weight and token.
+`--memory-gb 8` gives ours no more than that of the card, and has it choose its settings for it.
 
 `python benchmarks/finetune.py --corpora FOLDER --bpe FOLDER [--cache FOLDER] [--models mini,124M] [--methods full,lora]
-[--steps 16] [--rounds 2] [--device cuda]`
+[--steps 16] [--rounds 2] [--device cuda [--memory-gb N]]`
 """
 import argparse
 import json
@@ -50,8 +51,19 @@ def peak_bytes(device: str) -> int:
     return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
+def fitted(settings, asked, config, device: str, memory_gb: float):
+    """As a training chooses them for the memory that it may have."""
+    from gpt2_assist.training.memory import available_bytes, fitting
+    there = available_bytes(device)
+    if memory_gb:
+        import torch
+        torch.cuda.set_per_process_memory_fraction(memory_gb * 1e9 / torch.cuda.mem_get_info()[1])
+        there = min(there, int(memory_gb * 1e9))
+    return fitting(settings, asked, config, 2, there)
+
+
 def ours(folder: Path, data: np.ndarray, held: np.ndarray, method: str, steps: int, precision: str,
-         device: str) -> dict:
+         device: str, memory_gb: float) -> dict:
     import torch
 
     from gpt2_assist.model.store import find_model
@@ -65,6 +77,8 @@ def ours(folder: Path, data: np.ndarray, held: np.ndarray, method: str, steps: i
                      rate=RATES[method], warmup=1, precision=precision, validate_every=10 ** 6, patience=0)
     base = Base.of(find_model(str(folder)))
     settings = settled(asked, base.config, data.size, device)
+    if device == "cuda":
+        settings = fitted(settings, asked, base.config, device, memory_gb)
 
     class Ordered(Tuning):
         def _rows(self, count, state):
@@ -91,7 +105,7 @@ def ours(folder: Path, data: np.ndarray, held: np.ndarray, method: str, steps: i
 
 
 def theirs(folder: Path, data: np.ndarray, held: np.ndarray, method: str, steps: int, precision: str,
-           device: str) -> dict:
+           device: str, memory_gb: float) -> dict:
     import torch
     from torch.utils.data import Dataset, SequentialSampler
     from transformers import GPT2LMHeadModel, Trainer, TrainerCallback, TrainingArguments
@@ -143,18 +157,19 @@ def theirs(folder: Path, data: np.ndarray, held: np.ndarray, method: str, steps:
             "loss": float(np.mean(losses))}
 
 
-def contender(folder: Path, corpora: Path, method: str, name: str, steps: int, device: str) -> None:
+def contender(folder: Path, corpora: Path, method: str, name: str, steps: int, device: str, memory_gb: float) -> None:
     count = steps * ROWS[device]
     everything = rows(folder, corpora, count + VALIDATION_ROWS)
     data, held = everything[:count], everything[count:]
     work = ours if name == "gpt2-assist" else theirs
     precision = "fp32" if name.endswith("fp32") else "bf16"
-    print("RESULT" + json.dumps(work(folder, data, held, method, steps, precision, device)))
+    print("RESULT" + json.dumps(work(folder, data, held, method, steps, precision, device, memory_gb)))
 
 
-def run_contender(folder: Path, corpora: Path, method: str, name: str, steps: int, device: str) -> dict:
+def run_contender(folder: Path, corpora: Path, method: str, name: str, steps: int, device: str,
+                  memory_gb: float) -> dict:
     done = subprocess.run([sys.executable, __file__, "--corpora", str(corpora), "--contender", str(folder), method,
-                           name, str(steps), device], capture_output=True, text=True,
+                           name, str(steps), device, str(memory_gb)], capture_output=True, text=True,
                           env={**os.environ, "OMP_NUM_THREADS": "2", "TOKENIZERS_PARALLELISM": "false"})
     line = next((line for line in done.stdout.splitlines() if line.startswith("RESULT")), None)
     if line is None:
@@ -187,11 +202,12 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--methods", default="full,lora")
     parser.add_argument("--device", default="cpu", choices=list(ROWS))
-    parser.add_argument("--contender", nargs=5, help=argparse.SUPPRESS)
+    parser.add_argument("--memory-gb", type=float, default=0.0)
+    parser.add_argument("--contender", nargs=6, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.contender:
-        folder, method, name, steps, device = args.contender
-        contender(Path(folder), args.corpora, method, name, int(steps), device)
+        folder, method, name, steps, device, memory_gb = args.contender
+        contender(Path(folder), args.corpora, method, name, int(steps), device, float(memory_gb))
         return
     reached = product_flops() if args.device == "cuda" else None
     with peer_files.opened(args) as peers:
@@ -204,7 +220,7 @@ def main() -> None:
                     for name in names:
                         print(f"{model}, {method}: {name}", file=sys.stderr)
                         results[name].append(run_contender(peers.model(model), args.corpora, method, name, args.steps,
-                                                           args.device))
+                                                           args.device, args.memory_gb))
                 figures = {name: {key: median([result[key] for result in found]) for key in found[0]}
                            for name, found in results.items()}
                 first = figures[names[0]]
