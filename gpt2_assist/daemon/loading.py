@@ -1,5 +1,6 @@
 """From a model's folder to an engine that is ready for a keystroke. For workers: its import is most of their start."""
 import os
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -86,7 +87,7 @@ def _card_engine(folder: ModelFolder, precision: str, device: str, settings: Set
             from gpt2_assist.engine.cuda.cuda_engine import CudaEngine, missing
             if (reason := missing(model)) is None:
                 return CudaEngine(model, weights, precision, device, settings.cache_mb << 20, progress=progress)
-            progress(f"without the card's quick engine: {reason}")
+            print(f"The card runs in plain torch: {reason}.", file=sys.stderr)  # the daemon's log
         return TorchEngine(model, weights, precision, device, settings.cache_mb << 20)
     except torch.OutOfMemoryError:
         raise ModelError(f"The graphics card's memory doesn't hold {folder.name}; choose --precision int8, a smaller "

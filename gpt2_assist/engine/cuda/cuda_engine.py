@@ -38,7 +38,7 @@ def missing(config: GPT2Config) -> str | None:
     if torch.cuda.get_device_capability() < (8, 0):
         return "the card is older than compute capability 8.0"
     if width & (width - 1) or width > shapes.WIDE_INPUTS:
-        return f"heads {width} wide"
+        return f"its heads are {width} wide, and a power of 2 up to {shapes.WIDE_INPUTS} is wanted"
     try:
         from triton.runtime import driver
         driver.active.utils  # noqa: B018 (Triton compiles what launches kernels here, with the system's C compiler)

@@ -22,6 +22,8 @@ BURST = 8
 """Tokens that a row decides at most before the host hears of them."""
 SCORES = 64
 """Scores that stand behind one maximum and one sum when a token is chosen."""
+NEAR, ROOM = 128, 512
+"""Blocks of scores that are looked at, and scores that are compared, when a token is chosen among the best."""
 NORM, MIXED, PLAIN = range(3)
 """Left sides of products: the stream, normed; attention's parts, combined; plain rows."""
 CACHE, PARTS, STREAM, GELU = range(4)
@@ -37,6 +39,3 @@ def mixed_parts(width: int) -> int:
 def inner_parts(width: int) -> int:
     """Parts of a sum over the inner width, four times `width`: with them an H100's 132 processors have enough to do."""
     return min(8, max(1, _PARTS_PROGRAMS // -(-width // _COLUMNS)))
-
-NEAR, ROOM = 128, 512
-"""Blocks of scores that are looked at, and scores that are compared, when a token is chosen among the best."""
