@@ -77,7 +77,7 @@ def fresh(kind: str, cache_bytes: int = 1 << 30, threads: int = 1, speculate: bo
     elif family in ("cuda", "card"):
         device = "cuda" if family == "card" else "cpu"
         engine = CudaEngine(CONFIG, dict(model().state_dict()), precision, device, cache_bytes, speculate)
-        engine.drafts_pay_from_s = 0.0
+        engine.drafts_pay_from_s, engine.burst_s = 0.0, 1.0
     else:
         engine = TorchEngine(CONFIG, dict(model().state_dict()), precision, "cpu", cache_bytes)
     assert [engine.add_adapter(adapter) for adapter in adapters()] == [1, 2]

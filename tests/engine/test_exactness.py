@@ -113,6 +113,31 @@ def test_samples_of_a_prompt_differ_and_a_restart_anywhere_changes_none(kind):
                         samples[2][:place]) == samples[2][:80]
 
 
+def steps_of(engine, sequence, count: int) -> list[int]:
+    """How many tokens each step gave."""
+    found = []
+    while sum(found) < count:
+        while not engine.ready(sequence):
+            engine.prefill(sequence)
+        found += map(len, engine.decode([sequence]))
+    return found
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind.startswith(("cuda", "card"))])
+def test_on_a_card_drafts_are_taken_and_else_several_steps_are_launched_at_once(kind):
+    greedy = Sampling(temperature=0, logit_bias=dict.fromkeys(range(9), 9.0))
+    texts = []
+    for speculate in (True, False):
+        engine = fresh(kind, speculate=speculate)
+        engine.burst_s *= not speculate
+        sequence = prefilled(engine, list(text(0, 30)), greedy)
+        steps = steps_of(engine, sequence, 100)
+        assert steps[0] == 1, "who waits for the first token doesn't wait for more"
+        assert len(steps) < 60 and max(steps) > 3
+        texts.append(sequence.tokens[:130])
+    assert texts[0] == texts[1]
+
+
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind.startswith("cpu")])
 def test_drafts_are_taken_and_the_moved_window_waits_ready(kind):
     engine = fresh(kind, speculate=True)

@@ -23,13 +23,10 @@ from gpt2_assist.errors import UsageError
 from gpt2_assist.model.adapter import Adapter
 from gpt2_assist.model.sizes import GPT2Config
 
-_BURST_S = 1e-3
-"""Steps that nobody waits for are launched one behind the other for about so long: the host has its part of a step's
-work, some 50 µs, once for them all."""
 _SINGLY = 16
+"""Steps by themselves that follow one whose token the host had to choose: the next may well be its too."""
 _REFUSED = -1e30
 """Added to the score of a token that is drawn only if nothing else is left."""
-
 
 
 def missing(config: GPT2Config) -> str | None:
@@ -72,6 +69,9 @@ class CudaEngine(PagedEngine):
     """
 
     drafts_pay_from_s = 3e-4
+    burst_s = 1e-3
+    """Steps that nobody waits for are launched one behind the other for about so long: the host has its part of a
+    step's work, some 25 µs, once for them all."""
     most_rows = shapes.MOST_ROWS
     most_pending = shapes.MOST_ROWS
 
@@ -214,7 +214,7 @@ class CudaEngine(PagedEngine):
                 or len(part.sequence.tokens) == part.sequence.prompt_tokens
                 or part.sequence.sampling.top_k > shapes.NEAR or self._singly.get(part.sequence) for part in group):
             return 1
-        wanted = int(_BURST_S / max(self._costs.one, 1e-6)) if self._costs.one else 1
+        wanted = int(self.burst_s / max(self._costs.one, 1e-6)) if self._costs.one else 1
         room = min(self._room(part.sequence) for part in group)
         return max(1, min(wanted, shapes.BURST, room))
 

@@ -216,6 +216,7 @@ def test_a_fused_engine_leaves_no_token_out_that_the_host_must_choose():
     found = []
     for fused in (False, True):
         engine = CudaEngine(config, weights, "fp32", DEVICE, 1 << 20, fused=fused)
+        engine.burst_s = 0.1  # several steps at once, of whose tokens the host must choose some
         sequences = [engine.open([1, 2, 3], Sampling(seed=seed, temperature=temperature, top_p=0.98), seed)
                      for seed, temperature in enumerate((5.0, 0.01, 5.0))]
         for sequence in sequences:
