@@ -1,4 +1,4 @@
-.PHONY: repl test install bench clean
+.PHONY: repl test test-slow install bench clean
 
 PYTHON ?= python3
 
@@ -7,7 +7,10 @@ repl: install
 
 test: .venv/dev
 	.venv/bin/ruff check -q .
-	.venv/bin/python -m pytest -q
+	.venv/bin/python -m pytest -q -m "not slow"
+
+test-slow: .venv/dev
+	.venv/bin/python -m pytest -q -m slow
 
 install: .venv/installed
 

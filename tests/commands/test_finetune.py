@@ -125,6 +125,7 @@ while True:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method, kills, steps", [("full", 30, 400), ("lora", 5, 120)])
 def test_killed_at_random_moments_it_comes_to_the_same_end(notes, tiny_model, method, kills, steps):
     for name, times in ((f"killed-{method}", kills), (f"whole-{method}", 0)):
@@ -169,6 +170,7 @@ def test_runs_are_carried_in_an_archive_and_nothing_gets_out_of_its_folder(train
     assert done.returncode == 4 and "can't be read" in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["lora", "full"])
 def test_a_run_from_a_run_keeps_its_base(notes, tiny_model, method):
     first, second = f"first-{method}", f"second-{method}"
@@ -187,6 +189,7 @@ def test_a_run_from_a_run_keeps_its_base(notes, tiny_model, method):
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 def test_merged_and_exported_models_say_the_same(notes, tiny_model, tmp_path):
     done = assist("finetune", str(notes), "--model", str(tiny_model), "--run", "small", "--steps", "20", "--method",
                   "lora", *QUICK)
@@ -261,6 +264,7 @@ def test_two_dont_train_one_run_at_once(notes, tiny_model):
         one.wait()
 
 
+@pytest.mark.slow
 def test_two_processes_learn_what_one_does(notes, tiny_model):
     arguments = ["finetune", str(notes), "--model", str(tiny_model), "--steps", "10", "--context", "32", "--rate",
                  "0.001", "--threads", "1", "--patience", "0", "--precision", "fp32"]
@@ -279,6 +283,7 @@ def test_two_processes_learn_what_one_does(notes, tiny_model):
         assert mine["loss"] == pytest.approx(other["loss"], rel=2e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["full", "lora"])
 def test_two_processes_with_half_of_the_model_each_learn_what_one_does(notes, tiny_model, method):
     """Also where one of them has a portion less to do, and on from a state."""

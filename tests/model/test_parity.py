@@ -17,7 +17,8 @@ SHAPES = {
 }
 
 
-@pytest.mark.parametrize("name", SHAPES)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.slow) if name == "355M" else name
+                                  for name in SHAPES])
 @torch.inference_mode()
 def test_logits_and_greedy_text_equal_transformers(name):
     config = SHAPES[name]

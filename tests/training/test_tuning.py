@@ -105,6 +105,7 @@ print([report.note for report in one.steps()], one.settings.micro_rows)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs Linux's limit of address space")
+@pytest.mark.slow
 def test_a_lack_of_memory_makes_the_portions_smaller(tiny_model, tmp_path):
     here = str(Path(__file__).parent)
     done = subprocess.run([sys.executable, "-c", SHORT, here, str(tiny_model), str(tmp_path), "1000"],
