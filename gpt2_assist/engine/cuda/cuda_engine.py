@@ -93,13 +93,14 @@ class CudaEngine(PagedEngine):
         self._pool = DevicePages(config, kind, room.limit, room.capacity, device)
         self.most_open = room.capacity // -(-config.n_ctx // BLOCK)
         self._table = AdapterTable(config, kind, device)
-        if fused if fused is not None else device == "cuda":
+        fused = device == "cuda" if fused is None else fused
+        if fused:
             from gpt2_assist.engine.cuda.launch import Fused
             kernels = Fused(on_card, self._table, self._pool)
         else:
             kernels = Plain(on_card, self._table, self._pool)
         self._step = Step(on_card, self._pool, kernels, device, _quick_doubles(device))
-        if device == "cuda":
+        if fused and device == "cuda":
             self._step.capture(lambda done, of: progress(f"preparing its graphs, {done} of {of}"))
         super().__init__(config, PrefixTree(self._pool), speculate)
         self._chunk = self._step.chunks[-1]

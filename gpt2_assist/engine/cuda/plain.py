@@ -45,7 +45,7 @@ class Plain:
         for row in torch.nonzero(_there(rows)).flatten().tolist():
             position = int(rows.fields[row, fields.POSITION])
             splits = position // shapes.KEYS + 1
-            places = torch.arange(splits * shapes.KEYS)
+            places = torch.arange(splits * shapes.KEYS, device=rows.fields.device)
             known = places <= position
             pages = rows.pages[row if rows.together == 1 else 0].long()
             pages = pages[(places // BLOCK).clamp_max(len(pages) - 1)]
@@ -122,7 +122,8 @@ class Plain:
                            int(table[fields.NUMBER]))
             if best:
                 token = reported(chosen, scores.logits[row].cpu().numpy(), best - 1)
-                scores.chances[step, row, :best] = torch.tensor([token.logprob, *(value for _, value in token.best)])
+                scores.chances[step, row, :best] = torch.tensor(
+                    [token.logprob, *(value for _, value in token.best)], dtype=torch.float64)
                 scores.best[step, row, :best - 1] = torch.tensor([id for id, _ in token.best], dtype=torch.int32)
             scores.tokens[step, row] = rows.fields[row, fields.TOKEN] = chosen
             for place in (fields.POSITION, fields.NUMBER, fields.STEP):
