@@ -35,6 +35,7 @@ SECRET_PLACES = (
     (".config", "gcloud"), (".docker", "config.json"), (".git", "config"), ("etc", "gshadow"), ("etc", "shadow"),
     ("gh", "hosts.yml"), ("glab-cli", "config.yml"), ("share", "keyrings"))
 """Names that hold secrets only inside a folder of a certain name: (folder, what is in it)."""
+_ASKED_EVERY_S = 60
 _WHERE_GIT_LOOKS = ("GIT_CONFIG_GLOBAL", "XDG_CONFIG_HOME", "HOME")
 _COPIES = re.compile(r"^[.]?#|#$|~$|(?:[.](?:bak|backup|copy|old|orig|save|sw[a-p]|tmp|[0-9]+|rej))+$")
 """What editors and people put around the name of a copy."""
@@ -107,7 +108,8 @@ class Exclusions:
         if ".git" not in path.parts:  # a commit message is written there
             levels = self._levels(base, path, ".gitignore")
             if tree:
-                of_user = _users_ignore_file(*map(os.environ.get, _WHERE_GIT_LOOKS))
+                of_user = _users_ignore_file(tree, int(time.monotonic() / _ASKED_EVERY_S),
+                                             *map(os.environ.get, _WHERE_GIT_LOOKS))
                 levels[:0] = [(tree, self._files.patterns(file)) for file in (
                     of_user, _common_folder(tree / ".git") / "info" / "exclude")]
             lists.append((base, ".gitignore", levels))
@@ -150,13 +152,20 @@ def _names_of_secrets():
 
 
 @lru_cache(maxsize=8)
-def _users_ignore_file(settings: str | None, folder: str | None, home: str | None) -> Path:
-    """Git's ignore file for all that the user has (`core.excludesFile`, or where it lies by default), by what the
-    environment says of where git looks."""
-    import subprocess  # not above: this is needed once, and only in what git keeps
+def _users_ignore_file(tree: Path, minute: int, settings: str | None, folder: str | None, home: str | None) -> Path:
+    """Git's ignore file for all that the user has (`core.excludesFile`, or where it lies by default), as git says in a
+    work tree; asked again each minute, and where the environment says otherwise where git looks."""
+    import shutil
+    import subprocess  # not above: this is needed seldom, and only in what git keeps
     try:
-        done = subprocess.run(["git", "config", "--global", "--path", "--get", "core.excludesFile"],
-                              capture_output=True, timeout=5)
+        git = shutil.which("git")
+        if git is None or not os.path.isabs(git):  # Windows looks into the present folder first, which may be anyone's
+            raise FileNotFoundError
+        for where in (["-C", str(tree), "config"], ["config", "--global"]):  # a tree of somebody else's git refuses
+            done = subprocess.run([git, *where, "--path", "--get", "core.excludesFile"], capture_output=True,
+                                  stdin=subprocess.DEVNULL, timeout=5)
+            if done.returncode in (0, 1):
+                break
         named = os.fsdecode(done.stdout.removesuffix(b"\n")) if done.returncode == 0 else ""
     except (OSError, subprocess.SubprocessError):  # there is no git: its default is still the user's wish
         named = ""

@@ -14,6 +14,9 @@ import json
 import os
 import re
 import shutil
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,8 +64,10 @@ class Run:
 
     def model(self) -> Path | None:
         """The folder of the best model or adapter so far."""
-        steps = [int(path.name.removeprefix("step-")) for path in self.folder.glob("models/step-*")
+        there = [path for path in self.folder.glob("models/step-*")
                  if any((path / name).is_file() for name in ("config.json", ADAPTER_CONFIG))]
+        steps = [int(path.name.removeprefix("step-")) for path in there
+                 if path.name.removeprefix("step-").isdecimal()]  # no copies that a file manager made
         best = self.best().get("step")
         return self.model_of(best if best in steps else max(steps)) if steps else None
 
@@ -131,9 +136,27 @@ def new_run(name: str, state: dict) -> Run:
     return run
 
 
+@contextmanager
+def locked(run: Run) -> Iterator[None]:
+    """Nobody else trains the run or removes it meanwhile. Raises UsageError where somebody does."""
+    from filelock import FileLock, Timeout  # not above: front ends start without it
+    lock = FileLock(run.folder / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise UsageError(f"The run {run.name} is being trained by another process on {socket.gethostname()}.") from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
 def remove_run(name: str) -> None:
-    """It is gone from the list at once, whatever interrupts the deletion. Raises DataError where there is none."""
+    """It is gone from the list at once, whatever interrupts the deletion. Raises DataError where there is none,
+    UsageError where it is being trained."""
     run = find_run(name)
+    with locked(run):
+        pass
     removed = runs_folder() / f".removed-{name}-{os.getpid()}"
     try:
         run.folder.rename(removed)

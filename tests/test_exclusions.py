@@ -138,11 +138,12 @@ def test_the_exclude_file_of_another_work_tree(tmp_path):
     assert excluded(tmp_path / "other", "mine.txt") == "excluded: by .gitignore"
 
 
-@pytest.mark.parametrize("place", ["default", "named"])
+@pytest.mark.parametrize("place", ["default", "named", "included"])
 def test_the_users_own_ignore_file_for_all_that_git_keeps(tmp_path, monkeypatch, place):
     """The weakest of all: what a project takes back is read."""
     home, tree = tmp_path / "home", tmp_path / "tree"
-    file = {"default": home / ".config" / "git" / "ignore", "named": home / "my ignores"}[place]
+    file = {"default": home / ".config" / "git" / "ignore", "named": home / "my ignores",
+            "included": home / "my ignores"}[place]
     file.parent.mkdir(parents=True)
     file.write_text("*.log\n/notes/\n")
     monkeypatch.setenv("HOME", str(home))
@@ -151,6 +152,9 @@ def test_the_users_own_ignore_file_for_all_that_git_keeps(tmp_path, monkeypatch,
     subprocess.run(["git", "init", "-q", str(tree)], check=True)
     if place == "named":
         subprocess.run(["git", "config", "--global", "core.excludesFile", "~/my ignores"], check=True)
+    if place == "included":
+        (home / "dotfiles").write_text("[core]\n\texcludesFile = ~/my ignores\n")
+        subprocess.run(["git", "config", "--global", "include.path", str(home / "dotfiles")], check=True)
     assert excluded(tree, "a.log") and excluded(tree, "notes/a.txt") and not excluded(tree, "a/notes/b.txt")
     (tree / ".gitignore").write_text("!a.log\n")
     assert not excluded(tree, "a.log") and excluded(tree, "b.log")

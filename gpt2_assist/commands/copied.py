@@ -10,6 +10,15 @@ from gpt2_assist.runs import copies_of
 from gpt2_assist.text.tokenizer import TextTokenizer
 
 
+def stamp(model: str) -> int:
+    """When what is known of a model's training texts was made; 0 where nothing is."""
+    copies = copies_of(find_model(model).own)
+    try:
+        return copies.stat().st_mtime_ns if copies else 0
+    except OSError:
+        return 0
+
+
 class Copied:
     """Of the fine-tuned model `model`; of another one nothing is known but what came before."""
 

@@ -110,10 +110,11 @@ def unpack(args: argparse.Namespace) -> int:
 
 
 def merge(args: argparse.Namespace) -> int:
-    if not 0 <= args.strength <= 4:
-        raise UsageError(f"--strength must be between 0 and 4, not {args.strength:g}.")
+    name, at, _ = args.name.partition("@")
+    if at and args.strength != 1:
+        raise UsageError(f"{args.name} names a strength already: leave --strength out.")
     from gpt2_assist.training.merging import merge_run
-    model = merge_run(args.name, args.model or f"{args.name}-merged", args.strength)
+    model = merge_run(args.name, args.model or f"{name}-merged", args.strength)
     print(f"The model {model.name} is in the store; `gpt2-assist generate --model {model.name}` writes with it.")
     return 0
 

@@ -46,7 +46,10 @@ class Pool:
 
     def submit(self, job: Job, model: ModelFolder) -> None:
         """Takes a job on; its worker is started where there is none."""
-        key = Key(str(model.path), job.request.precision, job.request.device)
+        key = Key(str(model.path), job.request.precision, job.request.device, _stamp(model.path / "config.json"))
+        for slot in list(self._slots.values()):
+            if slot.key.path == key.path and slot.key.stamp != key.stamp and slot.idle and slot.worker:
+                self._unload(slot)
         if model.adapter and model.strength:
             job.adapted = Adapted(job.request.model, str(model.adapter), model.strength, _stamp(model.adapter))
         slot = self._slots.setdefault(key, Slot(key, model.path.name if model.adapter else model.name))
@@ -156,9 +159,9 @@ class Pool:
         self._on_change()
 
 
-def _stamp(folder: Path) -> int:
-    """When a folder was made, as far as the file system tells."""
+def _stamp(place: Path) -> int:
+    """When a file or folder was made, as far as the file system tells."""
     try:
-        return folder.stat().st_mtime_ns
+        return place.stat().st_mtime_ns
     except OSError:  # it has just gone: the worker will say so
         return 0

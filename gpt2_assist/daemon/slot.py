@@ -19,6 +19,8 @@ class Key(NamedTuple):
     path: str
     precision: str
     device: str
+    stamp: int
+    """Of the model's files: made anew, they are another model."""
 
 
 class _WorkersError(AssistError):

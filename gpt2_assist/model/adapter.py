@@ -67,7 +67,8 @@ def read_adapter(folder: Path) -> Adapter:
         targets = [config["target_modules"]] if isinstance(config["target_modules"], str) else config["target_modules"]
         named = tuple(target for target in TARGETS if any(
             re.fullmatch(f"(.*[.])?{re.escape(wanted)}", target) for wanted in targets))
-        if config.get("peft_type", "LORA") != "LORA" or config.get("use_rslora") or config.get("use_dora"):
+        if config.get("peft_type", "LORA") != "LORA" or any(config.get(other) for other in (
+                "use_rslora", "use_dora", "alpha_pattern", "rank_pattern")):
             raise ModelError(f"The adapter {folder} is of a kind that isn't known here.")
         shape = LoraShape(int(config["r"]), float(config["lora_alpha"]), named)
         pairs = {}

@@ -28,7 +28,7 @@ class Writer:
         self._client: Client | None = None
         self.marks_copied = False
         """Whether what is copied from the training texts is marked as it comes."""
-        self._copied: dict[str, Copied] = {}
+        self._copied: dict[tuple[str, int], Copied] = {}
         """Of the last model that it was asked of."""
 
     def warm(self, model: str) -> None:
@@ -71,9 +71,9 @@ class Writer:
 
     def _stream(self, session: Session, prompt: str, settings: Generation, facts: dict) -> StorageError | None:
         """Raises DaemonError if the daemon is lost. A disk that refuses doesn't end the stream: it is told after."""
+        marks = self._marks(session.model) if self.marks_copied else None
         stream = self._connected().generate(session.model, prompt, settings, "session", document=session.name,
                                             **self._where)
-        marks = self._marks(session.model) if self.marks_copied else None
         trouble, begun, tokens = None, 0.0, 0
         with without_echo(), on_interrupt(stream.cancel), self._rest_shown(marks):
             for message in stream:
@@ -97,10 +97,16 @@ class Writer:
         return trouble
 
     def _marks(self, model: str) -> "CopyMarks | None":
-        if model not in self._copied:
-            from gpt2_assist.commands.copied import Copied  # here, since it brings numpy
-            self._copied = {model: Copied(model, False)}
-        return self._copied[model].marks()
+        """None where nothing is known of the model's training texts, or what is known can't be read: that is said."""
+        from gpt2_assist.commands.copied import Copied, stamp  # here, since it brings numpy
+        try:
+            key = model, stamp(model)  # a run made anew has other texts
+            if key not in self._copied:
+                self._copied = {key: Copied(model, False)}
+            return self._copied[key].marks()
+        except AssistError as error:
+            self._page.note(str(error))
+            return None
 
     @contextmanager
     def _rest_shown(self, marks: "CopyMarks | None") -> Iterator[None]:

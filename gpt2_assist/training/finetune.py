@@ -2,7 +2,6 @@
 import json
 import os
 import shutil
-import socket
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -10,7 +9,6 @@ from pathlib import Path
 from typing import Protocol
 
 import torch
-from filelock import FileLock, Timeout
 
 from gpt2_assist import config as places
 from gpt2_assist.corpus.documents import END, START, Document
@@ -24,7 +22,7 @@ from gpt2_assist.model.card import Card, write_card
 from gpt2_assist.model.gpt2 import GPT2
 from gpt2_assist.model.store import find_model
 from gpt2_assist.model.whole_file import whole_file
-from gpt2_assist.runs import DEFAULT, Run, find_run, has_run, new_run, remove_run
+from gpt2_assist.runs import DEFAULT, Run, find_run, has_run, locked, new_run, remove_run
 from gpt2_assist.text.tokenizer import TextTokenizer
 from gpt2_assist.training.base import Base
 from gpt2_assist.training.copies import build_copies
@@ -126,10 +124,13 @@ def finetune(request: Request, show: Show, stop: Callable[[], bool] = lambda: Fa
     show.corpus(report)
     train, validation = _texts(documents, request, base)
     settings = _settings(request, base, train)
-    if request.overwrite and has_run(request.run) and not _rank():
-        with _alone(find_run(request.run)):
-            pass
-        remove_run(request.run)
+    if request.overwrite and has_run(request.run):
+        old = find_run(request.run).folder.resolve()
+        if any(place.resolve().is_relative_to(old) for place in (base.folder.path, base.folder.own)):
+            raise UsageError(f"A run can't be replaced by one that begins with it: give the new one another name than "
+                             f"{request.run} with --run.")
+        if not _rank():
+            remove_run(request.run)
     short = sum(document.short for document in documents) * 2 > len(documents)
     prompts = request.prompts or _prompts(base.tokenizer, validation, short)
     state = {"base": base.folder.name, "base_path": str(base.folder.path), "paths": list(request.paths),
@@ -137,7 +138,7 @@ def finetune(request: Request, show: Show, stop: Callable[[], bool] = lambda: Fa
              "sample_every": request.sample_every or 4 * settings.validate_every,
              "sample_tokens": request.sample_tokens, "documents": report.documents, "tokens": train.tokens}
     if _rank():
-        return _train(Run(request.run, Path()), state, base, train, validation, request, show, stop)
+        return _train(Run(request.run, Path()), state, base, train, validation, request, show, stop, begun=False)
     run = new_run(request.run, {**state, "ready": False})
     with _alone(run), _writing(run):
         base.tokenizer.inner.save(str(run.tokenizer))
@@ -146,7 +147,7 @@ def finetune(request: Request, show: Show, stop: Callable[[], bool] = lambda: Fa
         write_text(run.folder / "data", "validation", validation)
         build_copies(run.folder / "copies", base.tokenizer, documents, show.say)
         run.write_state({**state, "ready": True})
-        return _train(run, state, base, train, validation, request, show, stop)
+        return _train(run, state, base, train, validation, request, show, stop, begun=False)
 
 
 def resume(request: Request, show: Show, stop: Callable[[], bool] = lambda: False) -> Result:
@@ -166,14 +167,14 @@ def resume(request: Request, show: Show, stop: Callable[[], bool] = lambda: Fals
 
 
 def _train(run: Run, state: dict, base: Base, train: Text, validation: Text, request: Request, show: Show,
-           stop: Callable[[], bool]) -> Result:
+           stop: Callable[[], bool], begun: bool = True) -> Result:
     settings = Settings.from_json(state["settings"])
     take_device(request.device)
     there = available_bytes(request.device)
     model = base.tunable(settings, "cpu" if request.shard else request.device)  # whole it might not fit there
     general = general_text(_GENERAL, base.tokenizer.inner, base.config.vocab_size)
     tuning = _tuning(model, train, validation, general, settings, request, run.folder / "checkpoints")
-    again = tuning.resume(show.say)
+    again = begun and tuning.resume(show.say)
     keeper = _Keeper(run, state, base, tuning, show)
     if not _rank():
         keeper.forget_after(tuning.state.step)
@@ -260,7 +261,7 @@ class _Keeper:
         base = self._base.folder.card
         names = ", ".join(Path(path).name or path for path in self._state["paths"])
         return replace(
-            base, origin=f"fine-tuned from {self._base.folder.name} by gpt2-assist finetune, run {self._run.name}, "
+            base, origin=f"fine-tuned from {self._state['base']} by gpt2-assist finetune, run {self._run.name}, "
                          f"step {step}",
             data=f"{base.data}; then {self._state['documents']} documents of {names}",
             prompt_prefix=END + START if self._state["short"] else base.prompt_prefix,
@@ -337,15 +338,8 @@ def _alone(run: Run):
     if _rank():
         yield
         return
-    lock = FileLock(run.folder / ".lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise UsageError(f"The run {run.name} is being trained by another process on {socket.gethostname()}.") from None
-    try:
+    with locked(run):
         yield
-    finally:
-        lock.release()
 
 
 @contextmanager

@@ -35,7 +35,7 @@ def merge_run(name: str, model: str, strength: float) -> ModelFolder:
     missing or damaged, StorageError where the disk refuses.
     """
     source = find_model(name if strength == 1.0 else f"{name}@{strength:g}")
-    card = replace(source.card, origin=f"{source.card.origin}, merged at strength {strength:g}", hashes={})
+    card = replace(source.card, origin=f"{source.card.origin}, merged at strength {source.strength:g}", hashes={})
     with new_model(model) as folder:
         with writing(model):
             _write(source, card, folder)

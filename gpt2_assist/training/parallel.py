@@ -5,22 +5,32 @@ import os
 import torch
 import torch.distributed as dist
 
+from gpt2_assist.errors import UsageError
 from gpt2_assist.model.gpt2 import GPT2
 
 
 def take_device(device: str) -> None:
-    """Each process of a machine has a graphics card of its own."""
+    """Each process of a machine has a graphics card of its own, and they talk as suits the device. Raises UsageError
+    where there are fewer cards."""
     if device == "cuda" and "LOCAL_RANK" in os.environ:
-        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+        number = int(os.environ["LOCAL_RANK"])
+        if number >= torch.cuda.device_count():
+            raise UsageError(f"There are {torch.cuda.device_count()} graphics cards here, fewer than processes: give "
+                             "torchrun a smaller --nproc-per-node.")
+        torch.cuda.set_device(number)
+    if _size() > 1 and not dist.is_initialized():
+        dist.init_process_group("nccl" if device == "cuda" else "gloo")
+
+
+def _size() -> int:
+    return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 class Team:
-    """One process alone, or all that torchrun started; the first has rank 0."""
+    """One process alone, or all that torchrun started and that took their devices; the first has rank 0."""
 
     def __init__(self) -> None:
-        self.size, self.rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
-        if self.size > 1 and not dist.is_initialized():
-            dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+        self.size, self.rank = _size(), int(os.environ.get("RANK", "0"))
 
     def add(self, parameters: list[torch.nn.Parameter]) -> None:
         """Each one's gradient becomes the sum of those of all processes, of which some may have none."""

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from gpt2_assist.errors import DataError
+from gpt2_assist.errors import DataError, UsageError
 from gpt2_assist.model.gpt2 import GPT2
 from gpt2_assist.training.checkpoint import load_checkpoint, save_checkpoint
 from gpt2_assist.training.gradients import ParallelGradients
@@ -128,8 +128,11 @@ class Tuning:
                     loss, count = self._step()
                     break
                 except (MemoryError, RuntimeError) as error:
-                    if self._empty or not _is_lack_of_memory(error):
-                        raise  # the other processes go on: they can't be told to do it again
+                    if not _is_lack_of_memory(error):
+                        raise
+                    if self._team.size > 1:  # the others go on: they can't be told to do it again
+                        raise UsageError("One of the processes lacks memory; begin again with fewer --micro-rows.") \
+                            from None
                     self._clear()
                     note = self._step_down()
             state.step += 1

@@ -23,7 +23,7 @@ from gpt2_assist.model.card import Card, write_card
 from gpt2_assist.model.store import find_model, list_models
 from gpt2_assist.model.weights import load_model, load_weights
 from gpt2_assist.protocol import Adapted, Chunk, Generation
-from gpt2_assist.runs import Run, new_run
+from gpt2_assist.runs import Run, locked, new_run
 from gpt2_assist.text.tokenizer import TextTokenizer
 from gpt2_assist.training.lora import LoraConv1D, adapter_tensors, add_adapter, merged, write_adapter
 
@@ -178,3 +178,45 @@ def test_the_adapter_used_longest_ago_goes_unless_it_is_in_use(runs, tiny_model)
     assert len(adapters.names()) == MOST and {"at 0"} < set(adapters.names()) and "at 1" not in adapters.names()
     assert [adapters.of(f"at {place}", set())[0] for place in (0, 5, 1)] == [1, 6, MOST + 3]
     engine.close(engine.open([1, 2, 3], Sampling(), adapter=1))
+
+
+def assist(*arguments: str) -> subprocess.CompletedProcess:
+    return subprocess.run([sys.executable, "-m", "gpt2_assist.cli", *arguments], capture_output=True, text=True)
+
+
+@pytest.mark.parametrize("named", ["ouroboros", "ouroboros@0.5"])
+def test_a_run_that_begins_with_itself_doesnt_replace_itself(tiny_model, tmp_path, named):
+    run = run_of("ouroboros", tiny_model, 7)
+    (tmp_path / "notes.txt").write_text("Some words to learn from.\n" * 400)
+    said = assist("finetune", str(tmp_path / "notes.txt"), "--from", named, "--run", "ouroboros", "--overwrite")
+    assert said.returncode == 2 and "another name than ouroboros" in said.stderr
+    assert read_adapter(run.model())
+    assert assist("runs", "remove", "ouroboros").returncode == 0
+
+
+def test_a_run_that_is_being_trained_is_not_removed(tiny_model):
+    run = run_of("busy", tiny_model, 8)
+    with locked(run):
+        said = assist("runs", "remove", "busy")
+        assert said.returncode == 2 and "being trained" in said.stderr and run.model()
+    assert assist("runs", "remove", "busy").returncode == 0
+
+
+def test_a_full_run_made_anew_is_another_model(client, tiny_model, other_tiny_model):
+    said = []
+    for folder in (tiny_model, other_tiny_model):
+        run = new_run("anew", {"base": str(folder), "base_path": str(folder)})
+        shutil.copyfile(folder / "tokenizer.json", run.tokenizer)
+        shutil.copytree(folder, run.model_of(1))
+        for path in run.model_of(1).glob("prepared-*"):
+            path.unlink()
+        run.write_best({"step": 1, "loss": 1.0})
+        said.append((text_of(client, "anew"), text_of(client, str(folder))))
+        shutil.rmtree(run.folder)
+    assert all(run == model for run, model in said) and said[0] != said[1]
+
+
+def test_a_copy_that_a_file_manager_made_of_a_runs_model_is_none(tiny_model):
+    run = run_of("copied", tiny_model, 9)
+    shutil.copytree(run.model_of(1), run.folder / "models" / "step-1 copy")
+    assert run.model() == run.model_of(1)
