@@ -118,11 +118,14 @@ def generate(run_name: str = "run1", model_name: str = "", prefix: str = "", nsa
 
     def done(sample) -> None:
         texts.append((prefix if include_prefix else "") + sample.text)
+
+    def part(sample, chunk) -> None:
+        """Whole texts are what is wanted."""
     with Client.connect("api") as client:
         if unique:
-            generate_unique(client, job, nsamples, size, Copied(model, False).is_known, done)
+            generate_unique(client, job, nsamples, size, Copied(model, False).is_known, part, done)
         else:
-            generate_series(client, job, nsamples, size, lambda sample, chunk: None, done)
+            generate_series(client, job, nsamples, size, part, done)
     if destination_path is not None:
         write_whole(Path(destination_path), f"\n{SEPARATOR}\n".join(texts) + "\n")
     return texts

@@ -74,11 +74,16 @@ def run(args: argparse.Namespace) -> int:
         sink.done(sample)
         if args.show_copied:
             print("\n".join(f"  {line}" for line in copied.lines(sample.text)), file=sys.stderr, flush=True)
-    with Client.connect("generate") as client:
-        if args.unique:
-            whole = generate_unique(client, job, args.n, min(batch_size, MAX_SAMPLES), copied.is_known, done)
-        else:
-            whole = generate_series(client, job, args.n, min(batch_size, MAX_SAMPLES), sink.text, done)
+    size = min(batch_size, MAX_SAMPLES)
+    try:
+        with Client.connect("generate") as client:
+            if args.unique:
+                whole = generate_unique(client, job, args.n, size, copied.is_known, sink.text, done)
+            else:
+                whole = generate_series(client, job, args.n, size, sink.text, done)
+    finally:
+        if isinstance(sink, Screen):
+            sink.rest()
     if file:
         file.close()
     return 0 if whole else _INTERRUPTED

@@ -61,6 +61,13 @@ class Screen:
         for line in _table(sample):
             self._write(line + "\n")
 
+    def rest(self) -> None:
+        """However a stream ends, what waits for its mark is shown."""
+        if self._streamed:
+            for marks in self._marks.values():
+                self._write_pieces(marks.finish())
+        self._marks.clear()
+
     def _begin(self) -> None:
         if not self._begun and self._shown_prompt:
             self._write(self._prompt)

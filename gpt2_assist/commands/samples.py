@@ -74,20 +74,28 @@ MOST_TRIES = 20
 
 
 def generate_unique(client: Client, job: Job, count: int, batch_size: int, is_known: Callable[[str], bool],
-                    on_done: Callable[[Sample], None]) -> bool:
-    """As generate_series, until `count` samples came of which `is_known` says False; they are numbered anew.
+                    on_chunk: Callable[[Sample, Chunk], None], on_done: Callable[[Sample], None]) -> bool:
+    """As generate_series, until `count` samples came of which `is_known` says False; they are numbered anew, and heard
+    of when they are whole.
 
     Says on the error stream where so many can't be found.
     """
     found = 0
     for first in range(0, MOST_TRIES * count, batch_size):
         came: list[Sample] = []
+        chunks: dict[int, list[Chunk]] = {}
+
+        def keep(sample: Sample, chunk: Chunk, chunks: dict[int, list[Chunk]] = chunks) -> None:
+            chunks.setdefault(sample.index, []).append(chunk)
         settings = replace(job.settings, first_index=job.settings.first_index + first)
         whole = generate_series(client, replace(job, settings=settings), batch_size, batch_size,
-                                lambda sample, chunk: None, came.append)
+                                keep, came.append)
         for sample in came:
             if found < count and not is_known(sample.text):
-                on_done(replace(sample, index=found))
+                new = replace(sample, index=found)
+                for chunk in chunks.get(sample.index, []):
+                    on_chunk(new, chunk)
+                on_done(new)
                 found += 1
         if found == count or not whole:
             return whole
