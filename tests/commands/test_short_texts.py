@@ -142,6 +142,10 @@ def test_copied_words_are_marked_as_they_come(by_heart):
     child.expect(pexpect.EOF)
     shown = child.before.replace("\r\n", "\n")
     assert "⟦" in shown and plain.stdout.strip() in shown.replace("⟦", "").replace("⟧", "")
+    child = pexpect.spawn(arguments[0], [*arguments[1:], "--unique", "-n", "4", "--temperature", "1.3", "--seed", "5"],
+                          encoding="utf-8", timeout=60, dimensions=(40, 400), env=terminal)
+    child.expect(pexpect.EOF)
+    assert "⟦" in child.before
     child = pexpect.spawn(sys.executable, ["-m", "gpt2_assist.repl.main", "--model", by_heart], encoding="utf-8",
                           timeout=30, dimensions=(40, 400), env=terminal)
     child.expect("the model goes on")
