@@ -272,6 +272,7 @@ class WorkerState:
     state: str
     """loading, idle or generating."""
     memory_bytes: int
+    """The process's own and what it holds of an NVIDIA card's."""
     cached_tokens: int
     cache_hit_rate: float
     computed_tokens: int = 0

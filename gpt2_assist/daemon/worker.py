@@ -129,8 +129,8 @@ class Worker:
         if self._said is None or self._said.state != state:
             rate = scheduler.cached_tokens / scheduler.prompt_tokens if scheduler.prompt_tokens else 0.0
             computed = scheduler.prompt_tokens - scheduler.cached_tokens + scheduler.decoded_tokens
-            self._said = WorkerState(state, resident_bytes(), engine.cached_tokens(), rate, computed,
-                                     adapters=adapters.names())
+            self._said = WorkerState(state, resident_bytes() + card_bytes(engine), engine.cached_tokens(), rate,
+                                     computed, adapters=adapters.names())
             self._pipe.send(self._said)
 
 
@@ -147,6 +147,14 @@ def resident_bytes() -> int:
         return 0
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
+
+
+def card_bytes(engine: Engine) -> int:
+    """Memory of an NVIDIA card that this process holds by torch."""
+    if engine.device != "cuda":
+        return 0
+    import torch
+    return torch.cuda.memory_reserved()
 
 
 def main() -> None:
