@@ -35,7 +35,8 @@ SECRET_PLACES = (
     (".config", "gcloud"), (".docker", "config.json"), (".git", "config"), ("etc", "gshadow"), ("etc", "shadow"),
     ("gh", "hosts.yml"), ("glab-cli", "config.yml"), ("share", "keyrings"))
 """Names that hold secrets only inside a folder of a certain name: (folder, what is in it)."""
-_ASKED_EVERY_S = 60
+_ASKED_EVERY_S = 600
+"""Git takes some milliseconds, which a keystroke may have to wait for."""
 _WHERE_GIT_LOOKS = ("GIT_CONFIG_GLOBAL", "XDG_CONFIG_HOME", "HOME")
 _COPIES = re.compile(r"^[.]?#|#$|~$|(?:[.](?:bak|backup|copy|old|orig|save|sw[a-p]|tmp|[0-9]+|rej))+$")
 """What editors and people put around the name of a copy."""
@@ -152,9 +153,9 @@ def _names_of_secrets():
 
 
 @lru_cache(maxsize=8)
-def _users_ignore_file(tree: Path, minute: int, settings: str | None, folder: str | None, home: str | None) -> Path:
+def _users_ignore_file(tree: Path, period: int, settings: str | None, folder: str | None, home: str | None) -> Path:
     """Git's ignore file for all that the user has (`core.excludesFile`, or where it lies by default), as git says in a
-    work tree; asked again each minute, and where the environment says otherwise where git looks."""
+    work tree; asked again in each period, and where the environment says otherwise where git looks."""
     import shutil
     import subprocess  # not above: this is needed seldom, and only in what git keeps
     try:
