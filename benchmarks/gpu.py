@@ -136,7 +136,7 @@ class Ours:
 
         def work() -> None:
             for _ in range(TOKENS // shapes.BURST):
-                engine._settled()  # what was told before has been read
+                engine._wait()  # what was told before has been read
                 engine._fill(parts)
                 engine._launch(len(parts), ids.shape[1] + shapes.BURST, shapes.BURST)
         seconds = self._clock.measure(work)[0] / TOKENS
@@ -251,6 +251,7 @@ def run_size(name: str, rounds: int, device: str, copied: float) -> tuple[list[l
                     raise
                 print(f"{who} is left out from here on: {error!r}", file=sys.stderr)
                 del made[who]
+                found.pop(who, None)
                 continue
             if number:  # the first round warms up
                 for key, seconds in took.items():

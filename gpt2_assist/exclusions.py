@@ -152,7 +152,7 @@ def _names_of_secrets():
     return re.compile("|".join(translate(name) for name in SECRETS)).match
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=64)
 def _users_ignore_file(tree: Path, period: int, settings: str | None, folder: str | None, home: str | None) -> Path:
     """Git's ignore file for all that the user has (`core.excludesFile`, or where it lies by default), as git says in a
     work tree; asked again in each period, and where the environment says otherwise where git looks."""

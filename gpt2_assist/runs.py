@@ -155,10 +155,10 @@ def remove_run(name: str) -> None:
     """It is gone from the list at once, whatever interrupts the deletion. Raises DataError where there is none,
     UsageError where it is being trained."""
     run = find_run(name)
-    with locked(run):
-        pass
     removed = runs_folder() / f".removed-{name}-{os.getpid()}"
     try:
+        with locked(run):
+            pass  # not while it is renamed: Windows keeps what is open where it is
         run.folder.rename(removed)
         for leftover in runs_folder().glob(".removed-*"):
             shutil.rmtree(leftover)

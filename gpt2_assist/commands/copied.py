@@ -1,7 +1,7 @@
 """What the commands know of a run's training texts: whether a sample is among them, and what of it stands there."""
 from gpt2_assist.corpus.duplicates import normal
 from gpt2_assist.errors import UsageError
-from gpt2_assist.model.store import find_model
+from gpt2_assist.model.store import find_model, stamp
 from gpt2_assist.originality.index import CopyIndex
 from gpt2_assist.originality.likeness import short_documents
 from gpt2_assist.originality.marking import CopyMarks
@@ -10,13 +10,10 @@ from gpt2_assist.runs import copies_of
 from gpt2_assist.text.tokenizer import TextTokenizer
 
 
-def stamp(model: str) -> int:
+def age(model: str) -> int:
     """When what is known of a model's training texts was made; 0 where nothing is."""
     copies = copies_of(find_model(model).own)
-    try:
-        return copies.stat().st_mtime_ns if copies else 0
-    except OSError:
-        return 0
+    return stamp(copies) if copies else 0
 
 
 class Copied:

@@ -4,14 +4,13 @@ import itertools
 import logging
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import BinaryIO
 
 from gpt2_assist.config import Settings
 from gpt2_assist.daemon.jobs import Job
 from gpt2_assist.daemon.process import WorkerProcess
 from gpt2_assist.daemon.slot import Key, Slot
-from gpt2_assist.model.store import ModelFolder
+from gpt2_assist.model.store import ModelFolder, stamp
 from gpt2_assist.protocol import Adapted
 
 MAX_WORKERS = 3
@@ -46,12 +45,12 @@ class Pool:
 
     def submit(self, job: Job, model: ModelFolder) -> None:
         """Takes a job on; its worker is started where there is none."""
-        key = Key(str(model.path), job.request.precision, job.request.device, _stamp(model.path / "config.json"))
+        key = Key(str(model.path), job.request.precision, job.request.device, stamp(model.path / "config.json"))
         for slot in list(self._slots.values()):
             if slot.key.path == key.path and slot.key.stamp != key.stamp and slot.idle and slot.worker:
                 self._unload(slot)
         if model.adapter and model.strength:
-            job.adapted = Adapted(job.request.model, str(model.adapter), model.strength, _stamp(model.adapter))
+            job.adapted = Adapted(job.request.model, str(model.adapter), model.strength, stamp(model.adapter))
         slot = self._slots.setdefault(key, Slot(key, model.path.name if model.adapter else model.name))
         slot.add(job)
         self._arrange()
@@ -157,11 +156,3 @@ class Pool:
             slot.bereft()
         self._arrange()
         self._on_change()
-
-
-def _stamp(place: Path) -> int:
-    """When a file or folder was made, as far as the file system tells."""
-    try:
-        return place.stat().st_mtime_ns
-    except OSError:  # it has just gone: the worker will say so
-        return 0

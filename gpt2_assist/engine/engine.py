@@ -35,6 +35,9 @@ class Token:
     """The likeliest tokens with their log-probabilities, best first, when asked for."""
 
 
+NO_LIMIT = 1 << 30
+
+
 class Sequence(Protocol):
     """One sample in the making, owned by its engine."""
 

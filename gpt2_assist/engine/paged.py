@@ -1,7 +1,7 @@
 """What the engines over a prefix tree have in common: sequences, their windows and their drafts. The arithmetic is
 each engine's own."""
 import itertools
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from collections.abc import Sequence as SequenceOf
 from typing import Any
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from gpt2_assist.engine.costs import MOST_ROWS, StepCosts
 from gpt2_assist.engine.drafts import Drafter, History
-from gpt2_assist.engine.engine import Sampling, Token, checked_tokens
+from gpt2_assist.engine.engine import NO_LIMIT, Sampling, Token, checked_tokens
 from gpt2_assist.engine.prefix_tree import Branch, PrefixTree
 from gpt2_assist.engine.window import window_start
 from gpt2_assist.model.sizes import GPT2Config
@@ -54,7 +54,7 @@ class PagedEngine:
     """Drafting costs some 20 µs a token: it is left out where a step takes less than that."""
     most_rows = MOST_ROWS
     """Tokens of a step in which drafts are verified."""
-    most_open = 1 << 30
+    most_open = NO_LIMIT
     most_pending: int
     """Tokens that `decode` runs in one step, the last one among them."""
 
@@ -66,7 +66,7 @@ class PagedEngine:
         self._adapters: dict[int, Any] = {}
         self._numbers = itertools.count(1)
 
-    def _keep_adapter(self, adapter: Hashable) -> int:
+    def _keep_adapter(self, adapter: Any) -> int:
         """An adapter's number, under which `_adapters` has it as the engine made it."""
         number = next(self._numbers)
         self._adapters[number] = adapter

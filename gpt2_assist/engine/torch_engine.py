@@ -6,7 +6,7 @@ from collections.abc import Sequence as SequenceOf
 import numpy as np
 import torch
 
-from gpt2_assist.engine.engine import Sampling, Token, checked_tokens
+from gpt2_assist.engine.engine import NO_LIMIT, Sampling, Token, checked_tokens
 from gpt2_assist.engine.forward import Forward, LowRank, Segment
 from gpt2_assist.engine.kv_cache import BLOCK, KeysValues, PrefixCache
 from gpt2_assist.engine.sampling import sample
@@ -41,7 +41,7 @@ class TorchSequence:
 class TorchEngine:
     """See engine.Engine. `precision`: fp32 or bf16 for the blocks' matrices; auto is bf16 where the device has it."""
 
-    most_open = 1 << 30
+    most_open = NO_LIMIT
 
     def __init__(self, config: GPT2Config, weights: dict[str, torch.Tensor], precision: str = "auto",
                  device: str = "auto", cache_bytes: int = 1 << 30, threads: int = 0) -> None:

@@ -53,6 +53,14 @@ class ModelFolder:
         return there
 
 
+def stamp(place: Path) -> int:
+    """When a file or folder was made, as far as the file system tells: what is made anew is another one."""
+    try:
+        return place.stat().st_mtime_ns
+    except OSError:  # it has just gone
+        return 0
+
+
 def find_model(name: str) -> ModelFolder:
     """The model that `name` means: a bundled one, one of the store, a run's best so far, or a folder. Of a run with an
     adapter, "run1@0.5" means half of it.

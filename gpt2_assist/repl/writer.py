@@ -98,9 +98,9 @@ class Writer:
 
     def _marks(self, model: str) -> "CopyMarks | None":
         """None where nothing is known of the model's training texts, or what is known can't be read: that is said."""
-        from gpt2_assist.commands.copied import Copied, stamp  # here, since it brings numpy
+        from gpt2_assist.commands.copied import Copied, age  # here, since it brings numpy
         try:
-            key = model, stamp(model)  # a run made anew has other texts
+            key = model, age(model)  # a run made anew has other texts
             if key not in self._copied:
                 self._copied = {key: Copied(model, False)}
             return self._copied[key].marks()

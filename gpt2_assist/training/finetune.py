@@ -120,17 +120,17 @@ def plan(request: Request, show: Show) -> Plan:
 def finetune(request: Request, show: Show, stop: Callable[[], bool] = lambda: False) -> Result:
     """Makes a new run and trains it. Raises DataError, ModelError, UsageError or StorageError with a sentence."""
     base = Base.of(find_model(request.model))
+    replaced = request.overwrite and has_run(request.run)
+    old = find_run(request.run).folder.resolve() if replaced else None
+    if old and any(place.resolve().is_relative_to(old) for place in (base.folder.path, base.folder.own)):
+        raise UsageError(f"A run can't be replaced by one that begins with it: give the new one another name than "
+                         f"{request.run} with --run.")
     documents, report = _read(request, base)
     show.corpus(report)
     train, validation = _texts(documents, request, base)
     settings = _settings(request, base, train)
-    if request.overwrite and has_run(request.run):
-        old = find_run(request.run).folder.resolve()
-        if any(place.resolve().is_relative_to(old) for place in (base.folder.path, base.folder.own)):
-            raise UsageError(f"A run can't be replaced by one that begins with it: give the new one another name than "
-                             f"{request.run} with --run.")
-        if not _rank():
-            remove_run(request.run)
+    if replaced and not _rank():
+        remove_run(request.run)
     short = sum(document.short for document in documents) * 2 > len(documents)
     prompts = request.prompts or _prompts(base.tokenizer, validation, short)
     state = {"base": base.folder.name, "base_path": str(base.folder.path), "paths": list(request.paths),

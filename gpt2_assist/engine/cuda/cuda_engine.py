@@ -32,6 +32,8 @@ _REFUSED = -1e30
 def missing(config: GPT2Config) -> str | None:
     """What keeps this machine's card from running the kernels, for a model of these sizes; None where nothing does."""
     width = config.n_embd // config.n_head
+    if torch.version.cuda is None:
+        return "it is not NVIDIA's"
     if torch.cuda.get_device_capability() < (8, 0):
         return "the card is older than compute capability 8.0"
     if width & (width - 1) or width > shapes.WIDE_INPUTS:
@@ -41,8 +43,9 @@ def missing(config: GPT2Config) -> str | None:
         driver.active.utils  # noqa: B018 (Triton compiles what launches kernels here, with the system's C compiler)
     except ImportError:
         return "Triton is not installed"
-    except Exception:
-        return "Triton needs a C compiler and Python's headers (gcc and python3-dev)"
+    except Exception as error:
+        return (f"Triton doesn't start ({type(error).__name__}); it needs a C compiler and Python's headers (gcc and "
+                "python3-dev)")
     return None
 
 
@@ -161,7 +164,7 @@ class CudaEngine(PagedEngine):
         lane.table.put(0, tokens, branch.length, self._adapters.get(sequence.adapter, 0))
         lane.upload()
         self._step.read(len(tokens))
-        self._settled()  # a cancel waits for one chunk, not for a queue of them
+        self._wait()  # a cancel waits for one chunk, not for a queue of them
         branch.commit(tokens)
 
     def _decided(self, group: list[_Part]) -> list[list[Token]]:
@@ -284,7 +287,7 @@ class CudaEngine(PagedEngine):
     def _row_of(self, row: int) -> np.ndarray:
         return self._step.scores.logits[row].cpu().numpy().copy()
 
-    def _settled(self) -> None:
+    def _wait(self) -> None:
         if self.device == "cuda":
             torch.cuda.current_stream().synchronize()
 

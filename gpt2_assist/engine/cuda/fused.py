@@ -392,7 +392,7 @@ def head(fields, x, figures, norm_weight, norm_bias, matrix, scales, seen, biase
     flags = tl.load(fields + m * _FIELDS + _FLAGS, mask=there, other=0)
     penalty = tl.load(fields + m * _FIELDS + _PENALTY, mask=there, other=0).to(tl.float32, bitcast=True)
     counted = tl.load(seen + at, mask=inside & ((flags & _PENALISED) != 0)[:, None], other=0)
-    penalty = tl.where(there, penalty, 1.0)
+    penalty = tl.where(penalty > 0.0, penalty, 1.0)  # rows that decide nothing have none
     changed = tl.where(own > 0.0, own / penalty[:, None], own * penalty[:, None])
     own = tl.where(counted != 0, changed, own)
     own += tl.load(biases + at, mask=inside & ((flags & _BIASED) != 0)[:, None], other=0.0)

@@ -7,7 +7,7 @@ from gpt2_assist.engine.cuda import choice, fused, shapes
 from gpt2_assist.engine.cuda.pool import DevicePages
 from gpt2_assist.engine.cuda.shapes import MIXED, NORM, PARTS, PLAIN
 from gpt2_assist.engine.cuda.step import Rows, Scores, Stream
-from gpt2_assist.engine.cuda.weights import AdapterTable, Matrix, Norm, Weights
+from gpt2_assist.engine.cuda.weights import A_LAYER, AdapterTable, Matrix, Norm, Weights
 
 _COLUMNS, _CHUNK_COLUMNS = (64, 32, 16), 64
 """Columns of a product that a program takes, in decoding the most with which there are enough programs, and in a
@@ -69,7 +69,7 @@ class Fused:
         fused.product[grid](
             rows.fields, rows.pages, self._stride(rows), stream.x, stream.parts, stream.bias, settled, figures,
             rows.extremes, norm_weight, norm_bias, self._config.layer_norm_epsilon, matrix.weight, matrix.scales,
-            matrix.bias, self._adapters.addresses, self._adapters.ranks, module, out, self._pool, module // 4,
+            matrix.bias, self._adapters.addresses, self._adapters.ranks, module, out, self._pool, module // A_LAYER,
             self._page_size, inputs, columns, left, result, self._kind, count, stream.count, parts,
             self._config.n_head, rows.mixed.shape[1], self._splits_up, self._adapters.modules, block_m, block_n,
             block_k, cut, num_stages=self._stages(left, reading, stream.count), **_OPTIONS)

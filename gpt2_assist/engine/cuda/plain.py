@@ -11,7 +11,7 @@ from gpt2_assist.engine.cuda import shapes
 from gpt2_assist.engine.cuda.pool import DevicePages
 from gpt2_assist.engine.cuda.shapes import CACHE, GELU, INPUTS, MIXED, NORM, PARTS, WIDE_INPUTS
 from gpt2_assist.engine.cuda.step import Rows, Scores, Stream
-from gpt2_assist.engine.cuda.weights import AdapterTable, Matrix, Norm, Weights
+from gpt2_assist.engine.cuda.weights import A_LAYER, AdapterTable, Matrix, Norm, Weights
 from gpt2_assist.engine.engine import Sampling
 from gpt2_assist.engine.pages import BLOCK
 from gpt2_assist.engine.sampling import drawn, reported
@@ -85,7 +85,7 @@ class Plain:
             return
         total = sum(sums) + matrix.bias
         if result == CACHE:
-            self._keep(rows, total, module // 4)
+            self._keep(rows, total, module // A_LAYER)
         elif result == GELU:
             inner = total / (1 + torch.exp(-1.5957691216057308 * (total + 0.044715 * total * total * total)))
             out[:rows.count][there] = inner[there].to(self._kind)

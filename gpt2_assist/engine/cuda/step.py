@@ -3,7 +3,7 @@
 On a card each series is captured once as a CUDA graph, so that a step is one launch; elsewhere it is run as it is.
 R: rows, D: the model's width, V: its vocabulary.
 """
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -13,10 +13,8 @@ from gpt2_assist.engine.cuda import rows, shapes
 from gpt2_assist.engine.cuda.pool import DevicePages
 from gpt2_assist.engine.cuda.rows import RowTable
 from gpt2_assist.engine.cuda.shapes import CACHE, GELU, MIXED, NORM, PARTS, PLAIN, STREAM
-from gpt2_assist.engine.cuda.weights import Matrix, Norm, Weights
+from gpt2_assist.engine.cuda.weights import A_LAYER, Matrix, Norm, Weights
 from gpt2_assist.engine.pages import BLOCK
-
-_MODULES = 4
 
 
 @dataclass(frozen=True)
@@ -194,9 +192,10 @@ class Step:
         kernels, weights = self._kernels, self._weights
         stream = Stream(self._streams[0])
         kernels.embed(rows, stream.x)
-        for module, layer in zip(self._modules(), weights.layers):
+        for number, layer in enumerate(weights.layers):
+            module = number * A_LAYER
             stream = self._normed(rows, stream, layer.ln_1, CACHE, layer.attention, rows.queries, module)
-            kernels.attend(rows, module // _MODULES)
+            kernels.attend(rows, number)
             left = MIXED
             if weights.kind == torch.float32:  # else a program would have more numbers than registers
                 kernels.combine(rows)
@@ -230,17 +229,15 @@ class Step:
         kernels, weights, x = self._kernels, self._weights, self._chunk_stream
         stream = Stream(x, measured=True)
         kernels.embed(rows, x)
-        for module, layer in zip(self._modules(), weights.layers):
+        for number, layer in enumerate(weights.layers):
+            module = number * A_LAYER
             kernels.measure(rows, stream, None)
             kernels.product(rows, stream, NORM, CACHE, layer.attention, rows.queries, module, norm=layer.ln_1)
-            if module // _MODULES == self._config.n_layer - 1:
+            if number == self._config.n_layer - 1:
                 break  # the last layer's keys and values are all that is wanted of it
-            kernels.attend(rows, module // _MODULES)
+            kernels.attend(rows, number)
             kernels.combine(rows)
             kernels.product(rows, rows.queries, PLAIN, STREAM, layer.attention_out, x, module + 1, self._mixed_parts)
             kernels.measure(rows, stream, None)
             kernels.product(rows, stream, NORM, GELU, layer.inner, rows.inner, module + 2, norm=layer.ln_2)
             kernels.product(rows, rows.inner, PLAIN, STREAM, layer.inner_out, x, module + 3, self._inner_parts)
-
-    def _modules(self) -> Iterator[int]:
-        return iter(range(0, _MODULES * self._config.n_layer, _MODULES))

@@ -10,6 +10,8 @@ from gpt2_assist.model.sizes import GPT2Config
 
 MOST_ADAPTERS = 64
 """Adapters that a model can have on the card at a time."""
+A_LAYER = len(TARGETS)
+"""Modules of a layer, which can have adapters. Modules are numbered through the layers."""
 _RANKS, _AT_ONCE = 16, 4096
 KINDS = {"bf16": torch.bfloat16, "fp32": torch.float32, "int8": torch.bfloat16}
 """By precision: what products multiply. int8 is that of the weights alone."""
@@ -74,7 +76,7 @@ class AdapterTable:
 
     def __init__(self, config: GPT2Config, kind: torch.dtype, device: str) -> None:
         self._config, self._kind, self._device = config, kind, device
-        self.modules = len(TARGETS) * config.n_layer
+        self.modules = A_LAYER * config.n_layer
         self.addresses = torch.zeros(MOST_ADAPTERS + 1, self.modules, 2, dtype=torch.int64, device=device)
         self.ranks = torch.zeros(MOST_ADAPTERS + 1, self.modules, dtype=torch.int32, device=device)
         self.pairs: dict[int, dict[int, tuple[torch.Tensor, torch.Tensor]]] = {}
@@ -96,7 +98,7 @@ class AdapterTable:
                 down = F.pad(torch.tensor(found[0]), (0, 0, 0, more)).to(self._device, self._kind).contiguous()
                 up = F.pad(torch.tensor(found[1]) * (adapter.shape.scale * strength), (0, more))
                 up = up.to(self._device, self._kind).contiguous()
-                module = layer * len(TARGETS) + number
+                module = layer * A_LAYER + number
                 pairs[module] = down, up
                 addresses[module] = torch.tensor([down.data_ptr(), up.data_ptr()])
                 ranks[module] = len(down)

@@ -1,5 +1,8 @@
 """Steps over one random model, by the fused kernels and by their plain form. Without a card Triton's interpreter runs
 the fused ones."""
+import platform
+import sys
+
 import torch
 
 from gpt2_assist.engine.cuda.plain import Plain
@@ -9,6 +12,8 @@ from gpt2_assist.engine.cuda.weights import KINDS, AdapterTable, Weights
 from gpt2_assist.model.adapter import TARGETS, Adapter, LoraShape
 from gpt2_assist.model.sizes import GPT2Config, expected_shapes
 
+NO_BUILDS = (sys.platform, platform.machine()) != ("linux", "x86_64")
+"""Whether Triton can't be installed here; elsewhere its lack is a failure."""
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 PAGES = 24
 

@@ -1,5 +1,4 @@
 """The fused kernels compile for cards that aren't here, and ask for no more than a small one has."""
-import importlib.util
 import json
 import os
 import subprocess
@@ -7,13 +6,14 @@ import sys
 from pathlib import Path
 
 import pytest
+from steps import NO_BUILDS
 
 SHARED_OF_A_SMALL_CARD = 99 << 10
 """Bytes that a program can have on compute capability 8.6, 8.9 and 12.0."""
 
 
 @pytest.mark.timeout(240)
-@pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="Triton has no builds for this platform")
+@pytest.mark.skipif(NO_BUILDS, reason="Triton has no builds for this platform")
 @pytest.mark.parametrize(("capability", "precision", "width", "batch"), [(90, "bf16", 768, 1), (89, "int8", 1024, 8),
                                                                        (89, "fp32", 256, 1)])
 def test_they_compile_and_fit(capability, precision, width, batch):

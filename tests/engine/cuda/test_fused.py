@@ -3,22 +3,21 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import steps
+import torch
+from steps import DEVICE, NO_BUILDS, PAGES, made
 
-pytest.importorskip("triton", reason="Triton is not installed: it has no builds for this platform")
-import steps  # noqa: E402
-import torch  # noqa: E402
-from steps import DEVICE, PAGES, made  # noqa: E402
+from gpt2_assist.engine import sampling as sampling_module
+from gpt2_assist.engine.cuda import rows, shapes
+from gpt2_assist.engine.cuda.plain import Plain
+from gpt2_assist.engine.cuda.pool import DevicePages
+from gpt2_assist.engine.cuda.step import Step, Stream
+from gpt2_assist.engine.engine import Sampling
+from gpt2_assist.engine.sampling import drawn, reported, uniform
+from gpt2_assist.model.sizes import GPT2Config
 
-from gpt2_assist.engine import sampling as sampling_module  # noqa: E402
-from gpt2_assist.engine.cuda import rows, shapes  # noqa: E402
-from gpt2_assist.engine.cuda.plain import Plain  # noqa: E402
-from gpt2_assist.engine.cuda.pool import DevicePages  # noqa: E402
-from gpt2_assist.engine.cuda.step import Step, Stream  # noqa: E402
-from gpt2_assist.engine.engine import Sampling  # noqa: E402
-from gpt2_assist.engine.sampling import drawn, reported, uniform  # noqa: E402
-from gpt2_assist.model.sizes import GPT2Config  # noqa: E402
-
-pytestmark = pytest.mark.filterwarnings("ignore:invalid value")  # the interpreter computes in masked places too
+pytestmark = [pytest.mark.skipif(NO_BUILDS, reason="Triton has no builds for this platform"),
+              pytest.mark.filterwarnings("ignore:invalid value")]  # the interpreter computes in masked places too
 CONFIGS = {"odd": GPT2Config(2, 3, 24, 150, 211), "wide": GPT2Config(1, 17, 272, 150, 130)}
 """The second one's sums are cut into parts."""
 TOLERANCE = {"fp32": 2e-6, "bf16": 0.01, "int8": 0.01}
