@@ -4,11 +4,11 @@ Only the chosen subcommand's module is imported, so that `--version` and `daemon
 """
 import argparse
 import importlib
-import os
 import sys
 
-from gpt2_assist import __version__
-from gpt2_assist.errors import AssistError
+from gpt2_assist import __version__, streams
+from gpt2_assist.errors import AssistError, OutputError
+from gpt2_assist.terminal import visible
 
 INTERRUPTED = 130
 _MODULES = {"generate": "generate", "pull": "models", "models": "models", "daemon": "daemon", "pretrain": "pretrain",
@@ -24,16 +24,24 @@ def main(argv: list[str] | None = None) -> int:
 
 def guarded(work) -> int:
     """The exit code of `work()`; what it raises becomes a sentence on the error stream."""
+    streams.ready()
+    code = _said(work)
+    return _said(sys.stdout.flush) or code
+
+
+def _said(work) -> int:
     try:
-        return work()
+        return work() or 0
     except AssistError as error:
-        print(error, file=sys.stderr)
+        if isinstance(error, OutputError):
+            streams.silence()
+        if str(error):
+            print(visible(str(error)), file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         return INTERRUPTED
-    except BrokenPipeError:  # whoever read our output has left; keep the interpreter from complaining at its exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
     except Exception as error:
         return _unexpected(error)
 

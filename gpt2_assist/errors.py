@@ -37,6 +37,17 @@ class StorageError(AssistError):
     exit_code = 6
 
 
+class OutputError(AssistError):
+    """Standard output can't be written. That nobody reads it any more is no news to anybody: the sentence is empty."""
+
+    def __init__(self, error: OSError) -> None:
+        self.broken_pipe = isinstance(error, BrokenPipeError)
+        super().__init__("" if self.broken_pipe else
+                         f"The output can't be written: {error.strerror or error}.")
+        self.exit_code = 141 if self.broken_pipe else StorageError.exit_code
+        """Of a closed pipe the one that a shell gives programs that a signal ends."""
+
+
 class DaemonError(AssistError):
     """The daemon can't be started, reached or trusted."""
 

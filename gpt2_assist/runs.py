@@ -231,7 +231,7 @@ def _read(path: Path) -> dict:
 
 def _write(path: Path, entries: dict) -> None:
     with whole_file(path) as file:
-        file.write((json.dumps(entries, indent=2, ensure_ascii=False) + "\n").encode())
+        file.write((json.dumps(entries, indent=2, ensure_ascii=False) + "\n").encode(errors="backslashreplace"))
 
 
 def run_model(name: str) -> Path | None:

@@ -94,6 +94,7 @@ def _request(args: argparse.Namespace):
     if args.model and args.base_run:
         raise UsageError("Give --model or --from, not both.")
     from gpt2_assist.config import read_settings
+    from gpt2_assist.text.valid import valid
     from gpt2_assist.training.finetune import Request
     from gpt2_assist.training.settings import Settings
     given = {"rank": args.rank, "alpha": args.alpha, "decay": args.decay, "clip": args.clip,
@@ -108,7 +109,7 @@ def _request(args: argparse.Namespace):
         raise UsageError(f"--threads must be 0 or more, not {args.threads}.")
     return Request(
         tuple(args.paths), args.base_run or args.model or read_settings().model, args.name, settings, args.column,
-        args.validation, args.keep_duplicates, tuple(args.prompt), args.sample_every,
+        args.validation, args.keep_duplicates, tuple(map(valid, args.prompt)), args.sample_every,
         save_every=args.save_every, threads=args.threads,
         device=args.device, overwrite=args.overwrite, shard=args.shard)
 

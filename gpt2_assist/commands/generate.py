@@ -21,9 +21,10 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
                                    formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("prompt", nargs="?", metavar="PROMPT", help="the text to go on from; - is standard input")
     parser.add_argument("-f", "--file", type=Path, metavar="FILE", help="read the prompt from a file")
-    parser.add_argument("--prefix", metavar="S", help="the text that each sample goes on from, as in gpt-2-simple")
+    parser.add_argument("--prefix", metavar="S",
+                        help="the text that each sample goes on from, as it stands; as in gpt-2-simple")
     parser.add_argument("--include-prefix", "--echo", action="store_true", help="print the prompt before each sample")
-    parser.add_argument("--truncate", metavar="S", help="cut each sample at the first S")
+    parser.add_argument("--truncate", metavar="S", help="cut each sample at the first S, which is read as in --stop")
     parser.add_argument("-n", type=int, default=1, metavar="N", help="so many samples (default 1)")
     parser.add_argument("--batch-size", type=int, metavar="B",
                         help=f"generate so many samples at once (default {_DEFAULT_BATCH}); it changes no text")

@@ -86,7 +86,7 @@ class Screen:
 
 
 class Lines:
-    """JSON lines, one for each sample, handed to `write`."""
+    """JSON lines, one for each sample, handed to `write`; in ASCII, which every encoding has and nothing splits."""
 
     def __init__(self, write: Callable[[str], None], prompt: str, shown_prompt: bool, seed: int, model: str,
                  logprobs: bool) -> None:
@@ -101,7 +101,7 @@ class Lines:
                    "finish_reason": sample.finish_reason, "seed": self._seed, "model": self._model}
         if self._logprobs:
             entries["logprobs"] = sample.logprobs
-        self._write(json.dumps(entries, ensure_ascii=False) + "\n")
+        self._write(json.dumps(entries) + "\n")
 
 
 class Pages:

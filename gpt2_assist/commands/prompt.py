@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from gpt2_assist.errors import DataError, UsageError
+from gpt2_assist.text.valid import valid
 
 MAX_PROMPT_BYTES = 4 * 1024 * 1024
 
@@ -30,8 +31,11 @@ def read_prompt(argument: str | None, prefix: str | None, file: Path | None,
                 return ""
             raise UsageError('There is no prompt: write `gpt2-assist generate "Once upon a time"`, '
                              "or give --file FILE, or text on standard input.")
-        return _text(sys.stdin.buffer.read(MAX_PROMPT_BYTES + 1), "standard input")
-    return given[0]
+        try:
+            return _text(sys.stdin.buffer.read(MAX_PROMPT_BYTES + 1), "standard input")
+        except OSError as error:
+            raise DataError(f"Standard input can't be read: {error.strerror}.") from None
+    return valid(given[0])
 
 
 def _text(data: bytes, source: str) -> str:

@@ -1,11 +1,14 @@
 """The flags that say how to generate, the same in every command, and the settings they make."""
 import argparse
+import re
 import secrets
 from dataclasses import fields
 
 from gpt2_assist.errors import UsageError
 from gpt2_assist.protocol import Generation
+from gpt2_assist.text.valid import valid
 
+_ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "\\": "\\"}
 _DEFAULTS = {entry.name: entry.default for entry in fields(Generation)}
 
 
@@ -25,7 +28,8 @@ def add_sampling_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--logit-bias", action="append", default=[], metavar="ID=BIAS",
                         help="add BIAS to the score of a token id; may be repeated")
     parser.add_argument("--stop", action="append", default=[], metavar="S",
-                        help="end a sample before the text S; may be repeated")
+                        help="end a sample before the text S, in which \\n is a line's end, \\t a tab and \\\\ a "
+                             "backslash; may be repeated")
     parser.add_argument("--stop-token", action="append", type=int, default=[], metavar="ID",
                         help="end a sample at this token id; may be repeated")
     parser.add_argument("--seed", type=int, metavar="S", help="the same seed gives the same text again")
@@ -42,11 +46,17 @@ def settings_from(args: argparse.Namespace, stops: list[str]) -> Generation:
     settings = Generation(
         max_new_tokens=args.max_new_tokens, temperature=args.temperature, top_k=args.top_k, top_p=args.top_p,
         min_p=args.min_p, repetition_penalty=args.repetition_penalty,
-        logit_bias=[_bias(entry) for entry in args.logit_bias], stop=[*args.stop, *stops],
+        logit_bias=[_bias(entry) for entry in args.logit_bias],
+        stop=[valid(unescaped(stop)) for stop in [*args.stop, *stops]],
         stop_tokens=args.stop_token, seed=new_seed() if args.seed is None else args.seed, logprobs=args.logprobs,
         heal=not args.no_heal, max_copied=args.max_copied)
     settings.validate()
     return settings
+
+
+def unescaped(text: str) -> str:
+    """A stop string as it can be typed in a line: \\n, \\t, \\r and \\\\ are read, other backslashes are themselves."""
+    return re.sub(r"\\([ntr\\])", lambda found: _ESCAPES[found[1]], text)
 
 
 def new_seed() -> int:

@@ -1,7 +1,7 @@
 """What somebody who waits for a training sees: one line that changes, and samples between."""
 import shutil
-import sys
 
+from gpt2_assist.streams import Telling
 from gpt2_assist.terminal import visible
 from gpt2_assist.training.curves import sparkline
 from gpt2_assist.training.finetune import Result
@@ -17,7 +17,8 @@ class Display:
     def __init__(self, model: str, quiet: bool = False) -> None:
         """`model` is the base's name; `quiet`: nothing at all, for all but the first of several processes."""
         self._model, self._quiet = model, quiet
-        self._live = sys.stdout.isatty()
+        self._out = Telling("the training")
+        self._live = self._out.live
         self._line = ""
         self._loss = self._speed = self._seconds = 0.0
         self._validations: list[float] = []
@@ -25,7 +26,7 @@ class Display:
     def say(self, line: str) -> None:
         if not self._quiet:
             self._clear()
-            print(visible(line), flush=True)
+            self._out.write(visible(line) + "\n")
 
     def goes_on(self, step: int, validations: list[float]) -> None:
         """A run that was stopped is taken up, with what was measured before."""
@@ -63,8 +64,7 @@ class Display:
             self._clear()
             if not self._quiet:
                 self._line = line[:shutil.get_terminal_size().columns - 1]  # a wrapped one could not be taken back
-                sys.stdout.write(self._line)
-                sys.stdout.flush()
+                self._out.write(self._line)
         elif report.validation is not None:
             self.say(line + ("  best so far" if report.best else ""))
 
@@ -86,5 +86,5 @@ class Display:
 
     def _clear(self) -> None:
         if self._line:
-            sys.stdout.write("\r" + " " * len(self._line) + "\r")
+            self._out.write("\r" + " " * len(self._line) + "\r")
             self._line = ""

@@ -52,7 +52,7 @@ def read_card(folder: Path) -> Card:
 def write_card(folder: Path, card: Card) -> None:
     """Writes the card, which is the old or the new one, whole, whatever happens. Raises OSError on a refusing disk."""
     with whole_file(folder / CARD_FILE) as file:
-        file.write((json.dumps(asdict(card), indent=2, ensure_ascii=False) + "\n").encode())
+        file.write((json.dumps(asdict(card), indent=2, ensure_ascii=False) + "\n").encode(errors="backslashreplace"))
 
 
 def add_figures(folder: Path, name: str, figures: dict) -> None:

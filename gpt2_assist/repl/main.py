@@ -14,6 +14,10 @@ _EXAMPLE = """examples:
 
 def main(argv: list[str] | None = None) -> int:
     """Runs the program; returns its exit code."""
+    return guarded(lambda: _run(argv))
+
+
+def _run(argv: list[str] | None) -> int:
     parser = argparse.ArgumentParser(prog="gpt2-repl", description="A writing session with a model on this machine.",
                                      epilog=_EXAMPLE, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", metavar="M", help="a store name or a model's folder")
@@ -21,7 +25,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--version", action="version", version=f"gpt2-repl {__version__}")
     args = parser.parse_args(argv)
     terminal = sys.stdin.isatty() and sys.stdout.isatty()
-    return guarded(lambda: _converse(args) if terminal else _continue_input(args))
+    return _converse(args) if terminal else _continue_input(args)
 
 
 def _continue_input(args: argparse.Namespace) -> int:

@@ -1,6 +1,7 @@
 """`/set`: the settings of a session's generations, read from and shown as text."""
 from dataclasses import fields, replace
 
+from gpt2_assist.commands.sampling import unescaped
 from gpt2_assist.errors import UsageError
 from gpt2_assist.protocol import Generation
 
@@ -21,7 +22,7 @@ def changed(settings: Generation, name: str, value: str | None) -> Generation:
     if value is None:
         parsed = getattr(_DEFAULT, name)
     elif name == "stop":
-        parsed = [value.replace("\\n", "\n").replace("\\t", "\t")]
+        parsed = [unescaped(value)]
     else:
         kind = next(entry.type for entry in fields(Generation) if entry.name == name)
         try:

@@ -139,6 +139,16 @@ def test_killed_at_random_moments_it_comes_to_the_same_end(notes, tiny_model, me
     assert all(torch.equal(value, other[name]) for name, value in mine.items())
 
 
+@pytest.mark.parametrize("name, redirection, note", [("unread", "| head -n 1", "Nobody reads"),
+                                                     ("unheard", "> /dev/full", "No space left")])
+def test_output_that_is_refused_ends_no_training(notes, tiny_model, name, redirection, note):
+    words = ["finetune", str(notes), "--model", str(tiny_model), "--run", name, "--steps", "6", *QUICK]
+    done = subprocess.run(["bash", "-o", "pipefail", "-c", f'"$0" -m gpt2_assist "$@" {redirection}', sys.executable,
+                           *words], capture_output=True, text=True, timeout=110)
+    assert done.returncode == 0 and note in done.stderr and done.stderr.count("\n") == 1, done
+    assert find_run(name).curve()[-1]["step"] == 6 and find_run(name).best()
+
+
 def test_a_full_disk_is_said_and_loses_nothing(notes, tiny_model):
     size = (tiny_model / "model.safetensors").stat().st_size
     done = assist("finetune", str(notes), "--model", str(tiny_model), "--run", "disk", "--steps", "6", *QUICK,
