@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
-from gpt2_assist import __version__, transport
+from gpt2_assist import __version__, config, transport
 from gpt2_assist.errors import AssistError, DaemonError
 from gpt2_assist.protocol import (
     PROTOCOL_VERSION,
@@ -44,6 +44,25 @@ class ServerError(AssistError):
         self.exit_code = failure.exit_code
 
 
+class NotStarted(DaemonError):
+    """What a daemon said that could not start, with its exit code."""
+
+    def __init__(self, sentence: str, exit_code: int) -> None:
+        super().__init__(sentence)
+        self.exit_code = exit_code
+
+
+class WentAway(DaemonError):
+    """The daemon ended, or the connection to it."""
+
+    def __init__(self) -> None:
+        super().__init__(f"The daemon went away; try again, or see its log {transport.log_path()}.")
+
+
+class NoAnswer(DaemonError):
+    """A daemon listens and says nothing."""
+
+
 def daemon_running() -> bool:
     """Whether a daemon of this user listens."""
     connection = transport.connect()
@@ -64,14 +83,18 @@ class Link:
         self.socket.settimeout(None)
 
     def receive(self) -> Any:
-        """The next message. Raises DaemonError if the daemon goes away, and what it says where it closes."""
+        """The next message. Raises DaemonError if the daemon goes away or does not greet, and what it says where it
+        closes."""
         while not self._read:
             try:
                 data = self.socket.recv(READ_BYTES)
+            except TimeoutError:
+                raise NoAnswer("The daemon that runs does not answer; `gpt2-assist daemon restart` ends it and starts "
+                               "another.") from None
             except OSError:
                 data = b""
             if not data:
-                raise DaemonError(f"The daemon went away; try again, or see its log {transport.log_path()}.")
+                raise WentAway
             self._read.extend(map(from_wire, self._decoder.feed(data)))
         message = self._read.popleft()
         if isinstance(message, Failure) and message.id == 0:
@@ -83,33 +106,43 @@ class Link:
 
 
 def open_link(name: str, start: bool) -> Link:
-    """Connects and greets. A daemon of another version is replaced if nobody uses it, else DaemonError."""
+    """Connects and greets. A daemon of another version or of another home folder is replaced if nobody uses it, else
+    DaemonError."""
     end = time.monotonic() + START_TIMEOUT_S
     while True:
         try:
             link = Link(name, start)
-        except (DaemonError, ConnectionError):
+        except (WentAway, ConnectionError):
             if not start or time.monotonic() > end or daemon_running():
-                raise
+                raise WentAway from None
             continue  # it was ending just as we came
-        if link.welcome.version == __version__ or not start:
+        different = _difference(link.welcome)
+        if not different or not start:
             return link
         if time.monotonic() > end:
             link.close()
-            raise DaemonError(f"Daemons of version {link.welcome.version} keep starting, this is {__version__}: is the "
-                              "program installed twice?")
-        _replace(link)
+            raise DaemonError(f"{different}, and such daemons keep starting: end the programs that start them.")
+        _replace(link, different)
 
 
-def _replace(link: Link) -> None:
-    """Ends an idle daemon of another version; raises DaemonError where it is in use."""
+def _difference(welcome: Welcome) -> str:
+    """What keeps a running daemon from being ours, if anything does; the beginning of a sentence."""
+    if welcome.version != __version__:
+        return f"The running daemon is version {welcome.version}, this is {__version__}"
+    theirs, ours = os.fsdecode(welcome.home), config.home()
+    if os.path.realpath(theirs) != os.path.realpath(ours):
+        return f"The running daemon works for the home folder {theirs}, not for {ours}"
+    return ""
+
+
+def _replace(link: Link, different: str) -> None:
+    """Ends an idle daemon that is not ours; raises DaemonError where it is in use."""
     link.socket.sendall(to_wire(StatusRequest(1)))
     status = link.receive().status
     busy = any(worker["state"] != "idle" for worker in status["workers"])
     if status["clients"] > 1 or status["queued"] or busy:
         link.close()
-        raise DaemonError(f"The running daemon is version {link.welcome.version}, this is {__version__}, and others "
-                          "use it: end them, then run `gpt2-assist daemon restart`.")
+        raise DaemonError(f"{different}, and others use it: end them, then run `gpt2-assist daemon restart`.")
     link.socket.sendall(to_wire(Shutdown(2)))
     _drain(link)
 
@@ -132,19 +165,32 @@ def _connect() -> tuple[Any, str]:
 
 def _connect_or_start() -> tuple[Any, str]:
     connection = transport.connect()
-    if connection:
-        return connection
+    end = time.monotonic() + START_TIMEOUT_S
+    while connection is None and time.monotonic() < end:
+        connection = _started(end)
+    if connection is None:
+        raise DaemonError(f"The daemon could not be started; its log is {transport.log_path()}.")
+    return connection
+
+
+def _started(end: float) -> tuple[Any, str] | None:
+    """A connection to a daemon that is begun now, or that another client begins meanwhile; None where it ends again at
+    once, because another had been there, or doesn't come until `end`. Raises NotStarted with what it says."""
     log = transport.log_path()
     daemon = transport.start_detached(["gpt2_assist.daemon.supervisor"], log)
-    end = time.monotonic() + START_TIMEOUT_S
-    while time.monotonic() < end:
-        connection = transport.connect()
-        if connection:
-            return connection
-        if daemon.poll():  # 0 means that another one was there first
-            break
-        time.sleep(0.005)
-    raise DaemonError(f"The daemon could not be started; its log is {log}.")
+    with daemon.stdout:
+        while time.monotonic() < end:
+            code = daemon.poll()
+            connection = transport.connect()
+            if connection or code == 0:
+                return connection
+            if code is not None:
+                said = daemon.stdout.read().decode("utf-8", "replace")
+                raise NotStarted(said or f"The daemon could not be started; its log is {log}.",
+                                 code if said else DaemonError.exit_code)
+            time.sleep(0.005)
+        daemon.kill()
+    return None
 
 
 def model_name(name: str) -> str:
@@ -223,7 +269,7 @@ class Client:
                 while self._outbox:
                     self._link.socket.sendall(self._outbox.popleft())
             except OSError:
-                raise DaemonError(f"The daemon went away; try again, or see its log {transport.log_path()}.") from None
+                raise WentAway from None
             finally:
                 self._sending.release()
 
@@ -339,7 +385,7 @@ class AsyncClient:
         try:
             await self._writer.drain()
         except OSError:
-            raise DaemonError(f"The daemon went away; try again, or see its log {transport.log_path()}.") from None
+            raise WentAway from None
 
     async def _next(self, id: int) -> Any:
         message = await self._inboxes[id].get()
@@ -358,9 +404,9 @@ class AsyncClient:
                         raise ServerError(message)
                     if message.id in self._inboxes:
                         self._inboxes[message.id].put_nowait(message)
-            raise DaemonError(f"The daemon went away; try again, or see its log {transport.log_path()}.")
+            raise WentAway
         except OSError:
-            self._ended = DaemonError(f"The daemon went away; try again, or see its log {transport.log_path()}.")
+            self._ended = WentAway()
         except AssistError as error:
             self._ended = error
         for inbox in self._inboxes.values():

@@ -7,6 +7,7 @@ from gpt2_assist.errors import UsageError
 
 BUNDLED_MODELS = Path(__file__).parent / "models"
 DEFAULT_MODEL = "mini"
+_HOME, _RUNTIME, _CACHE = "GPT2_ASSIST_HOME", "GPT2_ASSIST_RUNTIME", "GPT2_ASSIST_CACHE"
 
 
 @dataclass(frozen=True)
@@ -29,33 +30,54 @@ class Settings:
 
 def home() -> Path:
     """Where models, runs, sessions and settings lie."""
-    given = os.environ.get("GPT2_ASSIST_HOME")
+    given = _given(_HOME)
     if given:
-        return Path(given)
+        return given
     from platformdirs import user_data_path  # only where it is needed: clients start within 100 ms
-    return user_data_path("gpt2-assist")
+    return user_data_path("gpt2-assist").absolute()
 
 
 def runtime() -> Path:
-    """Where the daemon's socket, lock and log lie."""
-    given = os.environ.get("GPT2_ASSIST_RUNTIME")
+    """Where the daemon's socket, lock and log lie; of each home that was asked for another one."""
+    given = _given(_RUNTIME)
     if given:
-        return Path(given)
-    folder = os.environ.get("XDG_RUNTIME_DIR")
-    if folder:
-        return Path(folder) / "gpt2-assist"
+        return given
+    name = "gpt2-assist"
+    if os.environ.get(_HOME):
+        import zlib
+        name += f"-{zlib.crc32(os.fsencode(home())):08x}"
+    folder = os.environ.get("XDG_RUNTIME_DIR", "")
+    if os.path.isabs(folder):
+        return Path(folder) / name
     import tempfile  # not above: these two cost a client that answers at once a tenth of its time
     who = os.getuid() if hasattr(os, "getuid") else os.environ.get("USERNAME", "user")
-    return Path(tempfile.gettempdir()) / f"gpt2-assist-{who}"
+    return Path(tempfile.gettempdir()).absolute() / f"{name}-{who}"
 
 
 def cache() -> Path:
     """Where lies what can be made again for this machine: compiled kernels."""
-    given = os.environ.get("GPT2_ASSIST_CACHE")
+    given = _given(_CACHE)
     if given:
-        return Path(given)
+        return given
     from platformdirs import user_cache_path
-    return user_cache_path("gpt2-assist")
+    return user_cache_path("gpt2-assist").absolute()
+
+
+def environment() -> dict[str, str]:
+    """The variables by which a process that works in another folder finds the same three."""
+    return {_HOME: str(home()), _RUNTIME: str(runtime()), _CACHE: str(cache())}
+
+
+def _given(variable: str) -> Path | None:
+    """The folder that an environment variable names, if it is set; a relative path begins at the present folder.
+
+    Raises UsageError where it means none.
+    """
+    value = os.environ.get(variable)
+    try:
+        return Path(value).expanduser().absolute() if value else None
+    except (OSError, RuntimeError) as error:
+        raise UsageError(f"The variable {variable} is {value!r}, and no folder is found by it: {error}") from None
 
 
 def models() -> Path:

@@ -12,7 +12,7 @@ import msgpack
 
 from gpt2_assist.errors import ProtocolError, UsageError
 
-PROTOCOL_VERSION = 3
+PROTOCOL_VERSION = 4
 MAX_FRAME_BYTES = 8 * 1024 * 1024
 MAX_DEPTH = 16
 MAX_REQUESTS_PER_CLIENT = 256
@@ -162,6 +162,8 @@ class Welcome:
     protocol: int
     version: str
     pid: int
+    home: bytes
+    """The path of the home folder whose models, runs and settings the daemon knows."""
 
 
 @dataclass(frozen=True)

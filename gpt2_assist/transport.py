@@ -4,12 +4,15 @@ Clients reach the daemon over a Unix socket in the runtime folder. Where there a
 asks for it with GPT2_ASSIST_TCP=1, it is loopback TCP, and then a token from the runtime folder is compulsory.
 Workers are reached over a socket pair that they inherit.
 """
+import errno
 import json
 import os
 import socket
 import stat
 import struct
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +23,12 @@ if TYPE_CHECKING:
     import subprocess
 
 BACKLOG = 512
-CONNECT_TIMEOUT_S = 5.0
+CONNECT_TIMEOUT_S = 10.0
+LOOPBACK = "127.0.0.1"
+NEEDED_FILES, LEAST_FILES = 1024, 64
+"""Open files of a daemon with as many clients as it takes, and with a few."""
+_LONGEST_ADDRESS = 107 if sys.platform == "linux" else 103
+"""Bytes of a Unix socket's path."""
 
 
 def uses_tcp() -> bool:
@@ -31,11 +39,10 @@ def uses_tcp() -> bool:
 def runtime_folder() -> Path:
     """The folder of socket, lock and log, made where it is missing; DaemonError where others could reach into it."""
     folder = config.runtime()
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with _usable(folder):
+        with suppress(FileExistsError):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         state = folder.lstat()
-    except OSError as error:
-        raise DaemonError(f"The runtime folder {folder} can't be made: {error.strerror}.") from None
     if os.name == "nt":
         return folder
     if not stat.S_ISDIR(state.st_mode):
@@ -47,6 +54,16 @@ def runtime_folder() -> Path:
     if state.st_mode & 0o077:
         raise DaemonError(f"The runtime folder {folder} is open to other users: run `chmod 700 {folder}`.")
     return folder
+
+
+@contextmanager
+def _usable(folder: Path) -> Iterator[None]:
+    """Turns what the system says against the runtime folder into a DaemonError."""
+    try:
+        yield
+    except OSError as error:
+        raise DaemonError(f"The runtime folder {folder} can't be used: {error.strerror or error}. "
+                          "Set GPT2_ASSIST_RUNTIME to another one.") from None
 
 
 def log_path() -> Path:
@@ -65,76 +82,112 @@ def address_path() -> Path:
 
 
 def take_lock() -> int | None:
-    """The daemon's lock, held until the process ends or the handle is closed; None where another process holds it."""
-    handle = os.open(runtime_folder() / lock_path().name, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        if os.name == "nt":  # there a locked byte can't be read: lock one behind the process id
-            import msvcrt
-            os.lseek(handle, 64, os.SEEK_SET)
-            msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
-            os.lseek(handle, 0, os.SEEK_SET)
-        else:
-            import fcntl
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(handle)
-        return None
-    os.write(handle, f"{os.getpid():<20}".encode())
-    return handle
+    """The daemon's lock, held until the process ends or the handle is closed; None where another process holds it.
+    Raises DaemonError where the folder refuses."""
+    folder = runtime_folder()
+    with _usable(folder):
+        handle = os.open(folder / lock_path().name, os.O_RDWR | os.O_CREAT, 0o600)
+        if not _locked(handle):
+            os.close(handle)
+            return None
+        os.write(handle, f"{os.getpid():<20}".encode())
+        return handle
 
 
 def lock_holder() -> int | None:
-    """The process id of the daemon, also while it starts or ends; None where there is none."""
-    handle = take_lock()
-    if handle is not None:
-        os.close(handle)
-        return None
-    return int(lock_path().read_text(encoding="ascii") or 0)
+    """The process id of the daemon, also while it starts or ends, 0 where it is unknown; None where there is none."""
+    folder = runtime_folder()
+    with _usable(folder):
+        try:
+            handle = os.open(folder / lock_path().name, os.O_RDWR)
+        except FileNotFoundError:
+            return None
+        try:
+            if _locked(handle):
+                return None
+            said = os.read(handle, 20).decode("ascii", "replace").strip()
+            return int(said) if said.isdecimal() else 0
+        finally:
+            os.close(handle)
+
+
+def _locked(handle: int) -> bool:
+    """Locks the open file, unless another process has done so. Raises OSError where there are no locks."""
+    if os.name == "nt":  # there a locked byte can't be read: lock one behind the process id
+        import msvcrt
+        os.lseek(handle, 64, os.SEEK_SET)
+        try:
+            msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
+        except OSError:
+            return False
+        finally:
+            os.lseek(handle, 0, os.SEEK_SET)
+        return True
+    import fcntl
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def listen() -> tuple[socket.socket, str]:
     """The daemon's listening socket, and the token that clients must show (empty over a Unix socket).
 
     It appears under its final name only once it listens, so it replaces a stale one at one stroke. The caller holds
-    the daemon's lock.
+    the daemon's lock. Raises DaemonError where the folder, or the network, refuses.
     """
     folder, address = runtime_folder(), address_path()
-    fresh = folder / f".{address.name}.new"
-    fresh.unlink(missing_ok=True)
-    if uses_tcp():
-        import secrets
-        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-        listener.bind(("127.0.0.1", 0))
-        listener.listen(BACKLOG)
-        token = secrets.token_hex(32)
-        with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-            json.dump({"port": listener.getsockname()[1], "token": token}, file)
-    else:
-        listener, token = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM), ""
-        try:
-            listener.bind(str(fresh))
-        except OSError:
-            listener.close()
-            raise DaemonError(f"No socket can be made in {folder}: is its path longer than 90 characters? "
-                              "Set GPT2_ASSIST_RUNTIME to a shorter one.") from None
-        fresh.chmod(0o600)
-        listener.listen(BACKLOG)
-    os.replace(fresh, address)
+    fresh = folder / ".new"
+    with _usable(folder):
+        fresh.unlink(missing_ok=True)
+        listener, token = _on_loopback(fresh) if uses_tcp() else (_on_socket(fresh, address), "")
+        os.replace(fresh, address)
     listener.setblocking(False)
     return listener, token
+
+
+def _on_loopback(fresh: Path) -> tuple[socket.socket, str]:
+    import secrets
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        listener.bind((LOOPBACK, 0))
+        listener.listen(BACKLOG)
+    except OSError as error:
+        listener.close()
+        raise DaemonError(f"The daemon can't listen at {LOOPBACK}: {error.strerror or error}.") from None
+    token = secrets.token_hex(32)
+    with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+        json.dump({"pid": os.getpid(), "port": listener.getsockname()[1], "token": token}, file)
+    return listener, token
+
+
+def _on_socket(fresh: Path, address: Path) -> socket.socket:
+    _check_length(address)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    listener.bind(str(fresh))
+    fresh.chmod(0o600)
+    listener.listen(BACKLOG)
+    return listener
+
+
+def _check_length(address: Path) -> None:
+    """The system cuts longer ones off, or refuses them."""
+    length = len(os.fsencode(address))
+    if length > _LONGEST_ADDRESS:
+        most = _LONGEST_ADDRESS - len(os.fsencode(address.name)) - 1
+        raise DaemonError(f"The path of the runtime folder {address.parent} is too long for a socket: it may have "
+                          f"{most} bytes. Set GPT2_ASSIST_RUNTIME to a shorter one.")
 
 
 def connect() -> tuple[socket.socket, str] | None:
     """A connection to the running daemon and the token to show it; None where none listens."""
     runtime_folder()
     address = address_path()
-    try:
-        if uses_tcp():
-            place = json.loads(address.read_text(encoding="utf-8"))
-            return socket.create_connection(("127.0.0.1", place["port"]), CONNECT_TIMEOUT_S), place["token"]
-        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    except (OSError, ValueError, KeyError):
-        return None
+    if uses_tcp():
+        return _connect_to_port(address)
+    _check_length(address)
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         connection.settimeout(CONNECT_TIMEOUT_S)
         connection.connect(str(address))
@@ -143,11 +196,23 @@ def connect() -> tuple[socket.socket, str] | None:
         return None
     except OSError as error:
         connection.close()
-        raise DaemonError(f"The daemon's socket {address} can't be reached: {error}.") from None
+        if error.errno == errno.ENOTSOCK:  # something else lies there, which a daemon that starts replaces
+            return None
+        raise DaemonError(f"The daemon's socket {address} can't be reached: {error.strerror or error}.") from None
     if not peer_is_owner(connection):
         connection.close()
         raise DaemonError(f"The daemon behind {address} belongs to another user and can't be trusted.")
     return connection, ""
+
+
+def _connect_to_port(address: Path) -> tuple[socket.socket, str] | None:
+    try:
+        place = json.loads(address.read_text(encoding="utf-8"))
+        if place["pid"] != lock_holder():  # a port outlives its daemon: by now another program may have it
+            return None
+        return socket.create_connection((LOOPBACK, place["port"]), CONNECT_TIMEOUT_S), place["token"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def peer_is_owner(connection: socket.socket) -> bool:
@@ -168,20 +233,43 @@ def token_is_right(given: str, wanted: str) -> bool:
     return hmac.compare_digest(given.encode("utf-8", "replace"), wanted.encode())
 
 
-def start_detached(arguments: list[str], log: Path) -> "subprocess.Popen":
-    """Starts a Python module that outlives us, in a session of its own, with its standard error in `log`.
+def allow_open_files() -> None:
+    """Has the system allow this process as many open files as a full daemon needs. Raises DaemonError where they are
+    too few."""
+    if os.name == "nt":
+        return
+    import resource
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = NEEDED_FILES if hard == resource.RLIM_INFINITY else min(hard, NEEDED_FILES)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        with suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+    if 0 <= resource.getrlimit(resource.RLIMIT_NOFILE)[0] < LEAST_FILES:
+        raise DaemonError(f"The system allows the daemon only {soft} open files; it needs {LEAST_FILES} at least: "
+                          "see `ulimit -n`.")
 
-    It finds the package where we did, also in a checkout that is not installed.
+
+def start_detached(arguments: list[str], log: Path) -> "subprocess.Popen":
+    """Starts a Python module that outlives us, in a session of its own, with its standard error in `log` and its
+    standard output in a pipe. Raises DaemonError where it can't be started.
+
+    It finds the package where we did, also in a checkout that is not installed, and our folders, though it works in
+    another one.
     """
     import subprocess
     paths = [str(Path(__file__).parent.parent), os.environ.get("PYTHONPATH", "")]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
+    environment = {**os.environ, **config.environment(), "PYTHONPATH": os.pathsep.join(filter(None, paths))}
     apart = ({"creationflags": subprocess.DETACHED_PROCESS | subprocess.CREATE_NEW_PROCESS_GROUP}
              if os.name == "nt" else {"start_new_session": True})
-    with open(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab") as errors:
-        return subprocess.Popen([sys.executable, "-m", *arguments], stdin=subprocess.DEVNULL,
-                                stdout=subprocess.DEVNULL, stderr=errors, cwd=config.runtime(), env=environment,
-                                **apart)
+    folder = runtime_folder()
+    with _usable(folder):
+        errors = open(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab")
+    with errors:
+        try:
+            return subprocess.Popen([sys.executable, "-m", *arguments], stdin=subprocess.DEVNULL,
+                                    stdout=subprocess.PIPE, stderr=errors, cwd=folder, env=environment, **apart)
+        except OSError as error:
+            raise DaemonError(f"The daemon can't be started: {error.strerror or error}.") from None
 
 
 class WorkerPipe:

@@ -7,7 +7,7 @@ import sys
 import time
 
 from gpt2_assist import transport
-from gpt2_assist.client import Client, ServerError
+from gpt2_assist.client import Client, NoAnswer, ServerError
 from gpt2_assist.errors import DaemonError
 
 STOP_TIMEOUT_S = 15.0
@@ -59,19 +59,22 @@ def _restart(args: argparse.Namespace) -> int:
 
 
 def _end_daemon() -> bool:
-    """Ends it by request, or by a signal where it speaks another protocol. False where none ran."""
+    """Ends it by request, or by a signal where it speaks another protocol or not at all. False where none ran."""
     try:
         with Client.connect("cli", start=False) as client:
             client.shutdown()
         return True
     except ServerError:
-        pid = transport.lock_holder()
+        how = signal.SIGTERM
+    except NoAnswer:
+        how = getattr(signal, "SIGKILL", signal.SIGTERM)  # its workers end with their pipes
     except DaemonError:
         if transport.lock_holder() is None:
             return False
         raise
+    pid = transport.lock_holder()
     if pid:
-        os.kill(pid, signal.SIGTERM)
+        os.kill(pid, how)
     end = time.monotonic() + STOP_TIMEOUT_S
     while transport.lock_holder() is not None:
         if time.monotonic() > end:

@@ -10,7 +10,7 @@ from gpt2_assist.config import Settings
 from gpt2_assist.daemon.calibration import calibrate, calibration_tokens, choose, read_figures
 from gpt2_assist.daemon.devices import settled
 from gpt2_assist.daemon.generation import Vocabulary
-from gpt2_assist.engine.cpu.compiling import compiled, kernels
+from gpt2_assist.engine.cpu.compiling import compiled
 from gpt2_assist.engine.cpu.cpu_engine import CpuEngine
 from gpt2_assist.engine.engine import Engine, Sampling
 from gpt2_assist.errors import ModelError, StorageError
@@ -59,9 +59,6 @@ def cpu_engine(folder: ModelFolder, precision: str, settings: Settings, progress
 
     What is made on the way, compiled kernels, prepared weights and the measure of closeness, stays on the disk.
     """
-    if not compiled():
-        progress("compiling the engine for this processor, once")
-    kernels()
     prepared, engine = _prepared_engine(folder, "int8" if precision == "auto" else precision, settings, progress,
                                         own_cores)
     if precision == "auto":
@@ -99,6 +96,8 @@ def _prepared_engine(folder: ModelFolder, precision: str, settings: Settings, pr
     sample = calibration_tokens(folder.path, read_config(folder.path).n_ctx) if precision == "int4" else []
     prepared = open_prepared(prepare(folder.path, precision,
                                      lambda done: progress(f"preparing it for this processor, {done:.0%}"), sample))
+    if not compiled():  # after what a disk may refuse
+        progress("compiling the engine for this processor, once")
     return prepared, CpuEngine(prepared, settings.cache_mb << 20, settings.threads, own_cores=own_cores)
 
 

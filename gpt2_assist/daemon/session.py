@@ -1,10 +1,11 @@
 """One client as the supervisor sees it: its greeting, its requests, its limits."""
 import asyncio
+import os
 import secrets
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from gpt2_assist import __version__, transport
+from gpt2_assist import __version__, config, transport
 from gpt2_assist.daemon.connection import Connection
 from gpt2_assist.daemon.jobs import Job
 from gpt2_assist.errors import AssistError, DaemonError, ProtocolError, UsageError
@@ -91,7 +92,8 @@ class ClientSession:
         else:
             self.greeted = True
             self._patience.cancel()
-            self.connection.send(Welcome(PROTOCOL_VERSION, __version__, self._supervisor.pid))
+            self.connection.send(Welcome(PROTOCOL_VERSION, __version__, self._supervisor.pid,
+                                         os.fsencode(config.home())))
 
     def _request(self, message: Generate | Load) -> None:
         if message.id < 1:

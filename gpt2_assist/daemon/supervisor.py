@@ -6,6 +6,7 @@ import signal
 import socket
 import sys
 import time
+from contextlib import suppress
 from logging.handlers import RotatingFileHandler
 
 from gpt2_assist import __version__, transport
@@ -23,6 +24,8 @@ MAX_JOB_CHARACTERS = 64 << 20
 MAX_LOG_BYTES = 1 << 20
 LOCK_PATIENCE_S = 15.0
 """How long a starting daemon waits for one that is ending."""
+STRANGER_PATIENCE_S = 0.5
+"""How long it waits where the lock's holder is none."""
 
 
 class Supervisor:
@@ -40,12 +43,12 @@ class Supervisor:
     async def run(self) -> None:
         """Serves until `stop`, or until nobody has needed it for long."""
         loop = asyncio.get_running_loop()
-        self.pool.prepare_spare()
         listener, self.token = transport.listen()
         server = await loop.create_server(lambda: ClientSession(self).connection, sock=listener)
         if os.name != "nt":
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.add_signal_handler(number, self.stop)
+        self.pool.prepare_spare()
         logging.info("daemon %s listens as process %d", __version__, self.pid)
         self._watch_loneliness()
         await self._stopped.wait()
@@ -105,25 +108,41 @@ class Supervisor:
 
 
 def open_log() -> RotatingFileHandler:
-    """The daemon's log: times and process ids, never a user's text; two files of bounded size."""
-    handler = RotatingFileHandler(transport.log_path(), maxBytes=MAX_LOG_BYTES, backupCount=1, encoding="utf-8")
+    """The daemon's log: times and process ids, never a user's text; two files of bounded size. Raises DaemonError."""
+    try:
+        handler = RotatingFileHandler(transport.log_path(), maxBytes=MAX_LOG_BYTES, backupCount=1, encoding="utf-8")
+        transport.log_path().chmod(0o600)
+    except OSError as error:
+        raise DaemonError(f"The daemon's log {transport.log_path()} can't be written: "
+                          f"{error.strerror or error}.") from None
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-    transport.log_path().chmod(0o600)
     logging.basicConfig(level=logging.INFO, handlers=[handler])
     return handler
 
 
 def become_the_daemon() -> bool:
     """Waits for the lock while another daemon is ending. False where one is there and listens."""
-    end = time.monotonic() + LOCK_PATIENCE_S
+    begun = time.monotonic()
     while transport.take_lock() is None:
         other = transport.connect()
         if other:
             other[0].close()
             return False
-        if time.monotonic() > end:
-            raise DaemonError(f"Another daemon holds {transport.lock_path()} and does not answer; end that process.")
+        waited = time.monotonic() - begun
+        if waited > (LOCK_PATIENCE_S if _is_there(transport.lock_holder()) else STRANGER_PATIENCE_S):
+            raise DaemonError(f"Another process holds {transport.lock_path()} and does not answer; end it.")
         time.sleep(0.02)
+    return True
+
+
+def _is_there(holder: int | None) -> bool:
+    """Whether the process that wrote its id into the lock, if any did, still is; else something else holds it."""
+    if not holder or os.name == "nt":
+        return holder != 0
+    try:
+        os.kill(holder, 0)
+    except OSError:
+        return False
     return True
 
 
@@ -134,12 +153,27 @@ async def _serve() -> None:
 def main() -> int:
     os.umask(0o077)
     try:
+        transport.allow_open_files()
         if become_the_daemon():
             asyncio.run(_serve())
     except AssistError as error:
-        print(error, file=sys.stderr)
-        return error.exit_code
+        return _failed(str(error), error.exit_code)
+    except Exception as error:
+        import traceback
+        with suppress(OSError):
+            traceback.print_exc()
+        return _failed(f"Something went wrong inside the daemon ({type(error).__name__}); the details are in "
+                       f"{transport.log_path()}.", 1)
     return 0
+
+
+def _failed(sentence: str, exit_code: int) -> int:
+    """Says why to the client that began the daemon, if one listens, and in the log, which is the standard error."""
+    with suppress(OSError):
+        os.write(1, sentence.encode("utf-8", "replace"))
+    with suppress(OSError):
+        print(sentence, file=sys.stderr, flush=True)
+    return exit_code
 
 
 if __name__ == "__main__":
