@@ -22,6 +22,8 @@ class Settings:
     """Memory for keys and values of earlier texts, in a worker."""
     threads: int = 0
     """Threads of a worker; 0 is one per core."""
+    replace_after_s: float = 10.0
+    """A worker that stands still for so long, while somebody waits, is replaced by another one."""
     unload_after_s: float = 900.0
     """A worker that was idle so long ends and gives its memory back."""
     exit_after_s: float = 3600.0

@@ -269,6 +269,18 @@ class Adapted:
 
 
 @dataclass(frozen=True)
+class Ping:
+    """The supervisor asks whether the worker lives."""
+
+
+@dataclass(frozen=True)
+class Pong:
+    """It does."""
+    steps: int
+    """Changes as long as the worker gets on with what it has to do, once it has loaded."""
+
+
+@dataclass(frozen=True)
 class WorkerState:
     """Sent by a worker after every change, so that the supervisor can answer `status` by itself."""
     state: str
@@ -290,7 +302,7 @@ class Message:
     """The table of all messages by the name on the wire."""
     KINDS: ClassVar[dict[str, type]] = {kind.__name__: kind for kind in (
         Hello, Generate, Cancel, Load, StatusRequest, Shutdown, Welcome, Failure, Chunk, SampleDone, Finished,
-        Loading, Loaded, StatusReply, Goodbye, Resume, Adapted, WorkerState)}
+        Loading, Loaded, StatusReply, Goodbye, Resume, Adapted, Ping, Pong, WorkerState)}
     PARTS: ClassVar[dict[type, None]] = {Generation: None, Generate: None}
 
 

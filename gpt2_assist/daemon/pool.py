@@ -9,12 +9,16 @@ from typing import BinaryIO
 from gpt2_assist.config import Settings
 from gpt2_assist.daemon.jobs import Job
 from gpt2_assist.daemon.process import WorkerProcess
+from gpt2_assist.daemon.pulse import BEATS
 from gpt2_assist.daemon.slot import Key, Slot
 from gpt2_assist.model.store import ModelFolder, stamp
 from gpt2_assist.protocol import Adapted
 
 MAX_WORKERS = 3
 """Models in memory at a time; for a further one the longest idle goes, and its requests wait until one is idle."""
+_IDLE = 10
+"""How much slower the pulses are felt where nobody waits."""
+_LOOK_S = 0.1
 
 
 class Pool:
@@ -30,6 +34,7 @@ class Pool:
         self._closed = False
         self._numbers = itertools.count(1)
         self._sweep: asyncio.TimerHandle | None = None
+        self._heart: asyncio.TimerHandle | None = None
 
     @property
     def empty(self) -> bool:
@@ -54,6 +59,10 @@ class Pool:
         slot = self._slots.setdefault(key, Slot(key, model.path.name if model.adapter else model.name))
         slot.add(job)
         self._arrange()
+        self._watch_pulses()
+        if slot.worker:
+            slot.worker.ask()
+            asyncio.get_running_loop().call_later(_LOOK_S, self._look_at, slot, slot.worker)
 
     def cancel(self, job: Job) -> None:
         """Ends a job that has not ended."""
@@ -69,13 +78,17 @@ class Pool:
             asyncio.get_running_loop().call_soon(self._arrange)
 
     def status(self) -> list[dict]:
-        return [slot.status() for slot in self._slots.values() if slot.worker]
+        working = [slot for slot in self._slots.values() if slot.worker]
+        for slot in working:
+            slot.look()
+        return [slot.status() for slot in working]
 
     async def close(self) -> None:
         """Ends all workers and waits until they are gone."""
         self._closed = True
-        if self._sweep:
-            self._sweep.cancel()
+        for timer in (self._sweep, self._heart):
+            if timer:
+                timer.cancel()
         for process in list(self._processes):
             process.end()
         for process in list(self._processes):
@@ -120,6 +133,42 @@ class Pool:
         slot.worker.end()
         del self._slots[slot.key]
 
+    def _watch_pulses(self) -> None:
+        """Sets the clock for the next beat: soon where somebody waits."""
+        if not self._slots or self._closed:
+            return
+        waited_for = any(slot.jobs for slot in self._slots.values())
+        loop, beat = asyncio.get_running_loop(), self._settings.replace_after_s / BEATS
+        when = loop.time() + (beat if waited_for else _IDLE * beat)
+        if self._heart and self._heart.when() <= when:
+            return
+        if self._heart:
+            self._heart.cancel()
+        self._heart = loop.call_at(when, self._beat)
+
+    def _beat(self) -> None:
+        self._heart = None
+        for slot in [slot for slot in self._slots.values() if slot.worker]:
+            slot.beat()
+            if slot.worker.pulse.lost:
+                self._replace(slot)
+        self._watch_pulses()
+
+    def _look_at(self, slot: Slot, worker: WorkerProcess) -> None:
+        """Soon after a job came, which may be a keystroke's: a worker that the system has stopped is seen at once."""
+        if slot.worker is worker and worker.pulse.asked:
+            slot.look()
+
+    def _replace(self, slot: Slot) -> None:
+        """Gives a worker up that stands still, which may take its time to end; another one goes on."""
+        lost = slot.worker
+        logging.warning("worker %d with %s is given up", lost.pid, slot.name)
+        del self._slot_of[lost]
+        self._processes.discard(lost)
+        lost.kill()
+        slot.bereft()
+        self._arrange()
+
     def _watch_idleness(self) -> None:
         """Sets the clock for the next worker that may become idle for too long."""
         if self._sweep:
@@ -153,6 +202,6 @@ class Pool:
         if slot:
             if slot.jobs:
                 logging.warning("worker %d with %s ended by itself", process.pid, slot.name)
-            slot.bereft()
+            slot.bereft(process.trouble)
         self._arrange()
         self._on_change()

@@ -2,10 +2,13 @@
 import asyncio
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from typing import BinaryIO
 
 from gpt2_assist import transport
 from gpt2_assist.daemon.connection import Connection
+from gpt2_assist.daemon.pulse import Pulse
+from gpt2_assist.protocol import Ping, Pong
 
 GRACE_S = 3.0
 """A worker whose pipe is closed and that has not ended by then is killed."""
@@ -18,12 +21,14 @@ class WorkerProcess:
                  on_exit: Callable[["WorkerProcess"], None]) -> None:
         self.pid = 0
         self.ending = False
+        self.pulse = Pulse()
+        self.trouble = ""
+        """Why it could not be started."""
         self._unsent: list[object] = []
         self._lost = asyncio.Event()
-        self._on_exit = on_exit
+        self._on_message, self._on_exit = on_message, on_exit
         self._connected = False
-        self._connection = Connection(lambda message: on_message(self, message), lambda error: self._kill(),
-                                      self._lost.set, bounded=False)
+        self._connection = Connection(self._hear, lambda error: self.kill(), self._lost.set, bounded=False)
         self._process: asyncio.subprocess.Process | None = None
         self._life = asyncio.create_task(self._live(log))
 
@@ -43,9 +48,45 @@ class WorkerProcess:
         """Until it is gone."""
         await asyncio.shield(self._life)
 
-    def _kill(self) -> None:
+    def kill(self) -> None:
+        """Ends it whatever it does; `on_exit` follows."""
+        self.end()
         if self._process and self._process.returncode is None:
             self._process.kill()
+
+    def ask(self) -> None:
+        """Asks whether it lives, unless it still owes the last answer."""
+        if not self.pulse.asked:
+            self.pulse.asked = True
+            self.send(Ping())
+
+    def beat(self, working: bool, loading: bool) -> None:
+        """Judges its pulse and asks anew."""
+        self.pulse.beat(working, loading, self._processor_seconds())
+        self.ask()
+
+    def look(self) -> None:
+        """Sees whether the system has stopped it, which no beat need wait for."""
+        import psutil  # not above: most daemons never need it
+        with suppress(psutil.Error):
+            if self.pid and psutil.Process(self.pid).status() == psutil.STATUS_STOPPED:
+                self.pulse.stopped()
+        self.ask()
+
+    def _processor_seconds(self) -> float:
+        import psutil
+        with suppress(psutil.Error):
+            if self.pid:
+                times = psutil.Process(self.pid).cpu_times()
+                return times.user + times.system
+        return 0.0
+
+    def _hear(self, message: object) -> None:
+        if isinstance(message, Pong):
+            self.pulse.answer(message.steps)
+        else:
+            self.pulse.heard()
+            self._on_message(self, message)
 
     async def _live(self, log: BinaryIO) -> None:
         pipe = transport.WorkerPipe()
@@ -56,7 +97,8 @@ class WorkerProcess:
             self.pid = self._process.pid
             self._process.stdin.write(pipe.introduction(self.pid))
             self._process.stdin.close()
-        except OSError:
+        except OSError as error:
+            self.trouble = f"No worker can be started: {error.strerror or error}."
             pipe.ours.close()
             self._on_exit(self)
             return
@@ -72,6 +114,6 @@ class WorkerProcess:
         try:
             await asyncio.wait_for(self._process.wait(), GRACE_S)
         except TimeoutError:
-            self._kill()
+            self.kill()
             await self._process.wait()
         self._on_exit(self)

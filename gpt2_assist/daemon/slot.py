@@ -9,6 +9,7 @@ from gpt2_assist.daemon.process import WorkerProcess
 from gpt2_assist.errors import AssistError, DaemonError
 from gpt2_assist.protocol import Adapted, Cancel, Chunk, Failure, Finished, Load, Loaded, SampleDone, WorkerState
 
+STANDING = "its worker stands still; if it stays so, another one takes over"
 LOAD = 0
 """The number under which a worker is told to load; jobs count from 1."""
 
@@ -45,6 +46,7 @@ class Slot:
         self._given: set[int] = set()
         self._told: dict[str, Adapted] = {}
         """By the models' names, what the worker knows of adapters."""
+        self._stood = False
 
     @property
     def idle(self) -> bool:
@@ -62,6 +64,8 @@ class Slot:
             self._give(job)
         else:
             job.loading()
+        if self._stood:
+            job.loading(STANDING)
 
     def remove(self, job: Job) -> None:
         """Forgets a job that has ended."""
@@ -70,12 +74,34 @@ class Slot:
         self.idle_since = time.monotonic()
 
     def cancel(self, job: Job) -> None:
-        """The worker says the last words if it has the job, the supervisor otherwise."""
+        """The worker says the last words if it has the job and gets on, the supervisor otherwise."""
         job.cancelled = True
-        if job.number in self._given:
+        given = job.number in self._given
+        if given:
             self.worker.send(Cancel(job.number))
-        else:
+        if self._stood or not given:
             job.finish_cancelled()
+
+    def beat(self) -> None:
+        """Judges the worker's pulse."""
+        self.worker.beat(bool(self._given) or not self._loaded, not self._loaded)
+        self._notice()
+
+    def look(self) -> None:
+        """Sees whether the system has stopped the worker."""
+        self.worker.look()
+        self._notice()
+
+    def _notice(self) -> None:
+        """Tells those who wait when the worker begins to stand still."""
+        stood, self._stood = self._stood, self.worker.pulse.standing
+        if self._stood and not stood:
+            logging.warning("worker %d with %s stands still", self.worker.pid, self.name)
+            for job in list(self.jobs.values()):
+                if job.cancelled:
+                    job.finish_cancelled()
+                else:
+                    job.loading(STANDING)
 
     def hear(self, message: object) -> None:
         """What the worker says."""
@@ -95,13 +121,17 @@ class Slot:
         elif isinstance(message, (Chunk, SampleDone, Finished, Failure)) and message.id in self._given:
             self.jobs[message.id].relay(message)
 
-    def bereft(self) -> None:
-        """The worker is gone: its jobs wait for the next one, those that it dies of are given up."""
+    def bereft(self, trouble: str = "") -> None:
+        """The worker is gone: its jobs wait for the next one, those that it dies of are given up; all, where `trouble`
+        kept it from starting."""
         if self._loaded is None:
             self._load_deaths += 1
         for job in list(self.jobs.values()):
             if job.cancelled:
                 job.finish_cancelled()
+                continue
+            if trouble:
+                job.fail(DaemonError(trouble))
                 continue
             if job.number in self._given:
                 job.deaths += 1
@@ -111,6 +141,7 @@ class Slot:
         self.worker = self._loaded = self._state = None
         self._given.clear()
         self._told.clear()
+        self._stood = False
         for job in list(self.jobs.values()):
             job.loading()
 
@@ -120,7 +151,8 @@ class Slot:
         return {"pid": self.worker.pid, "model": self.name, "adapters": state.adapters,
                 "device": self._loaded.device if self._loaded else self.key.device,
                 "precision": self._loaded.precision if self._loaded else self.key.precision,
-                "state": state.state, "memory_bytes": state.memory_bytes, "cached_tokens": state.cached_tokens,
+                "state": "standing still" if self._stood else state.state,
+                "memory_bytes": state.memory_bytes, "cached_tokens": state.cached_tokens,
                 "cache_hit_rate": state.cache_hit_rate, "computed_tokens": state.computed_tokens}
 
     def _give(self, job: Job) -> None:

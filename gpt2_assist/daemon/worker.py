@@ -24,6 +24,8 @@ from gpt2_assist.protocol import (
     Failure,
     Generate,
     Load,
+    Ping,
+    Pong,
     Resume,
     WorkerState,
     from_wire,
@@ -35,16 +37,21 @@ _PROGRESS_EVERY_S = 2.0
 
 
 class Pipe:
-    """The worker's end: a thread hears what comes, so that the process ends with its pipe whatever it is doing."""
+    """The worker's end: a thread hears what comes, so that the process ends with its pipe and says that it lives,
+    whatever it is doing."""
 
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
+        self._sending = threading.Lock()
+        self.steps = 0
+        """Counted by whoever works."""
         self._inbox: queue.SimpleQueue = queue.SimpleQueue()
         threading.Thread(target=self._read, daemon=True).start()
 
     def send(self, message: object) -> None:
         try:
-            self._connection.sendall(to_wire(message))
+            with self._sending:
+                self._connection.sendall(to_wire(message))
         except OSError:
             os._exit(0)
 
@@ -66,8 +73,11 @@ class Pipe:
         decoder = Decoder()
         try:
             while data := self._connection.recv(READ_BYTES):
-                for entries in decoder.feed(data):
-                    self._inbox.put(from_wire(entries))
+                for message in map(from_wire, decoder.feed(data)):
+                    if isinstance(message, Ping):
+                        self.send(Pong(self.steps))
+                    else:
+                        self._inbox.put(message)
         finally:
             os._exit(0)  # not sys.exit: the main thread may be deep in a load
 
@@ -109,6 +119,7 @@ class Worker:
             for message in self._pipe.come():
                 self._hear(message, scheduler, adapters)
             scheduler.step()
+            self._pipe.steps += 1
 
     def _hear(self, message: object, scheduler: Scheduler, adapters: Adapters) -> None:
         if isinstance(message, Cancel):

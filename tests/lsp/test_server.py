@@ -301,6 +301,24 @@ async def test_the_deadline_gives_the_first_useful_text_and_the_rest_is_announce
         pytest.fail("No text was ever given before it was whole.")
 
 
+async def test_a_worker_that_stands_still_keeps_no_question_waiting():
+    async with editor({"deadlineMs": 120}) as one, await AsyncClient.connect("tests") as client:
+        one.open(URI, PROSE)
+        while not await one.texts_at(URI):
+            pass
+        (pid,) = [worker["pid"] for worker in (await client.status())["workers"]]
+        os.kill(pid, signal.SIGSTOP)
+        while await worker_states() != ["standing still"]:
+            pass
+        one.open("file:///nowhere/again.txt", PROSE)
+        assert await one.texts_at("file:///nowhere/again.txt") == []
+        status = await one.command("gpt2.status")
+        assert status.reason == "loading: its worker stands still; if it stays so, another one takes over"
+        os.kill(pid, signal.SIGCONT)
+        while not await one.texts_at("file:///nowhere/again.txt"):
+            pass
+
+
 async def test_on_battery_nothing_is_done_before_a_pause():
     async with editor({"idleMs": 60_000}) as one:
         one.open(URI, PROSE)
