@@ -2,12 +2,16 @@
 
 __version__ = "0.1.0"
 
-_API = ("finetune", "generate", "generate_to_file", "how_original", "download_gpt2")
+__all__ = ["download_gpt2", "finetune", "generate", "generate_to_file", "how_original"]  # noqa: F822 see __getattr__
 
 
 def __getattr__(name: str):
     """The calls of api.py, which is imported when the first of them is wanted: clients start at once."""
-    if name in _API:
+    if name in __all__:
         from gpt2_assist import api
         return getattr(api, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

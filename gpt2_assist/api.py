@@ -1,14 +1,20 @@
 """For notebooks and programs: the calls that gpt-2-simple's users know, with their names where they mean the same."""
 import html
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import Field, fields
 from pathlib import Path
 
-from gpt2_assist.commands.output import SEPARATOR, write_whole
+from gpt2_assist.arguments import checked, meant
+from gpt2_assist.commands.output import SEPARATOR
 from gpt2_assist.commands.sampling import new_seed
 from gpt2_assist.errors import UsageError
+from gpt2_assist.output_file import OutputFile
+from gpt2_assist.privacy import as_asked, private
 from gpt2_assist.protocol import MAX_SAMPLES, Generation
 
 LATEST, FRESH = "latest", "fresh"
+_SAID_OTHERWISE = ("max_new_tokens", "temperature", "top_k", "top_p", "stop", "seed", "n", "echo")
+"""Settings of protocol.Generation for which generate has names of its own."""
 
 
 class Samples(list):
@@ -41,7 +47,8 @@ class Trained:
         return curve.read_bytes() if curve.is_file() else None
 
 
-def finetune(dataset: str | Path | Sequence[str | Path] = (), model_name: str = "", run_name: str = "run1",
+@checked
+def finetune(dataset: Sequence[str | Path] = (), model_name: str | Path = "", run_name: str = "run1",
              steps: int = 0, restore_from: str = FRESH, overwrite: bool = False, learning_rate: float = 0.0,
              batch_size: int = 0, sample_every: int = 0, sample_length: int = 60, save_every: int = 0,
              prompts: Sequence[str] = (), column: str | None = None, method: str = "",
@@ -49,11 +56,10 @@ def finetune(dataset: str | Path | Sequence[str | Path] = (), model_name: str = 
     """Teaches a model your texts: files, folders, tables; see `gpt2-assist finetune --help`.
 
     `restore_from="latest"` goes on with a run that was stopped. `batch_size` is rows per step. `callback` hears each
-    step's training.tuning.Report and ends the training, saved, by returning False. What is 0 or empty is chosen for
-    the model and the machine; `settings` are further ones of training.settings.Settings. Raises AssistError.
+    step's training.tuning.Report and ends the training, saved, by returning False or by raising, which is raised again
+    then. What is 0 or empty is chosen for the model and the machine; `settings` are further ones of
+    training.settings.Settings. Raises AssistError.
     """
-    from dataclasses import fields
-
     from gpt2_assist.commands.notebook_display import NotebookDisplay, in_notebook
     from gpt2_assist.commands.training_display import Display
     from gpt2_assist.config import read_settings
@@ -61,34 +67,44 @@ def finetune(dataset: str | Path | Sequence[str | Path] = (), model_name: str = 
     from gpt2_assist.training.settings import Settings
     if restore_from not in (FRESH, LATEST):
         raise UsageError(f"restore_from must be {FRESH!r} or {LATEST!r}, not {restore_from!r}.")
-    known = {entry.name for entry in fields(Settings)}
-    unknown = sorted(set(settings) - known)
-    if unknown:
-        raise UsageError(f"There is no setting {unknown[0]}; the settings are: {', '.join(sorted(known))}.")
+    for name, value in (("steps", steps), ("learning_rate", learning_rate), ("batch_size", batch_size),
+                        ("sample_every", sample_every), ("sample_length", sample_length), ("save_every", save_every)):
+        if not value >= 0:
+            raise UsageError(f"{name} must be 0 or more, not {value}.")
+    settings = _settings(settings, fields(Settings))
     context = settings.get("context") or 512
     chosen = Settings(method=method, steps=steps, rate=learning_rate,
                       **{"batch_tokens": batch_size * context, **settings})
-    paths = (dataset,) if isinstance(dataset, (str, Path)) else tuple(dataset)
     request = training.Request(
-        tuple(map(str, paths)), model_name or read_settings().model, run_name, chosen, column, prompts=tuple(prompts),
+        tuple(map(str, dataset)), str(model_name) or read_settings().model, run_name, chosen, column, prompts=prompts,
         sample_every=sample_every, sample_tokens=sample_length, save_every=save_every, overwrite=overwrite)
     stopped: list[bool] = []
+    raised: list[Exception] = []
 
     class Heard(NotebookDisplay if in_notebook() else Display):
         def step(self, report) -> None:
             super().step(report)
-            if callback is not None and callback(report) is False:
+            try:
+                with as_asked():
+                    if callback is not None and callback(report) is False:
+                        stopped.append(True)
+            except Exception as error:  # not as it comes: an error of the caller's is none of the run's
+                raised.append(error)
                 stopped.append(True)
-    show = Heard(request.model, quiet)
-    work = training.resume if restore_from == LATEST else training.finetune
-    result = work(request, show, lambda: bool(stopped))
-    show.end(result)
+    with private():
+        show = Heard(request.model, quiet)
+        work = training.resume if restore_from == LATEST else training.finetune
+        result = work(request, show, lambda: bool(stopped))
+        show.end(result)
+    if raised:
+        raise raised[0]
     return Trained(result)
 
 
-def generate(run_name: str = "run1", model_name: str = "", prefix: str = "", nsamples: int = 1, batch_size: int = 8,
-             length: int = 128, temperature: float = 0.8, top_k: int = 40, top_p: float = 1.0,
-             truncate: str | None = None, include_prefix: bool = True, destination_path: str | Path | None = None,
+@checked
+def generate(run_name: str = "run1", model_name: str | Path = "", prefix: str = "", nsamples: int = 1,
+             batch_size: int = 8, length: int = 128, temperature: float = 0.8, top_k: int = 40, top_p: float = 1.0,
+             truncate: str | None = None, include_prefix: bool = True, destination_path: Path | None = None,
              seed: int | None = None, unique: bool = False, stop: Sequence[str] = (), **settings: object) -> Samples:
     """Texts from a run, or from the model `model_name`, by the daemon, which is started if need be.
 
@@ -100,19 +116,20 @@ def generate(run_name: str = "run1", model_name: str = "", prefix: str = "", nsa
     from gpt2_assist.commands.copied import Copied
     from gpt2_assist.commands.samples import Job, generate_series, generate_unique
     from gpt2_assist.config import read_settings
+    settings = _settings(settings, [entry for entry in fields(Generation) if entry.name not in _SAID_OTHERWISE])
     defaults = read_settings()
+    generation = Generation(
+        max_new_tokens=length, temperature=temperature, top_k=top_k, top_p=top_p or 1.0,
+        stop=[*stop, *([] if truncate is None else [truncate])], seed=new_seed() if seed is None else seed, **settings)
     try:
-        generation = Generation(
-            max_new_tokens=length, temperature=temperature, top_k=top_k, top_p=top_p or 1.0,
-            stop=[*stop, *([] if truncate is None else [truncate])], seed=new_seed() if seed is None else seed,
-            **settings)
-    except TypeError as error:
-        raise UsageError(f"generate: {str(error).removeprefix('Generation.__init__() ')}.") from None
-    generation.validate()
+        generation.validate()
+    except UsageError as error:
+        raise UsageError(str(error).replace("max_new_tokens", "length")) from None
     for name, value in (("nsamples", nsamples), ("batch_size", batch_size)):
-        if not isinstance(value, int) or value < 1:
+        if value < 1:
             raise UsageError(f"{name} must be a whole number from 1 on, not {value!r}.")
-    model = model_name or run_name
+    file = None if destination_path is None else OutputFile(destination_path)
+    model = str(model_name) or run_name
     job, size = Job(model, prefix, generation, defaults.precision, defaults.device), min(batch_size, MAX_SAMPLES)
     texts = Samples()
 
@@ -121,28 +138,45 @@ def generate(run_name: str = "run1", model_name: str = "", prefix: str = "", nsa
 
     def part(sample, chunk) -> None:
         """Whole texts are what is wanted."""
-    with Client.connect("api") as client:
+    with private(), Client.connect("api") as client:
         if unique:
             generate_unique(client, job, nsamples, size, Copied(model, False).is_known, part, done)
         else:
             generate_series(client, job, nsamples, size, part, done)
-    if destination_path is not None:
-        write_whole(Path(destination_path), f"\n{SEPARATOR}\n".join(texts) + "\n")
+    if file:
+        file.write((f"\n{SEPARATOR}\n".join(texts) + "\n").encode())
     return texts
 
 
-def generate_to_file(destination_path: str | Path, **settings: object) -> None:
+@checked
+def generate_to_file(destination_path: Path, **settings: object) -> None:
     """As generate, to a file."""
     generate(destination_path=destination_path, **settings)
 
 
+@checked
 def how_original(text: str, run_name: str = "run1", n: int = 8):
     """How much of a text is copied from a run's training texts: an originality.report.Originality."""
     from gpt2_assist.commands.originality import report_on
-    return report_on(text, run_name, n)
+    if n < 1:
+        raise UsageError(f"n must be a whole number from 1 on, not {n}.")
+    with private():
+        return report_on(text, run_name, n)
 
 
+@checked
 def download_gpt2(model_name: str = "124M") -> None:
     """Fetches a model from the hub into the store, where the other calls find it by its name."""
     from gpt2_assist.model.hub import pull
-    pull(model_name, None, lambda there, total: None)
+    with private():
+        pull(model_name, None, lambda there, total: None)
+
+
+def _settings(given: dict, known: Iterable[Field]) -> dict:
+    """Further settings as their dataclass wants them. Raises UsageError."""
+    kinds = {entry.name: entry for entry in known}
+    unknown = sorted(set(given) - set(kinds))
+    if unknown:
+        raise UsageError(f"There is no setting {unknown[0]}; the settings are: {', '.join(sorted(kinds))}.")
+    return {name: meant(name, value, kinds[name].type) for name, value in given.items()
+            if value is not None}

@@ -6,7 +6,7 @@ import argparse
 import importlib
 import sys
 
-from gpt2_assist import __version__, streams
+from gpt2_assist import __version__, privacy, streams
 from gpt2_assist.errors import AssistError, OutputError
 from gpt2_assist.terminal import visible
 
@@ -25,6 +25,7 @@ def main(argv: list[str] | None = None) -> int:
 def guarded(work) -> int:
     """The exit code of `work()`; what it raises becomes a sentence on the error stream."""
     streams.ready()
+    privacy.begin()
     code = _said(work)
     return _said(sys.stdout.flush) or code
 
@@ -51,6 +52,7 @@ def _run(arguments: list[str]) -> int:
         print(f"gpt2-assist {__version__}")
         return 0
     args = _parser(arguments).parse_args(arguments)
+    privacy.mend()
     return args.run(args)
 
 

@@ -23,6 +23,7 @@ from pathlib import Path
 from gpt2_assist import config
 from gpt2_assist.errors import DataError, ModelError, StorageError, UsageError
 from gpt2_assist.model.whole_file import whole_file
+from gpt2_assist.privacy import make_private
 
 DEFAULT = "run1"
 RUN_FILE, BEST_FILE = "run.json", "best.json"
@@ -168,18 +169,17 @@ def remove_run(name: str) -> None:
 
 def pack_run(name: str, archive: Path, checkpoints: bool = False) -> None:
     """Puts a run into one .tar.gz; its checkpoints, with which it could be trained further, only if wanted."""
-    import tarfile  # not above: front ends start without it
+    import tarfile  # not above: front ends start without them
+
+    from gpt2_assist.output_file import OutputFile
     run = find_run(name)
 
     def wanted(entry: tarfile.TarInfo) -> tarfile.TarInfo | None:
         parts = Path(entry.name).parts
         left_out = len(parts) > 1 and parts[1] == "checkpoints" and not checkpoints
         return None if left_out or parts[-1].startswith(".") or parts[-1].startswith("prepared-") else entry
-    try:
-        with whole_file(archive.absolute()) as file, tarfile.open(fileobj=file, mode="w:gz", compresslevel=1) as tar:
-            tar.add(run.folder, arcname=name, filter=wanted)
-    except OSError as error:
-        raise StorageError(f"The archive {archive} can't be written: {error.strerror or error}.") from None
+    with OutputFile(archive).open() as file, tarfile.open(fileobj=file, mode="w:gz", compresslevel=1) as tar:
+        tar.add(run.folder, arcname=name, filter=wanted)
 
 
 def unpack_run(archive: Path, name: str | None = None) -> Run:
@@ -200,6 +200,7 @@ def unpack_run(archive: Path, name: str | None = None) -> Run:
             shutil.rmtree(temporary, ignore_errors=True)
             temporary.mkdir(parents=True)
             tar.extractall(temporary, filter="data")
+            make_private(temporary)
         if not (temporary / top / RUN_FILE).is_file():
             raise DataError(f"The archive {archive} is no run: it has no {RUN_FILE}.")
         run = new_run(wanted, {})

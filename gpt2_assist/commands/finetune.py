@@ -105,8 +105,10 @@ def _request(args: argparse.Namespace):
         method=args.method, steps=args.steps, context=args.context, batch_tokens=args.batch_tokens,
         micro_rows=args.micro_rows, rate=args.rate, warmup=args.warmup, recompute=args.recompute,
         validate_every=args.validate_every, **{name: value for name, value in given.items() if value is not None})
-    if args.threads < 0:
-        raise UsageError(f"--threads must be 0 or more, not {args.threads}.")
+    for name, value in (("--threads", args.threads), ("--sample-every", args.sample_every),
+                        ("--save-every", args.save_every)):
+        if value < 0:
+            raise UsageError(f"{name} must be 0 or more, not {value}.")
     return Request(
         tuple(args.paths), args.base_run or args.model or read_settings().model, args.name, settings, args.column,
         args.validation, args.keep_duplicates, tuple(map(valid, args.prompt)), args.sample_every,

@@ -33,7 +33,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("--show-copied", action="store_true",
                         help="mark on the screen what stands in the training texts, and say after each sample where")
     add_sampling_arguments(parser)
-    parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="write to a file instead of the screen")
+    parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="write to a file; - is the screen")
     parser.add_argument("--json", action="store_true", help="one JSON object a line for each sample")
     parser.add_argument("--model", metavar="M", help="a store name or a model's folder")
     parser.add_argument("--precision", default=None, choices=["auto", "int8", "int4", "bf16", "fp32"])
@@ -54,19 +54,21 @@ def run(args: argparse.Namespace) -> int:
             raise UsageError(f"{name} must be a whole number from 1 on, not {value}.")
 
     from gpt2_assist.client import Client
-    from gpt2_assist.commands.output import Lines, Pages, Screen, WholeFile
+    from gpt2_assist.commands.output import Lines, Pages, Screen
     from gpt2_assist.commands.samples import Job, generate_series, generate_unique
+    from gpt2_assist.output_file import OutputFile
     from gpt2_assist.protocol import MAX_SAMPLES
     job = Job(model, prompt, settings, args.precision or defaults.precision, args.device or defaults.device)
     if args.unique or args.show_copied:
         from gpt2_assist.commands.copied import Copied
         copied = Copied(model, args.show_copied)
-    file = WholeFile(args.output) if args.output else None
+    pieces: list[str] = []
+    file = None if args.output in (None, Path("-")) else OutputFile(args.output)
     if args.json:
-        write = file.write if file else _print_line
+        write = pieces.append if file else _print_line
         sink = Lines(write, prompt, args.include_prefix, settings.seed, model, args.logprobs is not None)
     elif file:
-        sink = Pages(file.write, prompt, args.include_prefix)
+        sink = Pages(pieces.append, prompt, args.include_prefix)
     else:
         sink = Screen(prompt, args.n == 1 and not args.unique, args.include_prefix,
                       copied.marks if args.show_copied else None)
@@ -86,7 +88,7 @@ def run(args: argparse.Namespace) -> int:
         if isinstance(sink, Screen):
             sink.rest()
     if file:
-        file.close()
+        file.write("".join(pieces).encode())
     return 0 if whole else _INTERRUPTED
 
 

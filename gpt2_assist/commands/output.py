@@ -1,14 +1,11 @@
-"""Where samples go: the screen as they come, JSON lines, or a file that appears whole or not at all."""
+"""How samples look: on the screen as they come, as JSON lines, or one below the other in a file."""
 import json
-import os
 import sys
 from collections.abc import Callable
 from itertools import groupby
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gpt2_assist.commands.samples import Sample
-from gpt2_assist.errors import StorageError
 from gpt2_assist.protocol import Chunk
 from gpt2_assist.terminal import coloured, copied, visible
 
@@ -120,40 +117,6 @@ class Pages:
         self._write(text if text.endswith("\n") else text + "\n")
         for line in _table(sample):
             self._write(line + "\n")
-
-
-class WholeFile:
-    """A file that is replaced, synced and whole, when `close` is called; until then the old one stays."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._pieces: list[str] = []
-        if path.is_dir():
-            raise StorageError(f"{path} is a folder; give -o the name of a file.")
-        if not path.absolute().parent.is_dir():
-            raise StorageError(f"The folder {path.absolute().parent} does not exist; make it first.")
-
-    def write(self, text: str) -> None:
-        self._pieces.append(text)
-
-    def close(self) -> None:
-        write_whole(self._path, "".join(self._pieces))
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Puts `text` in the place of the file, synced; a failure leaves the old file. Raises StorageError."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        try:
-            with open(temporary, "w", encoding="utf-8", newline="") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
-    except OSError as error:
-        raise StorageError(f"The file {path} can't be written: {error.strerror}.") from None
 
 
 def _table(sample: Sample) -> list[str]:

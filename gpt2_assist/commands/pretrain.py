@@ -27,13 +27,14 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 def run(args: argparse.Namespace) -> int:
     if args.threads < 1:
         raise UsageError(f"--threads must be 1 or more, not {args.threads}.")
+    from gpt2_assist.privacy import as_asked
     from gpt2_assist.terminal import on_interrupt
     from gpt2_assist.training.pretrain import pretrain
     from gpt2_assist.training.recipe import read_recipe
     recipe = read_recipe(args.recipe, args.corpora)
     out = args.out or Path(f"{recipe.name}-training")
     asked: list[bool] = []
-    with on_interrupt(lambda: asked.append(True)):
+    with as_asked(), on_interrupt(lambda: asked.append(True)):
         finished = pretrain(recipe, out, args.threads, lambda line: print(line, flush=True), lambda: bool(asked))
     if not finished:
         print(f"Stopped and saved in {out}; the same command goes on.")

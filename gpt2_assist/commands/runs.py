@@ -1,5 +1,6 @@
 """`gpt2-assist runs`: what fine-tuning made, listed, compared, carried elsewhere and turned into plain models."""
 import argparse
+import sys
 from pathlib import Path
 
 from gpt2_assist.errors import UsageError
@@ -96,9 +97,12 @@ def remove(args: argparse.Namespace) -> int:
 
 
 def pack(args: argparse.Namespace) -> int:
+    from gpt2_assist.output_file import OutputFile
     from gpt2_assist.runs import pack_run
+    whole = OutputFile(args.archive).whole
     pack_run(args.name, args.archive, args.checkpoints)
-    print(f"{args.archive} holds the run {args.name}, {args.archive.stat().st_size / 1e6:.1f} MB.")
+    size = f", {args.archive.stat().st_size / 1e6:.1f} MB" if whole else ""
+    print(f"{args.archive} holds the run {args.name}{size}.", file=sys.stdout if whole else sys.stderr)
     return 0
 
 

@@ -9,7 +9,7 @@ import time
 from contextlib import suppress
 from logging.handlers import RotatingFileHandler
 
-from gpt2_assist import __version__, transport
+from gpt2_assist import __version__, privacy, transport
 from gpt2_assist.config import Settings, read_settings
 from gpt2_assist.daemon.jobs import Job
 from gpt2_assist.daemon.pool import Pool
@@ -151,7 +151,8 @@ async def _serve() -> None:
 
 
 def main() -> int:
-    os.umask(0o077)
+    privacy.begin()
+    privacy.mend()
     try:
         transport.allow_open_files()
         if become_the_daemon():

@@ -2,7 +2,7 @@
 import os
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -13,20 +13,22 @@ _ABANDONED_S = 3600.0
 
 
 @contextmanager
-def whole_file(path: Path) -> Iterator[BinaryIO]:
+def whole_file(path: Path, put: Callable[[Path], object] | None = None) -> Iterator[BinaryIO]:
     """A file to fill: synced, it takes the place of `path` if the block ends without an error, and vanishes otherwise.
 
-    Several processes may do so at once: the last one's file stays. Raises OSError where the disk refuses.
+    `put` is another way of bringing the filled one there. Several processes may do so at once: the last one's file
+    stays. Raises OSError where the disk refuses.
     """
     _remove_abandoned(path)
-    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}{_PART}")
+    part = path.with_name(f".{_stem(path)}.{secrets.token_hex(4)}{_PART}")
     try:
         with open(part, "xb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        part.replace(path)
-        sync(path.parent)
+        put(part) if put else part.replace(path)
+        with suppress(PermissionError):  # a folder that takes names and can't be read
+            sync(path.parent)
     finally:
         with suppress(OSError):
             part.unlink()
@@ -43,8 +45,17 @@ def sync(path: Path) -> None:
         os.close(handle)
 
 
+def _stem(path: Path) -> str:
+    """The name, but for one that would be too long with ours around it."""
+    name = os.fsencode(path.name)
+    return path.name if len(name) < 230 else name.hex()[-200:]
+
+
 def _remove_abandoned(path: Path) -> None:
-    for part in path.parent.glob(f".{path.name}.*{_PART}"):
+    stem = f".{_stem(path)}."
+    for part in path.parent.glob(f".*{_PART}"):
+        if not part.name.startswith(stem):
+            continue
         with suppress(OSError):
             if time.time() - part.stat().st_mtime > _ABANDONED_S:
                 part.unlink()

@@ -3,8 +3,8 @@ import difflib
 from pathlib import Path
 
 from gpt2_assist import config
-from gpt2_assist.commands.output import write_whole
 from gpt2_assist.errors import AssistError, UsageError
+from gpt2_assist.output_file import OutputFile
 from gpt2_assist.protocol import Generation
 from gpt2_assist.repl import settings as session_settings
 from gpt2_assist.repl.page import Page, Toolbar
@@ -147,7 +147,7 @@ class Commands:
             raise UsageError("/export wants the name of a file, for instance /export story.txt")
         path = Path(argument).expanduser()
         text = self.session.text
-        write_whole(path, self.session.export() if path.suffix == ".json" else text.rstrip("\n") + "\n")
+        OutputFile(path).write((self.session.export() if path.suffix == ".json" else text.rstrip("\n") + "\n").encode())
         self.page.note(f"written to {path}")
 
     def _quit(self, argument: str) -> None:

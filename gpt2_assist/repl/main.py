@@ -39,7 +39,7 @@ def _continue_input(args: argparse.Namespace) -> int:
 def _converse(args: argparse.Namespace) -> int:
     from prompt_toolkit import PromptSession
 
-    from gpt2_assist import config
+    from gpt2_assist import config, privacy
     from gpt2_assist.model.store import find_model, list_models
     from gpt2_assist.repl import commands
     from gpt2_assist.repl import settings as session_settings
@@ -47,6 +47,7 @@ def _converse(args: argparse.Namespace) -> int:
     from gpt2_assist.repl.page import Page, Toolbar
     from gpt2_assist.repl.store import SessionStore
     from gpt2_assist.repl.writer import Writer
+    privacy.mend()
     defaults = config.read_settings()
     model = find_model(args.model or defaults.model).name
     store = SessionStore(config.sessions())

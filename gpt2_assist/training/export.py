@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 
 from gpt2_assist.model.card import Card, write_card
 from gpt2_assist.model.sizes import GPT2Config
+from gpt2_assist.privacy import file_mode
 from gpt2_assist.training.recipe import Recipe
 
 
@@ -27,6 +28,7 @@ def export_model(config: GPT2Config, weights: Mapping[str, torch.Tensor], tokeni
                   folder / "model.safetensors", metadata={"format": "pt"})
     except SafetensorError as error:  # how it reports a full disk
         raise OSError(str(error)) from None
+    (folder / "model.safetensors").chmod(file_mode())
     (folder / "config.json").write_text(json.dumps(config.to_hub(), indent=2) + "\n", encoding="utf-8")
     shutil.copyfile(tokenizer, folder / "tokenizer.json")
     hashes = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest()

@@ -1,4 +1,5 @@
 """From runs to what other programs read: plain models, folders for transformers, GGUF files for llama.cpp."""
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,8 @@ from gpt2_assist.model.card import Card
 from gpt2_assist.model.sizes import GPT2Config
 from gpt2_assist.model.store import ModelFolder, find_model, new_model, writing
 from gpt2_assist.model.weights import load_weights
+from gpt2_assist.output_file import OutputFile
+from gpt2_assist.privacy import as_asked
 from gpt2_assist.training.export import export_model
 from gpt2_assist.training.lora import merged
 
@@ -56,8 +59,10 @@ def export_folder(name: str, target: Path) -> None:
     source = find_model(name)
     if target.exists():
         raise StorageError(f"{target} is there already; give another folder.")
+    target = Path(os.path.realpath(target))
     try:
-        _write(source, source.card, target, "transformer.")
+        with as_asked():
+            _write(source, source.card, target, "transformer.")
     except OSError as error:
         shutil.rmtree(target, ignore_errors=True)
         raise StorageError(f"{target} can't be written: {error.strerror or error}.") from None
@@ -70,10 +75,12 @@ def export_gguf(name: str, target: Path) -> None:
     source = find_model(name)
     if target.exists():
         raise StorageError(f"{target} is there already; give another name.")
-    part = target.with_name(f".{target.name}.part")
+    place = OutputFile(target).path
+    part = place.with_name(f".{place.name}.part")
     try:
-        write_gguf(source.path, whole_weights(source)[1], part)
-        part.replace(target)
+        with as_asked():
+            write_gguf(source.path, whole_weights(source)[1], part)
+        part.replace(place)
     except OSError as error:
         raise StorageError(f"{target} can't be written: {error.strerror or error}.") from None
     finally:
