@@ -18,10 +18,12 @@ class Settings:
     precision: str = "auto"
     """int8, int4, bf16, fp32, or auto: what is fastest on the device without changing the text noticeably."""
     device: str = "auto"
-    cache_mb: int = 1024
-    """Memory for keys and values of earlier texts, in a worker."""
+    cache_mb: int = 0
+    """Memory for keys and values of earlier texts, in a worker; 0 is what suits model and machine."""
     threads: int = 0
     """Threads of a worker; 0 is one per core."""
+    shrink_after_s: float = 60.0
+    """A worker that was idle so long gives that memory back, but for the last text's."""
     replace_after_s: float = 10.0
     """A worker that stands still for so long, while somebody waits, is replaced by another one."""
     unload_after_s: float = 900.0

@@ -10,12 +10,14 @@ from gpt2_assist.config import Settings
 from gpt2_assist.daemon.calibration import calibrate, calibration_tokens, choose, read_figures
 from gpt2_assist.daemon.devices import settled
 from gpt2_assist.daemon.generation import Vocabulary
+from gpt2_assist.engine.cache_size import chosen_bytes
 from gpt2_assist.engine.cpu.compiling import compiled
 from gpt2_assist.engine.cpu.cpu_engine import CpuEngine
 from gpt2_assist.engine.engine import Engine, Sampling
 from gpt2_assist.errors import ModelError, StorageError
+from gpt2_assist.free_memory import available_bytes
 from gpt2_assist.model.prepared import Prepared, open_prepared, prepare
-from gpt2_assist.model.sizes import parameter_count, read_config
+from gpt2_assist.model.sizes import GPT2Config, parameter_count, read_config
 from gpt2_assist.model.store import ModelFolder, find_model
 from gpt2_assist.protocol import Load, Loaded
 from gpt2_assist.runs import copies_of
@@ -78,14 +80,15 @@ def _card_engine(folder: ModelFolder, precision: str, device: str, settings: Set
     from gpt2_assist.model.weights import load_weights
     choose_device(device)
     model, weights = load_weights(folder.path)
+    cache = _cache_bytes(model, settings)
     try:
         if device == "cuda":
             os.environ.setdefault("TRITON_CACHE_DIR", str(config.cache() / "triton"))
             from gpt2_assist.engine.cuda.cuda_engine import CudaEngine, missing
             if (reason := missing(model)) is None:
-                return CudaEngine(model, weights, precision, device, settings.cache_mb << 20, progress=progress)
+                return CudaEngine(model, weights, precision, device, cache, progress=progress)
             print(f"The card runs in plain torch: {reason}.", file=sys.stderr)  # the daemon's log
-        return TorchEngine(model, weights, precision, device, settings.cache_mb << 20)
+        return TorchEngine(model, weights, precision, device, cache)
     except torch.OutOfMemoryError:
         raise ModelError(f"The graphics card's memory doesn't hold {folder.name}; choose --precision int8, a smaller "
                          "model or --device cpu.") from None
@@ -98,7 +101,11 @@ def _prepared_engine(folder: ModelFolder, precision: str, settings: Settings, pr
                                      lambda done: progress(f"preparing it for this processor, {done:.0%}"), sample))
     if not compiled():  # after what a disk may refuse
         progress("compiling the engine for this processor, once")
-    return prepared, CpuEngine(prepared, settings.cache_mb << 20, settings.threads, own_cores=own_cores)
+    return prepared, CpuEngine(prepared, _cache_bytes(prepared.config, settings), settings.threads, own_cores=own_cores)
+
+
+def _cache_bytes(config: GPT2Config, settings: Settings) -> int:
+    return settings.cache_mb << 20 if settings.cache_mb else chosen_bytes(config, available_bytes())
 
 
 def warm(engine: Engine) -> None:

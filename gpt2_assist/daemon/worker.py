@@ -55,9 +55,12 @@ class Pipe:
         except OSError:
             os._exit(0)
 
-    def wait(self) -> object:
-        """The next message, however long it takes."""
-        return self._inbox.get()
+    def wait(self, seconds: float | None = None) -> object:
+        """The next message, however long it takes; None where it takes longer than so many seconds."""
+        try:
+            return self._inbox.get(timeout=seconds)
+        except queue.Empty:
+            return None
 
     @property
     def quiet(self) -> bool:
@@ -94,11 +97,12 @@ class Worker:
         request = self._pipe.wait()
         assert isinstance(request, Load)
         try:
-            model = loading.load(request, read_settings(), self._progress)
+            settings = read_settings()
+            model = loading.load(request, settings, self._progress)
         except AssistError as error:
             self._pipe.send(Failure(request.id, str(error), error.exit_code))
             return
-        self._serve(model, request)
+        self._serve(model, request, settings.shrink_after_s)
 
     def _progress(self, words: str) -> None:
         """Passes on what takes long while loading, now and then."""
@@ -106,7 +110,7 @@ class Worker:
             self._heard_of = time.monotonic()
             self._pipe.send(WorkerState("loading", resident_bytes(), 0, 0.0, words=words))
 
-    def _serve(self, model: Any, request: Load) -> None:
+    def _serve(self, model: Any, request: Load, shrink_after_s: float) -> None:
         scheduler = Scheduler(model.engine, self._pipe.send)
         adapters = Adapters(model.engine, model.vocabulary)
         self._pipe.send(model.loaded(request))
@@ -115,7 +119,12 @@ class Worker:
             while not scheduler.busy and self._pipe.quiet and model.engine.idle():
                 pass
             if not scheduler.busy:
-                self._hear(self._pipe.wait(), scheduler, adapters)
+                message = self._pipe.wait(shrink_after_s)
+                if message is None:
+                    model.engine.shrink()
+                    self._say(scheduler, model.engine, adapters, anew=True)
+                    message = self._pipe.wait()
+                self._hear(message, scheduler, adapters)
             for message in self._pipe.come():
                 self._hear(message, scheduler, adapters)
             scheduler.step()
@@ -134,10 +143,10 @@ class Worker:
             except AssistError as error:
                 self._pipe.send(Failure(request.id, str(error), error.exit_code))
 
-    def _say(self, scheduler: Scheduler, engine: Engine, adapters: Adapters) -> None:
-        """Tells the supervisor how the worker is, where idle and busy change."""
+    def _say(self, scheduler: Scheduler, engine: Engine, adapters: Adapters, anew: bool = False) -> None:
+        """Tells the supervisor how the worker is, where idle and busy change, or `anew`."""
         state = "generating" if scheduler.busy else "idle"
-        if self._said is None or self._said.state != state:
+        if anew or self._said is None or self._said.state != state:
             rate = scheduler.cached_tokens / scheduler.prompt_tokens if scheduler.prompt_tokens else 0.0
             computed = scheduler.prompt_tokens - scheduler.cached_tokens + scheduler.decoded_tokens
             self._said = WorkerState(state, resident_bytes() + card_bytes(engine), engine.cached_tokens(), rate,

@@ -100,6 +100,10 @@ class Engine(Protocol):
     def idle(self) -> bool:
         """A few milliseconds of work that later requests may profit from; False where there is none."""
 
+    def shrink(self) -> None:
+        """Gives the memory of earlier texts back to the system, but for the last one's. For times without open
+        sequences."""
+
     def cached_tokens(self) -> int:
         """Tokens whose keys and values are held."""
 

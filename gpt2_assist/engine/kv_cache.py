@@ -93,6 +93,10 @@ class PrefixCache:
         while self._kept and size > self._limit:
             size -= self._kept.pop(0).bytes
 
+    def shrink(self) -> None:
+        """Drops all kept entries but the last."""
+        del self._kept[:-1]
+
     def _touch(self, entry: KeysValues) -> None:
         for place, other in enumerate(self._kept):
             if other is entry:

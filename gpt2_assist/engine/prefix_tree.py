@@ -5,7 +5,7 @@ Knows token ids and pages, and nothing of what is in them. For one thread.
 """
 import heapq
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -143,6 +143,7 @@ class PrefixTree:
         self._nodes: dict[int, _Node] = {}  # by page
         self._clock = 0
         self._held = 0
+        self._live = 0  # branches
 
     def held_tokens(self) -> int:
         """Tokens whose keys and values are held, a block that several sequences share counted once."""
@@ -164,6 +165,7 @@ class PrefixTree:
         if near is not None:
             self._touch([near])
             path.append(self._own(near, common))
+        self._live += 1
         return Branch(self, path, held)
 
     def release(self, branch: Branch) -> None:
@@ -174,6 +176,7 @@ class PrefixTree:
         if not branch.live:
             raise ValueError("the branch has been released")
         branch.live = False
+        self._live -= 1
         for page in (*branch._spare, *branch._doubles):
             self._pool.give(page)
         branch.pages = branch.pages[:0]
@@ -183,6 +186,18 @@ class PrefixTree:
         if 0 < len(tip.tokens) < BLOCK:
             self._settle(tip)
         self._make_room(0)
+
+    def shrink(self, count: int, compact: Callable[[], dict[int, int]]) -> None:
+        """Keeps the `count` pages that were used last and has the pool give back the memory of all others: `compact`
+        gives the pages' new numbers by the old ones. For times without live branches, which know their pages'
+        addresses: raises ValueError where there are some."""
+        if self._live:
+            raise ValueError("there are live branches")
+        self._evict(self._pool.used - count)
+        moved = compact()
+        for page, node in self._nodes.items():
+            node.page = moved[page]
+        self._nodes = {node.page: node for node in self._nodes.values()}
 
     def _find(self, tokens: Sequence[int], adapter: int) -> tuple[list[_Node], _Node | None, int]:
         """The path of full blocks that `tokens` begin with, from the root on; then the node that has most in common
@@ -263,7 +278,10 @@ class PrefixTree:
         excess = self._pool.used + count - self._pool.limit
         if excess <= 0:
             return
-        wanted = max(excess, self._pool.limit // BATCH) if count else excess
+        self._evict(max(excess, self._pool.limit // BATCH) if count else excess)
+
+    def _evict(self, wanted: int) -> None:
+        """Evicts so many pages, least recently used first, or as many as can go."""
         oldest = [(node.used, page) for page, node in self._nodes.items() if node.idle]
         heapq.heapify(oldest)
         while oldest and wanted > 0:

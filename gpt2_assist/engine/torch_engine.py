@@ -109,6 +109,13 @@ class TorchEngine:
     def idle(self) -> bool:
         return False
 
+    def shrink(self) -> None:
+        self._cache.shrink()
+        if self.device == "cuda":
+            torch.cuda.empty_cache()
+        elif self.device == "mps":
+            torch.mps.empty_cache()
+
     def cached_tokens(self) -> int:
         return self._cache.tokens()
 

@@ -1,10 +1,9 @@
 """How much memory a training needs, beforehand, and how much there is."""
 from dataclasses import replace
-from pathlib import Path
 
-import psutil
 import torch
 
+from gpt2_assist import free_memory
 from gpt2_assist.model.sizes import GPT2Config, expected_shapes, parameter_count
 from gpt2_assist.training.loss import ROWS
 from gpt2_assist.training.settings import FULL, Settings
@@ -65,10 +64,4 @@ def available_bytes(device: str = "cpu") -> int:
     """What this process may take: of the graphics card, of the machine, or of the container that it is in."""
     if device == "cuda":
         return torch.cuda.mem_get_info()[0]
-    free = psutil.virtual_memory().available
-    try:
-        limit = int(Path("/sys/fs/cgroup/memory.max").read_text())
-        used = int(Path("/sys/fs/cgroup/memory.current").read_text())
-        return min(free, max(0, limit - used))
-    except (OSError, ValueError):  # no container, or none with a limit
-        return free
+    return free_memory.available_bytes()

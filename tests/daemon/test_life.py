@@ -48,6 +48,21 @@ def test_an_idle_worker_gives_its_memory_back_and_comes_again(daemon, tiny_model
         assert text() == first
 
 
+def test_an_idle_worker_gives_most_of_its_cache_back_and_keeps_the_last_text(daemon, tiny_model):
+    (daemon / "settings.toml").write_text("shrink_after_s = 0.2\n")
+    with Client.connect("test") as client:
+        def cached(prompt: str) -> int:
+            *_, finished = client.generate(str(tiny_model), prompt, Generation(max_new_tokens=1, heal=False))
+            return finished.cached_tokens / finished.prompt_tokens
+        prompts = [f"{number} is another text with the number {number}" for number in range(30)]
+        for prompt in prompts:
+            assert cached(prompt) < 0.3
+        while (worker := client.status()["workers"][0])["cached_tokens"] > 2 * 64:
+            pass
+        assert worker["state"] == "idle"
+        assert cached(prompts[-1]) > 0.9 and cached(prompts[0]) < 0.3
+
+
 def test_an_idle_daemon_ends(daemon, tiny_model):
     (daemon / "settings.toml").write_text(f'unload_after_s = 0.1\nexit_after_s = 0.3\nmodel = "{tiny_model}"\n')
     with Client.connect("test") as client:

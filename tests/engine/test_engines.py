@@ -92,6 +92,23 @@ def test_the_cache_stays_within_its_bytes_and_never_drops_a_live_sequence(kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_what_earlier_texts_took_is_given_back_but_for_the_last_and_changes_nothing(kind):
+    engine = fresh(kind)
+    texts = [random_tokens(seed, 3 * CONFIG.n_ctx // 4) for seed in range(8)]
+    for text in texts:
+        engine.close(prefilled(engine, text, Sampling()))
+    before = engine.cached_tokens()
+    engine.shrink()
+    assert kind.startswith("cuda") or engine.cached_tokens() < before // 2
+    last = engine.open([*texts[-1], 3], Sampling(temperature=0))
+    assert last.cached_tokens == len(texts[-1]) - 1
+    engine.close(last)
+    for text in texts:
+        assert generate(engine, text, Sampling(temperature=0), 5) == generate(
+            fresh(kind), text, Sampling(temperature=0), 5)
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_log_probabilities_are_the_models_own(kind):
     prompt = random_tokens(6, 20)
     engine = fresh(kind)

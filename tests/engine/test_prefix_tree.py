@@ -108,6 +108,14 @@ class World:
         if self.pool.limit > 1000:
             assert self.tree.shared(text) == len(text)
 
+    def shrink(self, count: int) -> None:
+        """All sequences end, and earlier texts give their memory back, but for some pages."""
+        while self.live:
+            self.close(0)
+        self.tree.shrink(count, self.pool.compact)
+        assert self.pool.used <= count and self.pool.mapped < self.pool.used + self.pool._slab_pages
+        self.told = [text[:self.tree.shared(text)] for text in self.told]
+
     def texts(self) -> list[list[int]]:
         return [[], *self.told[-40:], *(branch.tokens for branch in self.live)]
 
@@ -161,7 +169,9 @@ def test_pages_hold_what_belongs_to_the_tokens_whatever_happened(limit, seed, mo
     world, dice = World(limit), Random(seed)
     for _ in range(120):
         deed = dice.random()
-        if not world.live or deed < 0.3 and len(world.live) < most_live:
+        if deed < 0.01:
+            world.shrink(dice.randint(0, 6))
+        elif not world.live or deed < 0.3 and len(world.live) < most_live:
             base = dice.choice(world.texts())
             cut = dice.choice([0, len(base), dice.randint(0, len(base)), dice.randint(0, len(base)) // BLOCK * BLOCK])
             world.open(base[:cut] + dice.choices(range(vocabulary), k=dice.choice([0, 0, 1, 5, 40])))
@@ -206,6 +216,10 @@ class TreeMachine(RuleBasedStateMachine):
     @rule(which=st.integers(0, 99))
     def close(self, which):
         self.world.close(which % len(self.world.live))
+
+    @rule(count=st.integers(0, 6))
+    def shrink(self, count):
+        self.world.shrink(count)
 
     @rule(text=PIECE)
     def ask(self, text):
@@ -270,6 +284,20 @@ def test_a_text_is_evicted_from_its_end_and_a_beginning_that_others_use_stays():
     assert tree.shared(old) == BLOCK
     live.reserve(9 * BLOCK)
     assert tree.shared(old) == BLOCK, "a live branch keeps what it stands on, beyond the limit too"
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 3, 7, 30])
+def test_what_is_kept_of_earlier_texts_is_the_last(count):
+    pool = PagePool(PAGE_BYTES, 100 * PAGE_BYTES)
+    tree = PrefixTree(pool)
+    for name in range(9):
+        remember(tree, [name] * 2 * BLOCK)
+    tree.shrink(count, pool.compact)
+    left = [tree.shared([name] * 2 * BLOCK) // BLOCK for name in range(9)]
+    assert left == [min(2, max(0, count - 2 * (8 - name))) for name in range(9)]
+    for name in range(9):
+        branch = tree.acquire([name] * 2 * BLOCK)
+        assert read(branch) == stamps([name] * branch.length)
 
 
 @settings(max_examples=100, deadline=None)
@@ -359,6 +387,8 @@ def test_misuse_is_refused_and_harms_nothing():
     with pytest.raises(ValueError, match="not reserved"):
         branch.commit([1] * (BLOCK + 1))
     extend(branch, [1, 2])
+    with pytest.raises(ValueError, match="live branches"):
+        tree.shrink(0, dict)
     tree.release(branch)
     with pytest.raises(ValueError, match="released"):
         tree.release(branch)

@@ -3,9 +3,11 @@ import os
 import time
 import weakref
 from collections.abc import Sequence as SequenceOf
+from contextlib import suppress
 
 import numpy as np
 
+from gpt2_assist.engine.cache_size import FEWEST
 from gpt2_assist.engine.cpu.adapters import PackedAdapter
 from gpt2_assist.engine.cpu.ahead import MOST_AHEAD, Ahead
 from gpt2_assist.engine.cpu.pages import PagePool
@@ -115,6 +117,11 @@ class CpuEngine(PagedEngine):
                 return True
             ahead.close()
         return self._pool.touch()
+
+    def shrink(self) -> None:
+        """Keeps what the last text and its next window take."""
+        with suppress(MemoryError):  # no room even to move: then nothing is given back
+            self._tree.shrink(FEWEST * -(-self.n_ctx // BLOCK), self._pool.compact)
 
     def logits(self, sequence: PagedSequence) -> np.ndarray:
         """The logits [V] that would decide the next token of a prefilled sequence, which stays as it is."""

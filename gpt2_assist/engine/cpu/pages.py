@@ -81,6 +81,19 @@ class PagePool:
     def copy(self, source: int, target: int) -> None:
         ctypes.memmove(self._addresses[target], self._addresses[source], self.page_bytes)
 
+    def compact(self) -> dict[int, int]:
+        """Gives all memory but that of the pages in use back to the system. Those get other numbers and addresses; the
+        numbers are given by the old ones. Raises MemoryError, and leaves all as it is, where there is no room to move.
+        """
+        other, moved = PagePool(self.page_bytes, self.limit * self.page_bytes), {}
+        for page in sorted(self._addresses):
+            moved[page] = other.take()
+            ctypes.memmove(other.address(moved[page]), self._addresses[page], self.page_bytes)
+        for slab in self._slabs.values():
+            slab.memory.close()
+        vars(self).update(vars(other))
+        return moved
+
     def _map_slab(self, behind: bool = False) -> None:
         """More free pages, to be taken before the others, or behind them."""
         number = next(number for number in range(len(self._slabs) + 1) if number not in self._slabs)

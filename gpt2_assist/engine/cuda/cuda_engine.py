@@ -117,6 +117,9 @@ class CudaEngine(PagedEngine):
         self._table.drop(self._adapters[number])
         super().drop_adapter(number)
 
+    def shrink(self) -> None:
+        """The card's memory was taken at once and is kept."""
+
     def prefill(self, sequence: PagedSequence) -> bool:
         self._take_branch(sequence)
         branch = sequence.branch

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gpt2_assist.daemon.worker import resident_bytes
 from gpt2_assist.engine.cpu.pages import ALIGNMENT, SLAB_BYTES, PagePool
 
 MIB = 1 << 20
@@ -129,3 +130,19 @@ def test_touching_ahead_changes_nothing_but_when_memory_is_given():
     fresh = [pool.take() for _ in range(97)]
     assert len({*fresh, *kept}) == 100 and pool.full and not pool.touch()
     assert all(ctypes.string_at(pool.address(page), 4096) == bytes(4096) for page in fresh)
+
+
+def test_what_is_not_in_use_goes_back_to_the_system():
+    pool = PagePool(MIB, 200 * MIB)
+    pages = [pool.take() for _ in range(150)]
+    for page in pages:
+        bytes_of(pool, page)[:] = page % 251
+    full = resident_bytes()
+    kept = pages[::50]
+    for page in set(pages) - set(kept):
+        pool.give(page)
+    moved = pool.compact()
+    assert full - resident_bytes() > 130 * MIB
+    assert sorted(moved) == sorted(kept) and pool.used == 3 and pool.mapped == SLAB_BYTES // MIB
+    for page in kept:
+        assert (bytes_of(pool, moved[page]) == page % 251).all()

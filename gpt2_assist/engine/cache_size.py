@@ -1,0 +1,13 @@
+"""How much memory a worker gives to the keys and values of earlier texts, where the user doesn't say it."""
+from gpt2_assist.model.sizes import GPT2Config
+
+CONTEXTS, FEWEST = 8, 2
+"""Whole ones that there is room for: of as many texts as one works on, and of one text with its next window."""
+_SHARE = 8
+"""The part of the free memory that is taken at most, for more than the fewest."""
+
+
+def chosen_bytes(config: GPT2Config, free: int) -> int:
+    """By the model, in bfloat16, and by the machine's `free` memory, in bytes."""
+    context = 2 * 2 * config.n_layer * config.n_embd * config.n_ctx
+    return max(FEWEST * context, min(CONTEXTS * context, free // _SHARE))
