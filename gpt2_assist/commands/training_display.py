@@ -5,6 +5,7 @@ from gpt2_assist.streams import Telling
 from gpt2_assist.terminal import visible
 from gpt2_assist.training.curves import sparkline
 from gpt2_assist.training.finetune import Result
+from gpt2_assist.training.outcome import outcome
 from gpt2_assist.training.plan import Plan, duration
 from gpt2_assist.training.tuning import Report
 
@@ -73,16 +74,8 @@ class Display:
 
     def end(self, result: Result) -> None:
         """What came of it, and what to do next."""
-        if self._quiet:
-            return
-        name, before = result.run.name, result.before.get("validation")
-        if not result.finished:
-            self.say(f"Stopped and saved; `gpt2-assist finetune --resume --run {name}` goes on.")
-        if result.best:
-            self.say(f"Validation loss {before:.3f} before, {result.best['loss']:.3f} at best (step "
-                     f"{result.best['step']}).")
-            self.say(f"`gpt2-assist generate --model {name}` writes with it, `gpt2-repl --model {name}` too; the curve "
-                     f"and the samples are in {result.run.folder}.")
+        for line in outcome(result) if not self._quiet else []:
+            self.say(line)
 
     def _clear(self) -> None:
         if self._line:

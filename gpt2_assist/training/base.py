@@ -2,11 +2,12 @@
 import os
 import shutil
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 
 from gpt2_assist.errors import ModelError
-from gpt2_assist.model.card import read_card
+from gpt2_assist.model.card import Card, read_card
 from gpt2_assist.model.gpt2 import GPT2
 from gpt2_assist.model.sizes import GPT2Config, read_config
 from gpt2_assist.model.store import ModelFolder
@@ -38,13 +39,17 @@ class Base:
         adapter becomes one with its model. Raises OSError where the disk refuses."""
         folder, own = self.folder, run.folder / "base"
         if folder.adapter:
-            config, weights = whole_weights(folder)
-            export_model(config, weights, run.tokenizer, folder.card, own, next(iter(weights.values())).dtype)
+            self.write(own, run.tokenizer, folder.card)
         elif folder.path.resolve().is_relative_to(runs_folder().resolve()):
             shutil.copytree(folder.path, own, copy_function=_link)
         else:
             return self
         return Base.of(ModelFolder(folder.name, own, read_card(own)))
+
+    def write(self, folder: Path, tokenizer: Path, card: Card) -> None:
+        """Makes a model's folder of it, an adapter in its weights. Raises OSError where the disk refuses."""
+        config, weights = whole_weights(self.folder)
+        export_model(config, weights, tokenizer, card, folder, next(iter(weights.values())).dtype)
 
     def tunable(self, settings: Settings, device: str) -> GPT2:
         """A model to be trained, with a new adapter where the method wants one."""

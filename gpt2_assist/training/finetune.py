@@ -1,5 +1,6 @@
 """`gpt2-assist finetune`: from the user's own texts to a run, and on with it after whatever ended it."""
 import json
+import math
 import os
 import shutil
 from collections.abc import Callable, Sequence
@@ -32,15 +33,15 @@ from gpt2_assist.training.lora import adapter_tensors, write_adapter
 from gpt2_assist.training.memory import available_bytes, fitting
 from gpt2_assist.training.parallel import Team, take_device
 from gpt2_assist.training.plan import Plan, make_plan
+from gpt2_assist.training.rows import Text
 from gpt2_assist.training.settings import FULL, Settings, settled
+from gpt2_assist.training.split import Split, split
 from gpt2_assist.training.texts import (
-    Text,
     check_size,
     decoder,
     encoded,
     general_text,
     read_text,
-    split,
     write_text,
 )
 from gpt2_assist.training.tuning import Report, Tuning
@@ -95,7 +96,13 @@ class Result:
     before: dict
     """Losses before the first step: "validation" and "general"."""
     best: dict
-    """{"step", "loss"}; empty if nothing was measured yet."""
+    """{"step", "loss"}, of the model as it was (step 0) until it is bettered; empty if nothing was measured yet."""
+    step: int = 0
+    """The last one."""
+    last: float | None = None
+    """The last validation loss."""
+    held_out: str = ""
+    """What the losses were measured on, in words."""
 
 
 def check(request: Request) -> CorpusReport:
@@ -109,7 +116,9 @@ def plan(request: Request, show: Show) -> Plan:
     base = Base.of(find_model(request.model))
     documents, report = _read(request, base)
     show.corpus(report)
-    train, validation = _texts(documents, request, base)
+    parts = _split(documents, request)
+    show.say(parts.line())
+    train, validation = _texts(parts, base)
     settings = _settings(request, base, train)
     there = available_bytes(request.device)
     model = base.tunable(settings, request.device)
@@ -127,7 +136,9 @@ def finetune(request: Request, show: Show, stop: Callable[[], bool] = lambda: Fa
                          f"{request.run} with --run.")
     documents, report = _read(request, base)
     show.corpus(report)
-    train, validation = _texts(documents, request, base)
+    parts = _split(documents, request)
+    show.say(parts.line())
+    train, validation = _texts(parts, base)
     settings = _settings(request, base, train)
     if replaced and not _rank():
         remove_run(request.run)
@@ -136,7 +147,8 @@ def finetune(request: Request, show: Show, stop: Callable[[], bool] = lambda: Fa
     state = {"base": base.folder.name, "base_path": str(base.folder.path), "paths": list(request.paths),
              "settings": settings.to_json(), "prompts": list(prompts), "short": short,
              "sample_every": request.sample_every or 4 * settings.validate_every,
-             "sample_tokens": request.sample_tokens, "documents": report.documents, "tokens": train.tokens}
+             "sample_tokens": request.sample_tokens, "documents": report.documents, "tokens": train.tokens,
+             "held_out": parts.line(), "saved": False}
     if _rank():
         return _train(Run(request.run, Path()), state, base, train, validation, request, show, stop, begun=False)
     run = new_run(request.run, {**state, "ready": False})
@@ -145,8 +157,9 @@ def finetune(request: Request, show: Show, stop: Callable[[], bool] = lambda: Fa
         base = base.kept_for(run)
         write_text(run.folder / "data", "train", train)
         write_text(run.folder / "data", "validation", validation)
-        build_copies(run.folder / "copies", base.tokenizer, documents, show.say)
-        run.write_state({**state, "ready": True})
+        build_copies(run.folder / "copies", base.tokenizer, parts.training, show.say)
+        state["ready"] = True
+        run.write_state(state)
         return _train(run, state, base, train, validation, request, show, stop, begun=False)
 
 
@@ -156,6 +169,7 @@ def resume(request: Request, show: Show, stop: Callable[[], bool] = lambda: Fals
     state = run.state()
     if not state.get("ready"):
         raise DataError(f"The run {run.name} was interrupted before its texts were read; begin again with --overwrite.")
+    _check_goes_on(run, state)
     base = Base.of(find_model(run.base()))
     if request.settings.steps:
         state["settings"]["steps"] = request.settings.steps
@@ -175,6 +189,8 @@ def _train(run: Run, state: dict, base: Base, train: Text, validation: Text, req
     general = general_text(_GENERAL, base.tokenizer.inner, base.config.vocab_size)
     tuning = _tuning(model, train, validation, general, settings, request, run.folder / "checkpoints")
     again = begun and tuning.resume(show.say)
+    if begun and not again:
+        _check_goes_on(run, state)
     keeper = _Keeper(run, state, base, tuning, show)
     if not _rank():
         keeper.forget_after(tuning.state.step)
@@ -189,10 +205,12 @@ def _train(run: Run, state: dict, base: Base, train: Text, validation: Text, req
             keeper.take(report, model)
         show.step(report)
     if not _rank():
-        keeper.close()
+        keeper.close(tuning.ended)
+    measured = [entry["validation"] for entry in run.curve() if "validation" in entry]
     return Result(run, tuning.ended, tuning.state.first,
                   {} if tuning.state.known_best is None else
-                  {"step": tuning.state.best_step, "loss": tuning.state.best_loss})
+                  {"step": tuning.state.best_step, "loss": tuning.state.best_loss},
+                  tuning.state.step, measured[-1] if measured else None, state.get("held_out", ""))
 
 
 class _Keeper:
@@ -215,6 +233,12 @@ class _Keeper:
             with whole_file(path) as file:
                 file.write("".join(kept).encode())
 
+    def remember_saved(self) -> None:
+        """From the first saved state on, the run can't begin anew for want of one."""
+        if not self._state.get("saved") and self._tuning.saved():
+            self._state["saved"] = True
+            self._run.write_state(self._state)
+
     def wants_model(self, report: Report) -> bool:
         return report.best or self._samples_at(report)
 
@@ -222,6 +246,7 @@ class _Keeper:
         return report.step % self._state["sample_every"] == 0 or report.step == report.steps
 
     def take(self, report: Report, model: GPT2 | None) -> None:
+        self.remember_saved()
         entry = {"step": report.step, "loss": round(report.loss, 5), "tokens_per_s": round(report.tokens_per_s, 1)}
         for name in ("validation", "general"):
             value = getattr(report, name)
@@ -230,29 +255,43 @@ class _Keeper:
         with open(self._run.folder / "curve.jsonl", "a", encoding="utf-8") as file:
             file.write(json.dumps(entry) + "\n")
         if report.best:
-            self._keep_best(report, model)
+            self._keep_best(report.step, report.validation,
+                            lambda folder, card: self._write_model(folder, card, model))
         if self._samples_at(report):
             self._sample(report.step, model)
 
-    def close(self) -> None:
+    def close(self, ended: bool) -> None:
+        self.remember_saved()
+        if ended and self._run.model() is None:  # nothing that was trained is better
+            self._keep_best(0, self._tuning.state.first["validation"], self._write_base)
         draw_curve(self._run)
 
-    def _keep_best(self, report: Report, model: GPT2) -> None:
-        """Makes the model or the adapter of a step, and says that it is the best."""
-        settings, card = self._tuning.settings, self._card(report.step)
-        place = self._run.model_of(report.step)
-        fresh = place.with_name(f".step-{report.step}")
-        shutil.rmtree(fresh, ignore_errors=True)
-        if settings.method == FULL:
-            export_model(self._base.config, dict(model.state_dict()), self._run.tokenizer, card, fresh)
+    def _write_model(self, folder: Path, card: Card, model: GPT2) -> None:
+        if self._tuning.settings.method == FULL:
+            export_model(self._base.config, dict(model.state_dict()), self._run.tokenizer, card, folder)
         else:
-            write_adapter(fresh, adapter_tensors(model), settings.lora, str(self._base.folder.path))
-            write_card(fresh, card)
+            write_adapter(folder, adapter_tensors(model), self._tuning.settings.lora, str(self._base.folder.path))
+            write_card(folder, card)
+
+    def _write_base(self, folder: Path, card: Card) -> None:
+        """The base, or an adapter that adds nothing to it."""
+        settings = self._tuning.settings
+        if settings.method == FULL:
+            self._base.write(folder, self._run.tokenizer, card)
+        else:
+            self._write_model(folder, card, self._base.tunable(settings, "cpu"))
+
+    def _keep_best(self, step: int, loss: float, write_model: Callable[[Path, Card], None]) -> None:
+        """Makes the model or the adapter of a step, and says that it is the best."""
+        before, place = self._run.model(), self._run.model_of(step)
+        if before and self._run.best().get("loss", math.inf) < loss:
+            return  # on again from an older state: what is there is better
+        fresh = place.with_name(f".step-{step}")
+        shutil.rmtree(fresh, ignore_errors=True)
+        write_model(fresh, self._card(step))
         shutil.rmtree(place, ignore_errors=True)
-        before = self._run.model()
         fresh.rename(place)
-        self._run.write_best({"step": report.step, "loss": report.validation,
-                              "before": self._tuning.state.first["validation"]})
+        self._run.write_best({"step": step, "loss": loss, "before": self._tuning.state.first["validation"]})
         for old in place.parent.glob("step-*"):
             if old not in (place, before):  # the one before may just be on its way to the engine
                 shutil.rmtree(old, ignore_errors=True)
@@ -292,13 +331,31 @@ def _read(request: Request, base: Base) -> tuple[list[Document], CorpusReport]:
     return documents, report
 
 
-def _texts(documents: Sequence[Document], request: Request, base: Base) -> tuple[Text, Text]:
+def _split(documents: Sequence[Document], request: Request) -> Split:
     if not 0 < request.validation < 0.9:
         raise UsageError(f"The share for validation must be between 0 and 0.9, not {request.validation:g}.")
-    parts = split(documents, request.validation)
-    train, validation = (encoded(base.tokenizer.inner, part, base.config.vocab_size) for part in parts)
+    return split(documents, request.validation)
+
+
+def _texts(parts: Split, base: Base) -> tuple[Text, Text]:
+    """The tokens of training and validation."""
+    train, validation = (encoded(base.tokenizer.inner, part, base.config.vocab_size)
+                         for part in (parts.training, parts.validation))
     check_size(train, validation)
     return train, validation
+
+
+def _check_goes_on(run: Run, state: dict) -> None:
+    """Raises DataError where states were saved and none is left: a training that began anew would replace what was
+    trained."""
+    checkpoints = run.folder / "checkpoints"
+    if any(checkpoints.glob("step-*.safetensors")) or not state.get("saved", run.model() is not None):
+        return
+    damaged = any(checkpoints.glob("*.damaged"))
+    what = f"the saved states of its training in {checkpoints} are damaged" if damaged else \
+        "it came without the saved states of its training (`runs pack --checkpoints` puts them in)"
+    raise DataError(f"The run {run.name} can't be gone on with: {what}. `gpt2-assist finetune PATH --from {run.name} "
+                    "--run NAME` trains its model further as a new run.")
 
 
 def _prompts(tokenizer: TextTokenizer, validation: Text, short: bool) -> tuple[str, ...]:
@@ -310,9 +367,8 @@ def _prompts(tokenizer: TextTokenizer, validation: Text, short: bool) -> tuple[s
 
 def _tuning(model: torch.nn.Module, train: Text, validation: Text, general: Text | None, settings: Settings,
             request: Request, checkpoints: Path) -> Tuning:
-    return Tuning(model, (train.stream, train.starts), (validation.stream, validation.starts),
-                  (general.stream, general.starts) if general else None, settings,
-                  _threads(request), checkpoints, request.save_every, request.shard)
+    return Tuning(model, train, validation, general, settings, _threads(request), checkpoints, request.save_every,
+                  request.shard)
 
 
 def _settings(request: Request, base: Base, train: Text) -> Settings:

@@ -8,8 +8,30 @@ from dataclasses import dataclass
 
 import numpy as np
 
-IGNORED = -1
-"""A target that doesn't count."""
+IGNORED, GIVEN = -1, -2
+"""Targets that don't count: padding, and marks with which every text of its kind begins."""
+
+
+@dataclass(frozen=True)
+class Text:
+    """Documents as tokens, each with the separator before and behind."""
+
+    stream: np.ndarray
+    """[n] of uint16 or uint32."""
+    starts: np.ndarray
+    """Where each document begins, and n; int64."""
+    given: np.ndarray | None = None
+    """How many tokens of each document, behind the separator, are marks that a prompt gives; None: none."""
+
+    @property
+    def tokens(self) -> int:
+        return len(self.stream)
+
+    def documents(self) -> list[np.ndarray]:
+        """Views, without separators and marks."""
+        marks = np.zeros(len(self.starts) - 1, np.int64) if self.given is None else self.given
+        return [self.stream[first + 1 + given:end - 1]
+                for first, end, given in zip(self.starts[:-1], self.starts[1:], marks.tolist())]
 
 
 @dataclass(frozen=True)
@@ -18,7 +40,7 @@ class Rows:
 
     ids: np.ndarray
     targets: np.ndarray
-    """The token behind each, IGNORED at padding."""
+    """The token behind each, IGNORED at padding, GIVEN where it is a mark."""
     positions: np.ndarray
     segments: np.ndarray | None = None
     """Which document of its row each belongs to; None where every row is one document."""
@@ -27,6 +49,11 @@ class Rows:
     def count(self) -> int:
         """Targets that count."""
         return int((self.targets >= 0).sum())
+
+    @property
+    def tokens(self) -> int:
+        """All that is read, marks too."""
+        return int((self.targets != IGNORED).sum())
 
     def part(self, rows: np.ndarray) -> "Rows":
         """Some of the rows, by number, without columns that are padding in all of them."""
@@ -41,25 +68,26 @@ def plain_rows(ids: np.ndarray, targets: np.ndarray, offsets: np.ndarray) -> Row
 
 
 class Pieces:
-    """Documents as a stream of tokens, cut into pieces of at most a context, and dealt in rows.
+    """The documents of a text, cut into pieces of at most a context, and dealt in rows.
 
-    `stream` is [n] token ids, document after document, each with the separator before and behind; `starts` where each
-    begins, and n at the end. A document's last token is no one's input, and its first no one's target.
+    A document's last token is no one's input, and its first no one's target.
     """
 
-    def __init__(self, stream: np.ndarray, starts: np.ndarray, context: int, seed: int) -> None:
-        self._stream, self._context, self._seed = stream, context, seed
-        begins, lengths = [], []
-        for first, end in zip(starts[:-1].tolist(), starts[1:].tolist()):
+    def __init__(self, text: Text, context: int, seed: int) -> None:
+        self._stream, self._context, self._seed = text.stream, context, seed
+        begins, lengths, given = [], [], []
+        marks = np.zeros(len(text.starts) - 1, np.int64) if text.given is None else text.given
+        for first, end, count in zip(text.starts[:-1].tolist(), text.starts[1:].tolist(), marks.tolist()):
             for begin in range(first, end - 1, context):
                 begins.append(begin)
                 lengths.append(min(context, end - 1 - begin))
-        self._begins, self._lengths = np.array(begins, np.int64), np.array(lengths, np.int64)
+                given.append(max(0, min(lengths[-1], first + count - begin)))
+        self._begins, self._lengths, self._given = (np.array(values, np.int64) for values in (begins, lengths, given))
         self._epoch, self._order = -1, []
 
     @property
     def tokens(self) -> int:
-        """Targets in one pass over all documents."""
+        """Tokens read in one pass over all documents."""
         return int(self._lengths.sum())
 
     def rows(self, epoch: int) -> list[list[int]]:
@@ -69,9 +97,17 @@ class Pieces:
             self._epoch, self._order = epoch, _packed(order, self._lengths, self._context)
         return self._order
 
-    def in_order(self) -> list[list[int]]:
-        """All pieces in rows, as they come."""
-        return _packed(np.arange(len(self._lengths)), self._lengths, self._context)
+    def sample(self, tokens: int) -> list[list[int]]:
+        """Rows of pieces from all over the text, evenly, about so many tokens of them, or all that there are.
+
+        A function of the seed alone.
+        """
+        chosen = np.arange(len(self._lengths))
+        if self.tokens > tokens:
+            count = max(1, round(len(chosen) * tokens / self.tokens))
+            parts = np.arange(count + 1) * len(chosen) // count
+            chosen = np.random.default_rng(self._seed).integers(parts[:-1], parts[1:])
+        return _packed(chosen, self._lengths, self._context)
 
     def filled(self, rows: Sequence[Sequence[int]]) -> Rows:
         """The arrays of some rows."""
@@ -86,6 +122,7 @@ class Pieces:
                 place = slice(at, at + length)
                 ids[number, place] = self._stream[begin:begin + length]
                 targets[number, place] = self._stream[begin + 1:begin + length + 1]
+                targets[number, at:at + int(self._given[piece])] = GIVEN
                 positions[number, place] = np.arange(length)
                 segments[number, place] = segment
                 at += length

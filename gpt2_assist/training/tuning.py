@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from gpt2_assist.errors import DataError, UsageError
@@ -19,7 +18,7 @@ from gpt2_assist.training.checkpoint import load_checkpoint, save_checkpoint
 from gpt2_assist.training.gradients import ParallelGradients
 from gpt2_assist.training.memory import sharing
 from gpt2_assist.training.parallel import Team, part_like, whole
-from gpt2_assist.training.rows import Pieces, Rows
+from gpt2_assist.training.rows import Pieces, Rows, Text
 from gpt2_assist.training.settings import FULL, Settings
 
 KEPT = 2
@@ -63,6 +62,7 @@ class State:
     row: int = 0
     """Of the pass, the next one to be dealt."""
     best_step: int = 0
+    """0: the model as it was before the first step."""
     best_loss: float = math.inf
     bad: int = 0
     """Validations since the best."""
@@ -77,12 +77,10 @@ class State:
 class Tuning:
     """Trains the parameters of `model` that are not frozen."""
 
-    def __init__(self, model: GPT2, train: tuple[np.ndarray, np.ndarray], validation: tuple[np.ndarray, np.ndarray],
-                 general: tuple[np.ndarray, np.ndarray] | None, settings: Settings, threads: int,
-                 checkpoints: Path, save_every: int = 0, shard: bool = False) -> None:
-        """Texts are streams and starts as Pieces takes them; `checkpoints` is a folder, to which a state goes after
-        each validation and after `save_every` steps, or, with 0, after a minute. `shard`: where several processes
-        train, each keeps a part of the model only."""
+    def __init__(self, model: GPT2, train: Text, validation: Text, general: Text | None, settings: Settings,
+                 threads: int, checkpoints: Path, save_every: int = 0, shard: bool = False) -> None:
+        """`checkpoints` is a folder, to which a state goes after each validation and after `save_every` steps, or,
+        with 0, after a minute. `shard`: where several processes train, each keeps a part of the model only."""
         self.model, self.settings, self.state = model, settings, State()
         self._texts, self._threads, self._folder = (train, validation, general), threads, checkpoints
         self._save_every, self._team, self._saved_step = save_every, Team(), -1
@@ -111,15 +109,16 @@ class Tuning:
         kind = torch.bfloat16 if settings.precision == "bf16" else torch.float32
         self._gradients = ParallelGradients(self.model, self._threads, kind, shared)
         train, validation, general = self._texts
-        self._train = Pieces(*train, settings.context, settings.seed)
-        self._validation = Pieces(*validation, settings.context, 0)
-        self._general = Pieces(*general, settings.context, 0) if general else None
+        self._train = Pieces(train, settings.context, settings.seed)
+        self._validation = Pieces(validation, settings.context, 0)
+        self._general = Pieces(general, settings.context, 0) if general else None
 
     def steps(self, stop: Callable[[], bool] = lambda: False) -> Iterator[Report]:
         """Trains to the end, early or not, or until `stop()`. The state is saved now and then and at the end."""
         state = self.state
         if not state.first:
             state.first = {"validation": self._measure(self._validation), "general": self._measure(self._general)}
+            state.best_loss = state.first["validation"]  # the model as it was is the best until it is bettered
         saved = time.monotonic()
         while not self.ended and not self._team.any(stop()):
             note, began = "", time.monotonic()
@@ -163,7 +162,7 @@ class Tuning:
             rows = self._rows(self.settings.rows, State())
             self._accumulate(rows)
             self._clear()
-            tokens += sum(part.count for part in rows)
+            tokens += sum(part.tokens for part in rows)
         return tokens / (time.monotonic() - began) * self._team.size
 
     def save(self) -> None:
@@ -220,6 +219,8 @@ class Tuning:
             keys = [key for key in ("step", "exp_avg", "exp_avg_sq") if f"adam.{key}.{name}" in tensors]
             self._adam.state[p] = {key: value if key == "step" else part_like(value, p)
                                    for key in keys for value in [tensors[f"adam.{key}.{name}"]]}
+        if state.first:
+            state.best_loss = min(state.best_loss, state.first["validation"])
         self.state = state
         self.settings = replace(self.settings, context=settings.context, batch_tokens=settings.batch_tokens,
                                 micro_rows=settings.micro_rows, recompute=settings.recompute)
@@ -239,7 +240,7 @@ class Tuning:
         self._adam.step()
         self._clear()
         self.state.epoch, self.state.row = ahead.epoch, ahead.row
-        return loss, sum(part.count for part in rows)
+        return loss, sum(part.tokens for part in rows)
 
     def _rows(self, count: int, state: State) -> list[Rows]:
         """The next rows in portions of micro_rows; `state` goes on behind them."""
@@ -256,7 +257,7 @@ class Tuning:
 
     def _accumulate(self, portions: list[Rows]) -> float:
         """The mean loss of all portions; of several processes each computes some of them."""
-        total, loss = sum(part.count for part in portions), 0.0
+        total, loss = max(1, sum(part.count for part in portions)), 0.0
         mine = portions[self._team.rank::self._team.size]
         for part in mine:
             share = part.count / total
@@ -270,17 +271,15 @@ class Tuning:
             p.grad = None
 
     def _measure(self, pieces: Pieces | None) -> float | None:
-        """The mean loss on a text, or its beginning."""
+        """The mean loss on a text, or on places all over it."""
         if pieces is None:
             return None
         total = count = 0
-        order, size = pieces.in_order(), self.settings.micro_rows
+        order, size = pieces.sample(_VALIDATION_TOKENS), self.settings.micro_rows
         for first in range(0, len(order), size):
             rows = pieces.filled(order[first:first + size])
             total += self._gradients.loss(rows) * rows.count
             count += rows.count
-            if count >= _VALIDATION_TOKENS:
-                break
         return total / max(1, count)
 
     def _validated(self, report: Report) -> Report:

@@ -149,6 +149,19 @@ def test_output_that_is_refused_ends_no_training(notes, tiny_model, name, redire
     assert find_run(name).curve()[-1]["step"] == 6 and find_run(name).best()
 
 
+@pytest.mark.parametrize("method", ["full", "lora"])
+def test_the_model_as_it_was_stays_where_nothing_is_better(notes, method):
+    name = f"worse-{method}"
+    done = assist("finetune", str(notes), "--model", "mini", "--run", name, "--steps", "4", "--method", method,
+                  *QUICK[:4], "--rate", "1", "--threads", "2", "--validate-every", "2")
+    assert done.returncode == 0 and "better than the model as it was" in done.stdout, done.stdout + done.stderr
+    assert "best so far" not in done.stdout and "Held out" in done.stdout
+    run = find_run(name)
+    assert run.best()["step"] == 0 and run.best()["loss"] == run.best()["before"]
+    greedy = ("<|endoftext|>The fox", "--temperature", "0", "--max-new-tokens", "12")
+    assert assist("generate", "--model", name, *greedy).stdout == assist("generate", "--model", "mini", *greedy).stdout
+
+
 def test_a_full_disk_is_said_and_loses_nothing(notes, tiny_model):
     size = (tiny_model / "model.safetensors").stat().st_size
     done = assist("finetune", str(notes), "--model", str(tiny_model), "--run", "disk", "--steps", "6", *QUICK,
@@ -166,6 +179,24 @@ def test_runs_are_carried_in_an_archive_and_nothing_gets_out_of_its_folder(train
     assert assist("generate", "--model", "carried", "x", "--max-new-tokens", "2").returncode == 0
     assert assist("runs", "remove", "carried").returncode == 0
     assert "carried" not in assist("runs").stdout
+    assert assist("runs", "unpack", str(archive), "--name", "bare").returncode == 0
+    bare = find_run("bare")
+    kept = {path: path.read_bytes() for path in bare.folder.rglob("*") if path.is_file() and path.name != ".lock"}
+    done = assist("finetune", "--resume", "--run", "bare", "--steps", "150")
+    assert done.returncode == 4 and "--from bare" in done.stderr and "without the saved states" in done.stderr
+    assert {path: path.read_bytes() for path in kept} == kept
+    assert assist("runs", "pack", trained, str(archive), "--checkpoints").returncode == 0
+    assert assist("runs", "unpack", str(archive), "--name", "full").returncode == 0
+    full = find_run("full")
+    assert assist("finetune", "--resume", "--run", "full", "--steps", "44").returncode == 0
+    assert full.curve()[-1]["step"] == 44
+    for state in (full.folder / "checkpoints").iterdir():
+        state.write_bytes(b"nothing")
+    best, model = full.best(), weights_of(full)
+    for word in ("damaged", "damaged"):  # the first time they are found to be, the second time put aside
+        done = assist("finetune", "--resume", "--run", "full", "--steps", "60")
+        assert done.returncode == 4 and word in done.stderr and "--from full" in done.stderr
+    assert full.best() == best and all(torch.equal(value, model[name]) for name, value in weights_of(full).items())
     import io
     import tarfile
     for number, member in enumerate(("../outside", "/tmp/outside", "a/../../outside")):

@@ -13,18 +13,19 @@ from gpt2_assist.model.sizes import read_config
 from gpt2_assist.model.store import find_model
 from gpt2_assist.training.base import Base
 from gpt2_assist.training.checkpoint import load_checkpoint
+from gpt2_assist.training.rows import Text
 from gpt2_assist.training.settings import Settings, settled
 from gpt2_assist.training.tuning import Tuning
 
 ASKED = Settings(method="full", steps=12, context=16, batch_tokens=64, micro_rows=2, rate=1e-3, validate_every=4)
 
 
-def text(seed: int, lengths: list[int]) -> tuple[np.ndarray, np.ndarray]:
+def text(seed: int, lengths: list[int]) -> Text:
     """Documents of tokens that follow each other in a way that can be learned."""
     dice = np.random.default_rng(seed)
     starts = np.concatenate([[0], np.cumsum(lengths)])
     steps = dice.integers(1, 3, starts[-1])
-    return (np.cumsum(steps) % 300).astype(np.uint16), starts
+    return Text((np.cumsum(steps) % 300).astype(np.uint16), starts)
 
 
 def tuning(folder, checkpoints, **changes) -> Tuning:
