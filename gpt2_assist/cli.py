@@ -2,15 +2,13 @@
 
 Only the chosen subcommand's module is imported, so that `--version` and `daemon status` answer at once.
 """
-import argparse
 import importlib
 import sys
 
-from gpt2_assist import __version__, privacy, streams
+from gpt2_assist import __version__
 from gpt2_assist.errors import AssistError, OutputError
-from gpt2_assist.terminal import visible
 
-INTERRUPTED = 130
+_INTERRUPTED = 130
 _MODULES = {"generate": "generate", "pull": "models", "models": "models", "daemon": "daemon", "pretrain": "pretrain",
             "finetune": "finetune", "runs": "runs", "originality": "originality",
             "doctor": "doctor"}
@@ -24,23 +22,29 @@ def main(argv: list[str] | None = None) -> int:
 
 def guarded(work) -> int:
     """The exit code of `work()`; what it raises becomes a sentence on the error stream."""
+    code = _said(_begin) or _said(work)
+    return _said(lambda: sys.stdout and sys.stdout.flush()) or code
+
+
+def _begin() -> None:
+    from gpt2_assist import privacy, streams  # here, so that Ctrl-C finds us soon after the start
     streams.ready()
     privacy.begin()
-    code = _said(work)
-    return _said(sys.stdout.flush) or code
 
 
 def _said(work) -> int:
     try:
         return work() or 0
     except AssistError as error:
+        from gpt2_assist.streams import silence
+        from gpt2_assist.terminal import visible
         if isinstance(error, OutputError):
-            streams.silence()
+            silence()
         if str(error):
             print(visible(str(error)), file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
-        return INTERRUPTED
+        return _INTERRUPTED
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
     except Exception as error:
@@ -51,12 +55,16 @@ def _run(arguments: list[str]) -> int:
     if arguments == ["--version"]:
         print(f"gpt2-assist {__version__}")
         return 0
+    from gpt2_assist import privacy
+    from gpt2_assist.terminal import end_on_signals
     args = _parser(arguments).parse_args(arguments)
+    end_on_signals()
     privacy.mend()
     return args.run(args)
 
 
-def _parser(arguments: list[str]) -> argparse.ArgumentParser:
+def _parser(arguments: list[str]):
+    import argparse
     parser = argparse.ArgumentParser(
         prog="gpt2-assist", description="A private writing and coding companion on your own machine.",
         epilog='example:\n  gpt2-assist generate "Once upon a time" --max-new-tokens 60\n\n'

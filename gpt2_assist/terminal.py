@@ -5,8 +5,13 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import NoReturn
 
 _CONTROLS = {code: "\ufffd" for code in (*range(32), 127, *range(128, 160)) if chr(code) not in "\n\t"}
+
+
+_ENDINGS = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+_stopped_by = int(signal.SIGINT)
 
 
 def visible(text: str) -> str:
@@ -17,7 +22,7 @@ def visible(text: str) -> str:
 def coloured(stream=None) -> bool:
     """Whether colours may be used on `stream` (standard output by default); NO_COLOR is respected."""
     stream = stream or sys.stdout
-    return stream.isatty() and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
+    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 def copied(text: str, coloured: bool) -> str:
@@ -25,22 +30,49 @@ def copied(text: str, coloured: bool) -> str:
     return f"\x1b[4m{text}\x1b[24m" if coloured else f"⟦{text}⟧"
 
 
+def end_on_signals() -> None:
+    """From now on a signal that ends this process unwinds it, so that terminal and files are left in order.
+
+    A signal that its parent has it ignore (nohup) stays ignored.
+    """
+    for number in _ENDINGS:
+        if signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, _unwind)
+
+
+def _unwind(number: int, frame: object) -> NoReturn:
+    signal.signal(number, signal.SIG_DFL)
+    raise SystemExit(128 + number)
+
+
+def interrupted() -> int:
+    """The exit code of a work that was stopped: 130 by Ctrl-C, and otherwise as a shell gives it for the signal."""
+    return 128 + _stopped_by
+
+
 @contextmanager
-def on_interrupt(stop: Callable[[], None]) -> Iterator[None]:
-    """Within the block the first Ctrl-C calls `stop`; a second one raises KeyboardInterrupt."""
+def on_interrupt(stop: Callable[[], None], ended: bool = False) -> Iterator[None]:
+    """Within the block the first Ctrl-C calls `stop`; a second one raises KeyboardInterrupt.
+
+    With `ended`, so does a signal that asks for the end; a second one ends the process.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
     def first(number, frame):
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        global _stopped_by
+        _stopped_by = number
+        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
         stop()
 
-    before = signal.signal(signal.SIGINT, first)
+    endings = [number for number in _ENDINGS if ended and signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, first) for number in [signal.SIGINT, *endings]}
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextmanager

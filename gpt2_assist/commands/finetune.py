@@ -4,7 +4,6 @@ import os
 
 from gpt2_assist.errors import UsageError
 
-_INTERRUPTED = 130
 _EXAMPLE = """examples:
   gpt2-assist finetune ~/notes                     # run1: a folder of texts
   gpt2-assist finetune titles.csv --run titles     # one short text a row
@@ -69,7 +68,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 def run(args: argparse.Namespace) -> int:
     request = _request(args)
     from gpt2_assist.commands.training_display import Display
-    from gpt2_assist.terminal import on_interrupt
+    from gpt2_assist.terminal import interrupted, on_interrupt
     from gpt2_assist.training import finetune
     if args.check:
         print("\n".join(finetune.check(request).lines(request.model)))
@@ -79,10 +78,10 @@ def run(args: argparse.Namespace) -> int:
         print("\n".join(finetune.plan(request, show).lines()))
         return 0
     asked: list[bool] = []
-    with on_interrupt(lambda: asked.append(True)):
+    with on_interrupt(lambda: asked.append(True), ended=True):
         result = (finetune.resume if args.resume else finetune.finetune)(request, show, lambda: bool(asked))
     show.end(result)
-    return 0 if result.finished else _INTERRUPTED
+    return 0 if result.finished else interrupted()
 
 
 def _request(args: argparse.Namespace):

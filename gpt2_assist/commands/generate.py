@@ -8,7 +8,6 @@ from gpt2_assist.commands.sampling import add_sampling_arguments, settings_from
 from gpt2_assist.errors import UsageError
 
 _DEFAULT_BATCH = 8
-_INTERRUPTED = 130
 _EXAMPLE = """example:
   gpt2-assist generate "Once upon a time" --max-new-tokens 60 --temperature 0.7
   gpt2-assist generate --prefix "Title:" --truncate "\\n" --include-prefix -n 20 --batch-size 5 -o titles.txt
@@ -58,6 +57,7 @@ def run(args: argparse.Namespace) -> int:
     from gpt2_assist.commands.samples import Job, generate_series, generate_unique
     from gpt2_assist.output_file import OutputFile
     from gpt2_assist.protocol import MAX_SAMPLES
+    from gpt2_assist.terminal import interrupted
     job = Job(model, prompt, settings, args.precision or defaults.precision, args.device or defaults.device)
     if args.unique or args.show_copied:
         from gpt2_assist.commands.copied import Copied
@@ -89,7 +89,7 @@ def run(args: argparse.Namespace) -> int:
             sink.rest()
     if file:
         file.write("".join(pieces).encode())
-    return 0 if whole else _INTERRUPTED
+    return 0 if whole else interrupted()
 
 
 def _begins_texts(model: str) -> bool:

@@ -5,7 +5,6 @@ from pathlib import Path
 
 from gpt2_assist.errors import UsageError
 
-_INTERRUPTED = 130
 _EXAMPLE = """example:
   gpt2-assist pretrain recipes/mini.toml --corpora ./corpora --out ./mini-training
   gpt2-assist models import ./mini-training/model --name my-mini"""
@@ -28,17 +27,17 @@ def run(args: argparse.Namespace) -> int:
     if args.threads < 1:
         raise UsageError(f"--threads must be 1 or more, not {args.threads}.")
     from gpt2_assist.privacy import as_asked
-    from gpt2_assist.terminal import on_interrupt
+    from gpt2_assist.terminal import interrupted, on_interrupt
     from gpt2_assist.training.pretrain import pretrain
     from gpt2_assist.training.recipe import read_recipe
     recipe = read_recipe(args.recipe, args.corpora)
     out = args.out or Path(f"{recipe.name}-training")
     asked: list[bool] = []
-    with as_asked(), on_interrupt(lambda: asked.append(True)):
+    with as_asked(), on_interrupt(lambda: asked.append(True), ended=True):
         finished = pretrain(recipe, out, args.threads, lambda line: print(line, flush=True), lambda: bool(asked))
     if not finished:
         print(f"Stopped and saved in {out}; the same command goes on.")
-        return _INTERRUPTED
+        return interrupted()
     print(f"The model is in {out / 'model'}; `gpt2-assist models import {out / 'model'} --name {recipe.name}2` "
           "puts it into your store.")
     return 0

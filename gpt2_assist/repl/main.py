@@ -1,10 +1,13 @@
 """`gpt2-repl`: opens a writing session in a terminal; without one, continues what standard input says."""
 import argparse
 import sys
+from contextlib import suppress
 
 from gpt2_assist import __version__
 from gpt2_assist.cli import guarded
 from gpt2_assist.errors import AssistError
+from gpt2_assist.terminal import end_on_signals
+from gpt2_assist.text.valid import valid
 
 _EXAMPLE = """examples:
   gpt2-repl
@@ -24,6 +27,7 @@ def _run(argv: list[str] | None) -> int:
     parser.add_argument("--session", metavar="NAME", help="open this session, or begin it")
     parser.add_argument("--version", action="version", version=f"gpt2-repl {__version__}")
     args = parser.parse_args(argv)
+    end_on_signals()
     terminal = sys.stdin.isatty() and sys.stdout.isatty()
     return _converse(args) if terminal else _continue_input(args)
 
@@ -86,7 +90,7 @@ def _loop(prompt, state) -> None:
     while True:
         try:
             try:
-                line = prompt.prompt()
+                line = valid(prompt.prompt())
             except EOFError:
                 line = "/quit"
             state.line(line)
@@ -115,7 +119,12 @@ def _history(path):
         path.touch(mode=0o600)
     except OSError:
         return InMemoryHistory()
-    return FileHistory(str(path))
+
+    class ValidHistory(FileHistory):
+        def store_string(self, string: str) -> None:
+            with suppress(OSError):  # a full disk costs the history, not the session
+                super().store_string(valid(string))
+    return ValidHistory(str(path))
 
 
 if __name__ == "__main__":

@@ -102,6 +102,16 @@ def test_ctrl_c_keeps_what_came(tiny_model):
     assert process.returncode == 130 and came and rest.endswith(b"\n") and not errors
 
 
+@pytest.mark.parametrize("number, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+def test_a_signal_ends_a_command_without_a_fault(number, code):
+    process = subprocess.Popen([sys.executable, "-m", "gpt2_assist.cli", "daemon", "logs", "-f", "-n", "1"],
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout.read(1)
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors) == (code, b"")
+
+
 def test_a_reader_that_leaves_is_no_error(tiny_model):
     command = (f"{sys.executable} -m gpt2_assist.cli generate '{PROMPT}' --model {tiny_model} "
                "--max-new-tokens 4000 | head -c 20")

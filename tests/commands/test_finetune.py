@@ -139,6 +139,16 @@ def test_killed_at_random_moments_it_comes_to_the_same_end(notes, tiny_model, me
     assert all(torch.equal(value, other[name]) for name, value in mine.items())
 
 
+def test_a_request_to_end_saves_as_ctrl_c_does(notes, tiny_model):
+    one = subprocess.Popen([sys.executable, "-m", "gpt2_assist", "finetune", str(notes), "--model", str(tiny_model),
+                            "--run", "ended", "--steps", "4000", *QUICK], stdout=subprocess.PIPE, text=True)
+    assert next(line for line in one.stdout if line.startswith("step "))
+    one.send_signal(signal.SIGTERM)
+    rest = one.stdout.read()
+    assert one.wait(60) == 143 and "--resume --run ended" in rest
+    assert list(find_run("ended").folder.glob("checkpoints/*"))
+
+
 @pytest.mark.parametrize("name, redirection, note", [("unread", "| head -n 1", "Nobody reads"),
                                                      ("unheard", "> /dev/full", "No space left")])
 def test_output_that_is_refused_ends_no_training(notes, tiny_model, name, redirection, note):

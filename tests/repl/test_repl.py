@@ -134,3 +134,27 @@ def test_several_lines_and_a_killed_daemon(tiny_model, home):
     assert re.match(r"One\nTwo(?s:.*)Three(?s:.*)", saved_text(home, "lines"))
     enter(child, "/quit")
     child.expect(pexpect.EOF)
+
+
+@pytest.mark.parametrize("number, code", [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+def test_a_signal_leaves_the_terminal_in_order(tiny_model, home, number, code):
+    for line in ("", "The fox"):  # at the prompt, and while the model writes
+        child = start(tiny_model)
+        enter(child, "/set max_new_tokens 1000000", "max_new_tokens")
+        if line:
+            enter(child, line, r"(?s)The fox.{600}")
+        child.kill(number)
+        child.expect(pexpect.EOF)
+        child.close()
+        assert child.exitstatus == code and "Traceback" not in child.before
+
+
+def test_what_was_typed_in_another_encoding_is_text_and_history(tiny_model, home):
+    child = start(tiny_model, "--session", "bytes")
+    enter(child, "/set max_new_tokens 3", "max_new_tokens")
+    os.write(child.child_fd, b"caf\xe9 au lait\r")
+    enter(child, "/save", "saved as bytes")
+    assert saved_text(home, "bytes").startswith("caf\ufffd au lait")
+    enter(child, "/quit")
+    child.expect(pexpect.EOF)
+    assert "caf\ufffd au lait" in (home / "history").read_text(encoding="utf-8")
