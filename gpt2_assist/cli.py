@@ -48,7 +48,8 @@ def _said(work) -> int:
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
     except Exception as error:
-        return _unexpected(error)
+        from gpt2_assist.terminal import interrupted, unwinding
+        return interrupted() if unwinding() else _unexpected(error)
 
 
 def _run(arguments: list[str]) -> int:
@@ -65,10 +66,12 @@ def _run(arguments: list[str]) -> int:
 
 def _parser(arguments: list[str]):
     import argparse
+
+    from gpt2_assist.commands.help import Help
     parser = argparse.ArgumentParser(
         prog="gpt2-assist", description="A private writing and coding companion on your own machine.",
         epilog='example:\n  gpt2-assist generate "Once upon a time" --max-new-tokens 60\n\n'
-               "`gpt2-repl` opens a writing session.", formatter_class=argparse.RawDescriptionHelpFormatter)
+               "`gpt2-repl` opens a writing session.", formatter_class=Help)
     parser.add_argument("--version", action="version", version=f"gpt2-assist {__version__}")
     subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
     chosen = _MODULES.get(arguments[0]) if arguments else None

@@ -31,6 +31,7 @@ from gpt2_assist.protocol import (
     from_wire,
     to_wire,
 )
+from gpt2_assist.text.valid import model_path
 
 START_TIMEOUT_S = 30.0
 READ_BYTES = 1 << 16
@@ -196,8 +197,8 @@ def _started(end: float) -> tuple[Any, str] | None:
 def model_name(name: str) -> str:
     """Folders as absolute paths: the daemon works elsewhere. Store names as they are."""
     if os.sep in name or name.startswith("."):
-        return os.path.abspath(os.path.expanduser(name))
-    return name
+        return model_path(os.path.abspath(os.path.expanduser(name)))
+    return model_path(name)
 
 
 class Client:

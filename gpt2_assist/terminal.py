@@ -12,6 +12,7 @@ _CONTROLS = {code: "\ufffd" for code in (*range(32), 127, *range(128, 160)) if c
 
 _ENDINGS = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
 _stopped_by = int(signal.SIGINT)
+_unwinding = False
 
 
 def visible(text: str) -> str:
@@ -35,14 +36,30 @@ def end_on_signals() -> None:
 
     A signal that its parent has it ignore (nohup) stays ignored.
     """
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _interrupt)
     for number in _ENDINGS:
         if signal.getsignal(number) is signal.SIG_DFL:
             signal.signal(number, _unwind)
 
 
+def _interrupt(number: int, frame: object) -> NoReturn:
+    global _unwinding
+    _unwinding = True
+    raise KeyboardInterrupt
+
+
 def _unwind(number: int, frame: object) -> NoReturn:
+    global _unwinding, _stopped_by
+    _unwinding, _stopped_by = True, number
     signal.signal(number, signal.SIG_DFL)
     raise SystemExit(128 + number)
+
+
+def unwinding() -> bool:
+    """Whether a signal has ended what this process does: a fault after it may come of a library's import that it cut
+    off."""
+    return _unwinding
 
 
 def interrupted() -> int:
@@ -63,7 +80,7 @@ def on_interrupt(stop: Callable[[], None], ended: bool = False) -> Iterator[None
     def first(number, frame):
         global _stopped_by
         _stopped_by = number
-        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+        signal.signal(number, _interrupt if number == signal.SIGINT else signal.SIG_DFL)
         stop()
 
     endings = [number for number in _ENDINGS if ended and signal.getsignal(number) is not signal.SIG_IGN]

@@ -8,6 +8,7 @@ import time
 
 from gpt2_assist import transport
 from gpt2_assist.client import Client, NoAnswer, ServerError
+from gpt2_assist.commands.help import Help
 from gpt2_assist.errors import DaemonError
 
 STOP_TIMEOUT_S = 15.0
@@ -37,7 +38,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 def _command(subparsers: argparse._SubParsersAction, name: str, summary: str, example: str) -> argparse.ArgumentParser:
     return subparsers.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".",
                                  epilog=f"example:\n  {example}",
-                                 formatter_class=argparse.RawDescriptionHelpFormatter)
+                                 formatter_class=Help)
 
 
 def _start(args: argparse.Namespace) -> int:

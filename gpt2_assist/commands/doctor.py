@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from gpt2_assist import __version__, config
+from gpt2_assist.commands.help import Help
 from gpt2_assist.errors import AssistError
 
 _EDITORS = {"nvim": "editors/neovim", "code": "editors/vscode", "hx": "docs/editors.md", "emacs": "docs/editors.md"}
@@ -17,7 +18,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
                                    description="Check the installation and say what to do. Exit code 1 if something "
                                                "must be done.",
                                    epilog="example:\n  gpt2-assist doctor",
-                                   formatter_class=argparse.RawDescriptionHelpFormatter)
+                                   formatter_class=Help)
     parser.add_argument("--json", action="store_true", help="print JSON for programs")
     parser.set_defaults(run=run)
 

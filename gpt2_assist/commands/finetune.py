@@ -2,6 +2,7 @@
 import argparse
 import os
 
+from gpt2_assist.commands.help import Help
 from gpt2_assist.errors import UsageError
 
 _EXAMPLE = """examples:
@@ -19,7 +20,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         "finetune", help="teach a model your own texts", epilog=_EXAMPLE,
         description="Train a model on files, folders, tables of short texts or standard input (-). Everything is "
                     "chosen for the model and the machine; every choice can be changed.",
-        formatter_class=argparse.RawDescriptionHelpFormatter)
+        formatter_class=Help)
     parser.add_argument("paths", nargs="*", metavar="PATH", help="files, folders, patterns of names, or -")
     parser.add_argument("--run", "--run-name", dest="name", default="run1", metavar="NAME",
                         help="the run's name (default run1)")

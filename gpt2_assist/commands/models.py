@@ -5,6 +5,7 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
+from gpt2_assist.commands.help import Help
 from gpt2_assist.commands.preparing import prepare_with_progress
 from gpt2_assist.model import store
 from gpt2_assist.model.store import ModelFolder
@@ -42,7 +43,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 def _command(subparsers, name: str, summary: str, example: str) -> argparse.ArgumentParser:
     return subparsers.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".",
                                  epilog=f"example:\n  {example}",
-                                 formatter_class=argparse.RawDescriptionHelpFormatter)
+                                 formatter_class=Help)
 
 
 def _finish(parser: argparse.ArgumentParser, run) -> None:

@@ -3,6 +3,7 @@ import argparse
 import os
 from pathlib import Path
 
+from gpt2_assist.commands.help import Help
 from gpt2_assist.errors import UsageError
 
 _EXAMPLE = """example:
@@ -14,7 +15,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser = subparsers.add_parser("pretrain", help="make a model from nothing, by a recipe", epilog=_EXAMPLE,
                                    description="Train a tokenizer and a model. Stopped at any moment, the same "
                                                "command goes on where it was.",
-                                   formatter_class=argparse.RawDescriptionHelpFormatter)
+                                   formatter_class=Help)
     parser.add_argument("recipe", type=Path, metavar="RECIPE", help="a TOML file, such as recipes/mini.toml")
     parser.add_argument("--corpora", type=Path, metavar="FOLDER", help="where the recipe's corpora lie")
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="where to work (default: NAME-training)")

@@ -3,6 +3,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from gpt2_assist.commands.help import Help
 from gpt2_assist.errors import UsageError
 
 _EXAMPLE = """examples:
@@ -17,7 +18,7 @@ _EXAMPLE = """examples:
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser = subparsers.add_parser("runs", help="what fine-tuning made", epilog=_EXAMPLE,
                                    description="List, compare, remove, carry and convert runs.",
-                                   formatter_class=argparse.RawDescriptionHelpFormatter)
+                                   formatter_class=Help)
     parser.set_defaults(run=list_all)
     actions = parser.add_subparsers(metavar="ACTION")
     one = actions.add_parser("list", help="all runs, side by side")

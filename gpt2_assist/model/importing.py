@@ -20,6 +20,7 @@ from gpt2_assist.model.store import ModelFolder, find_model, free_name, new_mode
 from gpt2_assist.model.tensors import INDEX_FILE, WEIGHTS_FILE
 from gpt2_assist.model.weights import gpt2_weights, load_weights
 from gpt2_assist.text.tokenizer import TOKENIZER_FILES, TextTokenizer
+from gpt2_assist.text.valid import model_path
 
 _PICKLE = "pytorch_model.bin"
 _PICKLE_INDEX = "pytorch_model.bin.index.json"
@@ -37,6 +38,8 @@ def import_model(source: Path, name: str | None = None, tokenizer: Path | None =
     source = source.expanduser()
     if not source.exists():
         raise DataError(f"There is nothing at {source} to import.")
+    for path in (source, tokenizer or source):
+        model_path(str(path.absolute()))
     folder = source if source.is_dir() else source.parent
     name = free_name(name or source.resolve().name if source.is_dir() else name or source.resolve().stem)
     config, weights = _read(source, folder)

@@ -11,6 +11,7 @@ from gpt2_assist import config, runs
 from gpt2_assist.errors import DataError, ModelError, StorageError, UsageError
 from gpt2_assist.model.card import Card, read_card
 from gpt2_assist.model.whole_file import sync
+from gpt2_assist.text.valid import model_path
 
 MOST_STRENGTH = 2.0
 """Of an adapter: twice what it learned."""
@@ -74,6 +75,7 @@ def find_model(name: str) -> ModelFolder:
     if trained:
         return trained
     path = _existing(name)
+    model_path(str(path))
     if path and (path / "config.json").is_file():
         return ModelFolder(str(path), path, read_card(path))
     if path and path.is_dir():

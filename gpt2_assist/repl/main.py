@@ -5,6 +5,7 @@ from contextlib import suppress
 
 from gpt2_assist import __version__
 from gpt2_assist.cli import guarded
+from gpt2_assist.commands.help import Help
 from gpt2_assist.errors import AssistError
 from gpt2_assist.terminal import end_on_signals
 from gpt2_assist.text.valid import valid
@@ -22,7 +23,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _run(argv: list[str] | None) -> int:
     parser = argparse.ArgumentParser(prog="gpt2-repl", description="A writing session with a model on this machine.",
-                                     epilog=_EXAMPLE, formatter_class=argparse.RawDescriptionHelpFormatter)
+                                     epilog=_EXAMPLE, formatter_class=Help)
     parser.add_argument("--model", metavar="M", help="a store name or a model's folder")
     parser.add_argument("--session", metavar="NAME", help="open this session, or begin it")
     parser.add_argument("--version", action="version", version=f"gpt2-repl {__version__}")

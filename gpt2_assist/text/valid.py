@@ -1,5 +1,7 @@
 """Text that can be sent and stored: what comes from outside may hold lone surrogates, which no encoding has."""
 
+from gpt2_assist.errors import ModelError
+
 
 def valid(text: str) -> str:
     """`text` with nothing in it that UTF-8 lacks.
@@ -16,3 +18,11 @@ def valid(text: str) -> str:
         return text.encode("utf-8", "surrogateescape").decode()
     except UnicodeError:
         return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def model_path(path: str) -> str:
+    """`path` itself. Raises ModelError where UTF-8 lacks it: neither the daemon nor what reads weights takes it then.
+    """
+    if valid(path) != path:
+        raise ModelError(f"The name of {valid(path)} is no UTF-8, so no model can be read there: rename it.")
+    return path
