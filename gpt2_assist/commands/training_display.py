@@ -48,7 +48,7 @@ class Display:
         mix = _SMOOTH if self._loss else 0.0
         self._loss = mix * self._loss + (1 - mix) * report.loss
         self._speed = mix * self._speed + (1 - mix) * report.tokens_per_s
-        self._seconds = mix * self._seconds + (1 - mix) * report.seconds_left
+        self._seconds = report.seconds_left
         if report.validation is not None:
             self._validations.append(report.validation)
         line = (f"step {report.step}/{report.steps}  loss {self._loss:.3f}  {self._speed:,.0f} tok/s  "

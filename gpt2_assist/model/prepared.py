@@ -43,13 +43,14 @@ _SAMPLE_BYTES = 4096
 
 @dataclass(frozen=True)
 class Prepared:
-    """A mapped file of prepared weights."""
+    """Prepared weights: a mapped file, or arrays in memory."""
 
-    path: Path
+    path: Path | None
+    """The file, if it is one."""
     config: GPT2Config
     precision: str
     arrays: dict[str, np.ndarray]
-    """By GPT2's names, read-only; see above for their shapes."""
+    """By GPT2's names, not to be written to; see above for their shapes."""
     figures: dict
     """The metadata: "format", "precision", "sizes", by file "sources": [bytes, date in ns, hash of samples], and
     "fitted": a hash of the sample's tokens, or nothing."""
@@ -115,6 +116,23 @@ def open_prepared(path: Path) -> Prepared:
                          "start it again and they are made again.") from None
     file.read_ahead()
     return Prepared(path, config, precision, {name: file.array(name) for name in layout}, figures)
+
+
+def packed(config: GPT2Config, read_matrix: Callable[[str], np.ndarray], precision: str) -> Prepared:
+    """Weights of the moment, prepared in memory; `read_matrix` gives each by GPT2's name in float32, as ModelTensors
+    does. Raises ModelError where one is infinite or no number."""
+    layout = _layout(config, precision)
+    arrays = {}
+    for name, array in zip(layout, _arrays(read_matrix, precision, layout), strict=True):
+        arrays[name] = _at_a_line(array.nbytes).view(array.dtype).reshape(array.shape)
+        arrays[name][...] = array
+    return Prepared(None, config, precision, arrays, {})
+
+
+def _at_a_line(size: int) -> np.ndarray:
+    """Room for so many bytes that begins at a cache line."""
+    room = np.empty(size + _LINE, np.uint8)
+    return room[-room.ctypes.data % _LINE:][:size]
 
 
 def prepared_name(precision: str) -> str:
@@ -196,7 +214,8 @@ def _write(path: Path, weights: ModelTensors, precision: str, made_of: dict[str,
     total, done = sum(math.prod(shape) for _, shape in layout.values()), 0
     with whole_file(path) as file:
         file.write(_header(layout, metadata))
-        for array in _arrays(weights, precision, layout, sample):
+        seen = matrix_inputs(weights, sample) if sample else None
+        for array in _arrays(weights.read_matrix, precision, layout, seen):
             file.write(array.data)
             done += array.size
             progress(done / total)
@@ -210,18 +229,19 @@ def _make_place(place: Path) -> None:
             shutil.rmtree(older, ignore_errors=True)
 
 
-def _arrays(weights: ModelTensors, precision: str, layout: dict, sample: list[int]) -> Iterator[np.ndarray]:
-    """What the file holds, in its order, which is also the order in which the blocks' matrices are used."""
-    seen = matrix_inputs(weights, sample) if sample else iter(())
+def _arrays(read_matrix: Callable[[str], np.ndarray], precision: str, layout: dict,
+            seen: Iterator[tuple[str, np.ndarray]] | None = None) -> Iterator[np.ndarray]:
+    """What the file holds, in its order, which is also the order in which the blocks' matrices are used. `seen`: by
+    matrix the inputs that it gets from a sample."""
     for name, (kind, shape) in layout.items():
-        values = weights.read_matrix(name)
+        values = read_matrix(name)
         try:
             if not np.isfinite(values).all():
                 raise ValueError
             if name == "wpe.weight" or values.ndim == 1:
                 array = np.zeros(shape, kind)
                 array[:len(values)] = values
-            elif sample and name != "wte.weight":
+            elif seen and name != "wte.weight":
                 used, inputs = next(seen)
                 assert used == name
                 array = pack_int4(*rounded_int4(values, inputs))

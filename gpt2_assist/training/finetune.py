@@ -4,7 +4,7 @@ import math
 import os
 import shutil
 from collections.abc import Callable, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
@@ -18,9 +18,10 @@ from gpt2_assist.corpus.private import find_private
 from gpt2_assist.corpus.reading import read_corpus
 from gpt2_assist.corpus.report import Report as CorpusReport
 from gpt2_assist.corpus.report import make_report
-from gpt2_assist.errors import DataError, StorageError, UsageError
+from gpt2_assist.errors import DataError, ModelError, StorageError, UsageError
 from gpt2_assist.model.card import Card, write_card
 from gpt2_assist.model.gpt2 import GPT2
+from gpt2_assist.model.sizes import parameter_count
 from gpt2_assist.model.store import find_model
 from gpt2_assist.model.whole_file import whole_file
 from gpt2_assist.runs import DEFAULT, Run, find_run, has_run, locked, new_run, remove_run
@@ -28,11 +29,13 @@ from gpt2_assist.text.tokenizer import TextTokenizer
 from gpt2_assist.training.base import Base
 from gpt2_assist.training.copies import build_copies
 from gpt2_assist.training.curves import draw_curve
+from gpt2_assist.training.disk import bytes_per_s, check_disk, free_on_disk, model_bytes, needed_on_disk, state_bytes
+from gpt2_assist.training.estimate import MODEL, SAMPLES, STATE, VALIDATION
 from gpt2_assist.training.export import export_model
 from gpt2_assist.training.lora import adapter_tensors, write_adapter
-from gpt2_assist.training.memory import available_bytes, fitting
+from gpt2_assist.training.memory import available_bytes, fitting, needed_bytes, trained_parameters
 from gpt2_assist.training.parallel import Team, take_device
-from gpt2_assist.training.plan import Plan, make_plan
+from gpt2_assist.training.plan import Plan
 from gpt2_assist.training.rows import Text
 from gpt2_assist.training.settings import FULL, Settings, settled
 from gpt2_assist.training.split import Split, split
@@ -45,7 +48,7 @@ from gpt2_assist.training.texts import (
     write_text,
 )
 from gpt2_assist.training.tuning import Report, Tuning
-from gpt2_assist.training.writing import write
+from gpt2_assist.training.writing import Writer, seconds_for
 
 _GENERAL = Path(places.__file__).parent / "daemon" / "calibration.txt"
 _PROBE_STEPS = 3
@@ -123,7 +126,8 @@ def plan(request: Request, show: Show) -> Plan:
     there = available_bytes(request.device)
     model = base.tunable(settings, request.device)
     tuning = _tuning(model, train, validation, None, settings, request, Path())
-    return make_plan(base.config, settings, train.tokens, _threads(request), there, tuning.probe(_PROBE_STEPS))
+    return _plan(base, tuning, train, validation, request, there, len(request.prompts) or 2,
+                 request.sample_every or 4 * settings.validate_every, request.sample_tokens)
 
 
 def finetune(request: Request, show: Show, stop: Callable[[], bool] = lambda: False) -> Result:
@@ -140,6 +144,8 @@ def finetune(request: Request, show: Show, stop: Callable[[], bool] = lambda: Fa
     show.say(parts.line())
     train, validation = _texts(parts, base)
     settings = _settings(request, base, train)
+    check_disk(_disk(base, settings, train, validation),
+               free_on_disk() + (find_run(request.run).size_bytes if replaced else 0))
     if replaced and not _rank():
         remove_run(request.run)
     short = sum(document.short for document in documents) * 2 > len(documents)
@@ -177,6 +183,8 @@ def resume(request: Request, show: Show, stop: Callable[[], bool] = lambda: Fals
         if request.settings.steps and not _rank():
             run.write_state(state)
         train, validation = (read_text(run.folder / "data", name) for name in ("train", "validation"))
+        settings = Settings.from_json(state["settings"])
+        check_disk(_disk(base, settings, train, validation), free_on_disk() + run.size_bytes)
         return _train(run, state, base, train, validation, request, show, stop)
 
 
@@ -191,14 +199,15 @@ def _train(run: Run, state: dict, base: Base, train: Text, validation: Text, req
     again = begun and tuning.resume(show.say)
     if begun and not again:
         _check_goes_on(run, state)
-    keeper = _Keeper(run, state, base, tuning, show)
+    tuning.estimate.sample_every = state["sample_every"]
+    keeper = _Keeper(run, state, base, tuning, show, _threads(request))
     if not _rank():
         keeper.forget_after(tuning.state.step)
     if again:
         show.goes_on(tuning.state.step, [entry["validation"] for entry in run.curve() if "validation" in entry])
     else:
-        show.plan(make_plan(base.config, settings, train.tokens, _threads(request), there,
-                            tuning.probe(_PROBE_STEPS)))
+        show.plan(_plan(base, tuning, train, validation, request, there, len(state["prompts"]),
+                        state["sample_every"], state["sample_tokens"]))
     for report in tuning.steps(stop):
         model = tuning.whole_model() if keeper.wants_model(report) else None
         if not _rank():
@@ -213,11 +222,35 @@ def _train(run: Run, state: dict, base: Base, train: Text, validation: Text, req
                   tuning.state.step, measured[-1] if measured else None, state.get("held_out", ""))
 
 
+def _plan(base: Base, tuning: Tuning, train: Text, validation: Text, request: Request, there: int, prompts: int,
+          sample_every: int, sample_tokens: int) -> Plan:
+    """After a few steps that change nothing, a few words and a few bytes. `there`: bytes of memory before the model was
+    loaded."""
+    settings, estimate, disk = tuning.settings, tuning.estimate, bytes_per_s()
+    estimate.sample_every = sample_every
+    speed = tuning.probe(_PROBE_STEPS)
+    estimate.guess(STATE, state_bytes(base.config, settings) / disk)
+    estimate.guess(MODEL, model_bytes(base.config, settings) / disk)
+    with suppress(ModelError, MemoryError):  # what can't write can be trained
+        estimate.guess(SAMPLES, seconds_for(tuning.whole_model(), settings, _threads(request), prompts, sample_tokens))
+    return Plan(settings, parameter_count(base.config), trained_parameters(base.config, settings), train.tokens,
+                needed_bytes(base.config, settings, _threads(request)), there, speed,
+                estimate.left(0) + estimate.one(VALIDATION),
+                _disk(base, settings, train, validation), free_on_disk())
+
+
+def _disk(base: Base, settings: Settings, train: Text, validation: Text) -> int:
+    """Bytes that a run takes at the most."""
+    own = sum(path.stat().st_size for path in base.folder.path.glob("*.safetensors")) if base.folder.adapter else 0
+    return needed_on_disk(base.config, settings, train.tokens + validation.tokens, own)
+
+
 class _Keeper:
     """Puts into the run's folder what a training brings."""
 
-    def __init__(self, run: Run, state: dict, base: Base, tuning: Tuning, show: Show) -> None:
+    def __init__(self, run: Run, state: dict, base: Base, tuning: Tuning, show: Show, threads: int) -> None:
         self._run, self._state, self._base, self._tuning, self._show = run, state, base, tuning, show
+        self._threads = threads
 
     def forget_after(self, step: int) -> None:
         """Of a training that was killed, drops what came after the state from which it goes on."""
@@ -255,10 +288,12 @@ class _Keeper:
         with open(self._run.folder / "curve.jsonl", "a", encoding="utf-8") as file:
             file.write(json.dumps(entry) + "\n")
         if report.best:
-            self._keep_best(report.step, report.validation,
-                            lambda folder, card: self._write_model(folder, card, model))
+            with self._tuning.estimate.timed(MODEL):
+                self._keep_best(report.step, report.validation,
+                                lambda folder, card: self._write_model(folder, card, model))
         if self._samples_at(report):
-            self._sample(report.step, model)
+            with self._tuning.estimate.timed(SAMPLES):
+                self._try_sample(report.step, model)
 
     def close(self, ended: bool) -> None:
         self.remember_saved()
@@ -308,15 +343,24 @@ class _Keeper:
             figures={"tokens": self._state["tokens"], "base_validation": self._tuning.state.first["validation"],
                      "validation": self._tuning.state.known_best})
 
+    def _try_sample(self, step: int, model: GPT2) -> None:
+        """The training goes on without a sample where none can be written."""
+        try:
+            self._sample(step, model)
+        except ModelError:
+            self._show.say(f"No sample at step {step}: a weight has become infinite or no number; begin again with a "
+                           "lower --rate.")
+        except (MemoryError, torch.OutOfMemoryError):
+            self._show.say(f"No sample at step {step}: there is too little memory for one.")
+
     def _sample(self, step: int, model: GPT2) -> None:
         tokenizer = self._base.tokenizer
-        kind = torch.bfloat16 if self._tuning.settings.precision == "bf16" else torch.float32
+        writer = Writer(model, self._tuning.settings, self._threads)
         with open(self._run.folder / "samples.txt", "a", encoding="utf-8") as file:
             for number, prompt in enumerate(self._state["prompts"]):
                 before = (START if self._state["short"] else "") + prompt
                 ids = [tokenizer.end_of_text, *tokenizer.encode(before)]
-                text = tokenizer.decode(write(model, ids, self._state["sample_tokens"], number, tokenizer.end_of_text,
-                                              kind))
+                text = tokenizer.decode(writer.write(ids, self._state["sample_tokens"], number, tokenizer.end_of_text))
                 file.write(f"--- step {step}\n{prompt}{text}\n")
                 self._show.sample(step, prompt, text)
 

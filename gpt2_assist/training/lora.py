@@ -1,6 +1,7 @@
 """Training of low-rank adapters (Hu et al. 2021, "LoRA"): a frozen model learns by small matrices beside its own."""
 import json
 import math
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -43,11 +44,22 @@ def add_adapter(model: GPT2, shape: LoraShape, seed: int) -> None:
 def adapter_tensors(model: GPT2) -> dict[str, torch.Tensor]:
     """The adapter's matrices as peft names and turns them: A [rank, in] and B [out, rank], float32."""
     found = {}
+    for name, pair in _pairs(model):
+        for half, matrix in zip("AB", pair):
+            found[f"{PREFIX}{name}.lora_{half}.weight"] = matrix
+    return found
+
+
+def present_adapter(model: GPT2, shape: LoraShape) -> Adapter:
+    """The adapter as it is now, for an engine."""
+    return Adapter(shape, {name: tuple(matrix.cpu().numpy() for matrix in pair) for name, pair in _pairs(model)})
+
+
+def _pairs(model: GPT2) -> Iterator[tuple[str, tuple[torch.Tensor, torch.Tensor]]]:
+    """By module A [rank, in] and B [out, rank], float32."""
     for name, module in model.named_modules():
         if isinstance(module, LoraConv1D):
-            found[f"{PREFIX}{name}.lora_A.weight"] = module.down.detach().t().float().contiguous()
-            found[f"{PREFIX}{name}.lora_B.weight"] = module.up.detach().t().float().contiguous()
-    return found
+            yield name, tuple(matrix.detach().t().float().contiguous() for matrix in (module.down, module.up))
 
 
 def write_adapter(folder: Path, tensors: dict[str, torch.Tensor], shape: LoraShape, base: str) -> None:

@@ -1,8 +1,6 @@
 """What a training will take, before it begins."""
 from dataclasses import dataclass
 
-from gpt2_assist.model.sizes import GPT2Config, parameter_count
-from gpt2_assist.training.memory import needed_bytes, trained_parameters
 from gpt2_assist.training.settings import FULL, Settings
 
 
@@ -17,11 +15,12 @@ class Plan:
     """Bytes at the peak, about."""
     available: int
     tokens_per_s: float
-
-    @property
-    def seconds(self) -> float:
-        """Until the last step, if nothing ends it sooner."""
-        return self.settings.steps * self.settings.batch_tokens / max(1e-9, self.tokens_per_s)
+    seconds: float
+    """To the end, with measuring, saving and samples, if nothing ends it sooner."""
+    disk: int
+    """Bytes that the run takes there at most."""
+    free: int
+    """Bytes of the disk."""
 
     def lines(self) -> list[str]:
         """For people."""
@@ -40,14 +39,9 @@ class Plan:
             f"Memory: about {self.needed / 1e9:.1f} GB of the {self.available / 1e9:.1f} GB that are there"
             + (" — it may not fit; --method lora or a smaller model needs less." if self.needed > self.available
                else "."),
-            f"Speed: {self.tokens_per_s:,.0f} tokens a second, so {duration(self.seconds)} at most."]
-
-
-def make_plan(config: GPT2Config, settings: Settings, tokens: int, threads: int, there: int,
-              tokens_per_s: float) -> Plan:
-    """`there`: bytes of memory before the model was loaded."""
-    return Plan(settings, parameter_count(config), trained_parameters(config, settings), tokens,
-                needed_bytes(config, settings, threads), there, tokens_per_s)
+            f"Disk: about {size(self.disk)} of the {size(self.free)} that are free.",
+            f"Speed: {self.tokens_per_s:,.0f} tokens a second; {duration(self.seconds)} at most, with measuring, "
+            "saving and samples."]
 
 
 def duration(seconds: float) -> str:
@@ -56,3 +50,8 @@ def duration(seconds: float) -> str:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
     return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def size(count: int) -> str:
+    """Bytes in words: 40 MB, 1.2 GB."""
+    return f"{count / 1e6:.0f} MB" if count < 1e9 else f"{count / 1e9:.1f} GB"

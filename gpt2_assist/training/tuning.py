@@ -15,6 +15,7 @@ import torch
 from gpt2_assist.errors import DataError, UsageError
 from gpt2_assist.model.gpt2 import GPT2
 from gpt2_assist.training.checkpoint import load_checkpoint, save_checkpoint
+from gpt2_assist.training.estimate import SAVE_EVERY_S, STATE, STEP, VALIDATION, Estimate
 from gpt2_assist.training.gradients import ParallelGradients
 from gpt2_assist.training.memory import sharing
 from gpt2_assist.training.parallel import Team, part_like, whole
@@ -23,9 +24,9 @@ from gpt2_assist.training.settings import FULL, Settings
 
 KEPT = 2
 """States on the disk: should the last be damaged, there is one before."""
-SAVE_EVERY_S = 60.0
 _VALIDATION_TOKENS = 16_384
 _LEAST_CONTEXT = 64
+_PROBE_S = 10.0
 
 
 @dataclass(frozen=True)
@@ -45,12 +46,8 @@ class Report:
     """Whether the validation is the best so far."""
     note: str = ""
     """What changed, for instance after a lack of memory."""
-
-    @property
-    def seconds_left(self) -> float:
-        return self._seconds_a_step * (self.steps - self.step)
-
-    _seconds_a_step: float = 0.0
+    seconds_left: float = 0.0
+    """With all that comes between the steps, if nothing ends the training sooner."""
 
 
 @dataclass
@@ -84,6 +81,7 @@ class Tuning:
         self.model, self.settings, self.state = model, settings, State()
         self._texts, self._threads, self._folder = (train, validation, general), threads, checkpoints
         self._save_every, self._team, self._saved_step = save_every, Team(), -1
+        self.estimate = Estimate(settings, save_every)
         self._empty = copy.deepcopy(model).to("meta") if shard and self._team.size > 1 else None
         """With `shard`, a model for what all keep together."""
         if self._empty:
@@ -136,14 +134,18 @@ class Tuning:
                     note = self._step_down()
             state.step += 1
             seconds = time.monotonic() - began
+            self.estimate.took(STEP, seconds)
             due = state.step % self.settings.validate_every == 0 or state.step == self.settings.steps
-            report = Report(state.step, self.settings.steps, loss, count / seconds, note=note, _seconds_a_step=seconds)
+            report = Report(state.step, self.settings.steps, loss, count / seconds, note=note)
             if due:
-                report = self._validated(report)
+                with self.estimate.timed(VALIDATION):
+                    report = self._validated(report)
+            report = replace(report, seconds_left=self.estimate.left(state.step))
             yield report  # who hears it keeps the best model; killed before the state is saved, that comes again
             long = state.step % self._save_every == 0 if self._save_every else time.monotonic() - saved > SAVE_EVERY_S
             if due or self._team.any(long):
-                self.save()
+                with self.estimate.timed(STATE):
+                    self.save()
                 saved = time.monotonic()
         if self._saved_step != state.step:
             self.save()
@@ -154,16 +156,26 @@ class Tuning:
         return self.state.step >= self.settings.steps or bool(patience) and self.state.bad >= patience
 
     def probe(self, steps: int) -> float:
-        """Tokens a second of so many steps that change nothing."""
-        began = tokens = 0
-        for number in range(steps + 1):
-            if number == 1:  # the first one warms up
+        """Tokens a second, of the portions of so many steps, or of some, that change nothing. The estimate knows then
+        what a step and a measuring take."""
+        team, settings, began, tokens = self._team, self.settings, time.monotonic(), 0
+        portions = self._rows(settings.rows * team.size * (steps + 1), State())
+        for first in range(0, len(portions), team.size):
+            if first == team.size and not team.any(time.monotonic() - began > _PROBE_S):  # the first one warms up
                 began, tokens = time.monotonic(), 0
-            rows = self._rows(self.settings.rows, State())
-            self._accumulate(rows)
+            part = portions[first:first + team.size]
+            self._accumulate(part)
             self._clear()
-            tokens += sum(part.tokens for part in rows)
-        return tokens / (time.monotonic() - began) * self._team.size
+            tokens += sum(rows.tokens for rows in part)
+            if team.any(time.monotonic() - began > _PROBE_S):
+                break
+        speed = tokens / (time.monotonic() - began)
+        self.estimate.guess(STEP, settings.batch_tokens * team.size / speed)
+        began = time.monotonic()
+        self._gradients.loss(portions[0])
+        measured = sum(min(text.tokens, _VALIDATION_TOKENS) for text in (self._validation, self._general) if text)
+        self.estimate.guess(VALIDATION, (time.monotonic() - began) * measured / max(1, portions[0].tokens))
+        return speed
 
     def save(self) -> None:
         """Raises OSError where the disk refuses. All processes must ask; the first one writes."""

@@ -1,27 +1,66 @@
-"""Samples from a model that is being trained: plain torch, a token at a time."""
-import torch
-import torch.nn.functional as F
+"""Samples from a model that is being trained: the engines write them, with the weights that it has at that moment."""
+import time
+from collections.abc import Sequence
 
+import numpy as np
+import torch
+
+from gpt2_assist.engine.cpu.cpu_engine import CpuEngine
+from gpt2_assist.engine.engine import Engine, Sampling
+from gpt2_assist.engine.torch_engine import TorchEngine
 from gpt2_assist.model.gpt2 import GPT2
+from gpt2_assist.model.prepared import packed
+from gpt2_assist.training.lora import present_adapter
+from gpt2_assist.training.settings import LORA, Settings
 
 _TEMPERATURE, _TOP_K = 0.8, 40
+_CACHE_BYTES = 1 << 29
+_PROBE_TOKENS = 8
 
 
-@torch.no_grad()
-def write(model: GPT2, prompt: list[int], count: int, seed: int, end: int | None, kind: torch.dtype) -> list[int]:
-    """Up to `count` new token ids behind the prompt, which may not be empty; `end` ends them."""
-    generator = torch.Generator().manual_seed(seed)
-    ids = list(prompt)
-    device = model.wte.weight.device
-    for _ in range(count):
-        window = torch.tensor([ids[-model.config.n_ctx:]], device=device)
-        with torch.autocast(device.type, dtype=kind, enabled=kind != torch.float32):
-            hidden = model.hidden(window)[0, -1:]
-        with torch.autocast(device.type, enabled=False):
-            logits = F.linear(hidden.to(model.wte.weight.dtype), model.wte.weight)[0].float().cpu()
-        best, places = torch.topk(logits / _TEMPERATURE, min(_TOP_K, len(logits)))
-        token = int(places[torch.multinomial(F.softmax(best, dim=0), 1, generator=generator)])
-        if token == end:
-            break
-        ids.append(token)
-    return ids[len(prompt):]
+class Writer:
+    """Writes with a model as it is now. On the CPU its weights are packed in int8, a byte a parameter for as long as
+    the writer lives; on a graphics card they are copied there."""
+
+    def __init__(self, model: GPT2, settings: Settings, threads: int) -> None:
+        """Raises ModelError where a weight has become infinite or no number."""
+        weights = model.state_dict()
+        self._engine = _engine(model, weights, settings, threads)
+        self._adapter = (self._engine.add_adapter(present_adapter(model, settings.lora))
+                         if settings.method == LORA else 0)
+
+    def write(self, prompt: Sequence[int], count: int, seed: int, end: int | None) -> list[int]:
+        """Up to `count` new token ids behind the prompt, which may not be empty; `end` ends them."""
+        engine, new = self._engine, []
+        sequence = engine.open(prompt, Sampling(_TEMPERATURE, _TOP_K, seed=seed), adapter=self._adapter)
+        try:
+            while len(new) < count and end not in new:
+                if engine.ready(sequence):
+                    new += [token.id for token in engine.decode([sequence])[0]]
+                else:
+                    engine.prefill(sequence)
+        finally:
+            engine.close(sequence)
+        return new[:new.index(end) if end in new else count]
+
+
+def seconds_for(model: GPT2, settings: Settings, threads: int, texts: int, count: int) -> float:
+    """About how long it takes to write so many texts of `count` tokens."""
+    began = time.monotonic()
+    writer = Writer(model, settings, threads)
+    ready = time.monotonic()
+    writer.write([0], _PROBE_TOKENS, 0, None)
+    return ready - began + (time.monotonic() - ready) / _PROBE_TOKENS * texts * count
+
+
+def _engine(model: GPT2, weights: dict[str, torch.Tensor], settings: Settings, threads: int) -> Engine:
+    device = model.wte.weight.device.type
+    if device != "cpu":
+        return TorchEngine(model.config, weights, settings.precision, device, _CACHE_BYTES, threads)
+
+    def read(name: str) -> np.ndarray:
+        weight = weights[name]
+        if settings.method != LORA:
+            weight = weight.to(torch.bfloat16)  # as the model of this step is kept and read
+        return weight.float().numpy()
+    return CpuEngine(packed(model.config, read, "int8"), _CACHE_BYTES, threads)
