@@ -194,11 +194,9 @@ def _started(end: float) -> tuple[Any, str] | None:
     return None
 
 
-def model_name(name: str) -> str:
-    """Folders as absolute paths: the daemon works elsewhere. Store names as they are."""
-    if os.sep in name or name.startswith("."):
-        return model_path(os.path.abspath(os.path.expanduser(name)))
-    return model_path(name)
+def _named_anywhere(model: str) -> str:
+    from gpt2_assist.model.store import named_anywhere  # not above: who only asks for the status needs no store
+    return model_path(named_anywhere(model))
 
 
 class Client:
@@ -230,12 +228,12 @@ class Client:
         """Starts a generation; see Stream."""
         settings.validate()
         id = next(self._ids)
-        return Stream(self, self._ask(Generate(id, model_name(model), prompt, settings, priority, document, precision,
-                                               device)))
+        return Stream(self, self._ask(Generate(id, _named_anywhere(model), prompt, settings, priority, document,
+                                               precision, device)))
 
     def load(self, model: str, precision: str = "auto", device: str = "auto") -> Loaded:
         """Makes a model ready and waits until it is."""
-        return self._answer(Load(next(self._ids), model_name(model), precision, device), Loaded)
+        return self._answer(Load(next(self._ids), _named_anywhere(model), precision, device), Loaded)
 
     def status(self) -> dict:
         return self._answer(StatusRequest(next(self._ids)), StatusReply).status
@@ -348,12 +346,12 @@ class AsyncClient:
         """Starts a generation; see AsyncStream."""
         settings.validate()
         id = next(self._ids)
-        await self._ask(Generate(id, model_name(model), prompt, settings, priority, document, precision, device))
+        await self._ask(Generate(id, _named_anywhere(model), prompt, settings, priority, document, precision, device))
         return AsyncStream(self, id)
 
     async def load(self, model: str, precision: str = "auto", device: str = "auto") -> Loaded:
         """Makes a model ready and waits until it is."""
-        return await self._answer(Load(next(self._ids), model_name(model), precision, device), Loaded)
+        return await self._answer(Load(next(self._ids), _named_anywhere(model), precision, device), Loaded)
 
     async def status(self) -> dict:
         return (await self._answer(StatusRequest(next(self._ids)), StatusReply)).status

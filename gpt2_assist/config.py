@@ -32,6 +32,17 @@ class Settings:
     """A daemon without clients and workers ends after so long."""
 
 
+DEVICES = ("auto", "cpu", "cuda", "mps")
+PRECISIONS = ("auto", "fp32", "bf16", "int8", "int4")
+MOST_THREADS = 256
+_LONGEST_S = 31_536_000
+"""A year."""
+_KINDS = {int: "a whole number", float: "a number", str: "a text"}
+_CHOICES = {"precision": PRECISIONS, "device": DEVICES}
+_RANGES = {"cache_mb": (0, 1 << 20), "threads": (0, MOST_THREADS), "shrink_after_s": (0, _LONGEST_S),
+           "replace_after_s": (0.1, _LONGEST_S), "unload_after_s": (0, _LONGEST_S), "exit_after_s": (0.1, _LONGEST_S)}
+
+
 def home() -> Path:
     """Where models, runs, sessions and settings lie."""
     given = _given(_HOME)
@@ -97,19 +108,38 @@ def sessions() -> Path:
 def read_settings() -> Settings:
     """The settings file's values over the defaults. Raises UsageError with the entry that is wrong."""
     import tomllib
+
+    from gpt2_assist.text_file import read_text
     path = home() / "settings.toml"
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        table = tomllib.loads(read_text(path))
     except FileNotFoundError:
         return Settings()
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except OSError as error:
+        raise UsageError(f"The settings file {path} can't be read: {error.strerror or error}.") from None
+    except RecursionError:
+        raise UsageError(f"The settings file {path} is nested too deeply.") from None
+    except ValueError as error:  # no UTF-8, or no TOML
         raise UsageError(f"The settings file {path} can't be read: {error}.") from None
     known = {entry.name: entry.type for entry in fields(Settings)}
     for name, value in table.items():
         if name not in known:
-            raise UsageError(f"The settings file {path} has an unknown entry: {name}.")
+            raise UsageError(f"The settings file {path} has an unknown entry: {name}. The entries are: "
+                             f"{', '.join(known)}.")
         if known[name] is float and type(value) is int:
-            table[name] = float(value)
-        elif type(value) is not known[name]:
-            raise UsageError(f"The entry {name} of {path} must be a {known[name].__name__}, not {value!r}.")
+            table[name] = value = float(value)
+        wanted = _KINDS[known[name]]
+        right = type(value) is known[name]
+        if name in _CHOICES:
+            wanted, right = f"one of {', '.join(_CHOICES[name])}", right and value in _CHOICES[name]
+        elif name in _RANGES:
+            low, high = _RANGES[name]
+            wanted, right = f"{wanted} from {low:g} to {high:,}", right and low <= value <= high
+        if not right:
+            raise UsageError(f"The entry {name} of {path} must be {wanted}, not {_shown(value)}.")
     return Settings(**table)
+
+
+def _shown(value: object) -> str:
+    words = repr(value)
+    return words if len(words) <= 60 else f"{words[:59]}…"

@@ -74,6 +74,8 @@ def run(args: argparse.Namespace) -> int:
     if args.check:
         print("\n".join(finetune.check(request).lines(request.model)))
         return 0
+    from gpt2_assist.model.device import choose_device
+    choose_device(args.device)
     show = Display(request.model, quiet=bool(int(os.environ.get("RANK", "0"))))
     if args.plan:
         print("\n".join(finetune.plan(request, show).lines()))
@@ -93,7 +95,7 @@ def _request(args: argparse.Namespace):
         raise UsageError("Give the texts to learn from: files, folders, or - for standard input.")
     if args.model and args.base_run:
         raise UsageError("Give --model or --from, not both.")
-    from gpt2_assist.config import read_settings
+    from gpt2_assist.config import MOST_THREADS, read_settings
     from gpt2_assist.text.valid import valid
     from gpt2_assist.training.finetune import Request
     from gpt2_assist.training.settings import Settings
@@ -105,8 +107,9 @@ def _request(args: argparse.Namespace):
         method=args.method, steps=args.steps, context=args.context, batch_tokens=args.batch_tokens,
         micro_rows=args.micro_rows, rate=args.rate, warmup=args.warmup, recompute=args.recompute,
         validate_every=args.validate_every, **{name: value for name, value in given.items() if value is not None})
-    for name, value in (("--threads", args.threads), ("--sample-every", args.sample_every),
-                        ("--save-every", args.save_every)):
+    if not 0 <= args.threads <= MOST_THREADS:
+        raise UsageError(f"--threads must be from 0 to {MOST_THREADS}, not {args.threads}.")
+    for name, value in (("--sample-every", args.sample_every), ("--save-every", args.save_every)):
         if value < 0:
             raise UsageError(f"{name} must be 0 or more, not {value}.")
     return Request(

@@ -7,8 +7,10 @@ from pathlib import Path
 
 from gpt2_assist.commands.help import Help
 from gpt2_assist.commands.preparing import prepare_with_progress
+from gpt2_assist.errors import AssistError
 from gpt2_assist.model import store
 from gpt2_assist.model.store import ModelFolder
+from gpt2_assist.text_file import read_json
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
@@ -71,7 +73,7 @@ def _pull(args: argparse.Namespace) -> int:
 
 
 def _list(args: argparse.Namespace) -> int:
-    models = store.list_models()
+    models = store.list_models(lambda error: print(error, file=sys.stderr))
     if _wants_json(args):
         print(json.dumps([_summary(model) for model in models]))
         return 0
@@ -86,10 +88,11 @@ def _list(args: argparse.Namespace) -> int:
 
 def _show(args: argparse.Namespace) -> int:
     model = store.find_model(args.model)
+    problem = _problem(model)
     if _wants_json(args):
         print(json.dumps({**_summary(model), "card": asdict(model.card), "sizes": _sizes(model),
-                          "files": dict(model.files())}))
-        return 0
+                          "files": dict(model.files()), "problem": str(problem or "")}))
+        return problem.exit_code if problem else 0
     lines = {"name": model.name, "folder": model.own, **_sizes(model), **asdict(model.card)}
     hashes, figures = lines.pop("hashes"), lines.pop("figures")
     lines["stop_strings"] = ", ".join(map(repr, model.card.stop_strings)) or "none"
@@ -101,7 +104,24 @@ def _show(args: argparse.Namespace) -> int:
     for name, size in model.files():
         print(f"  {_megabytes(size):>9}  {name}")
     print(f"  {_megabytes(model.size_bytes):>9}  in all")
+    if problem:
+        raise problem
     return 0
+
+
+def _problem(model: ModelFolder) -> AssistError | None:
+    """What keeps the model from being used, as far as its files tell."""
+    from gpt2_assist.model.adapter import read_adapter
+    from gpt2_assist.model.tensors import ModelTensors
+    from gpt2_assist.text.tokenizer import TextTokenizer
+    try:
+        ModelTensors(model.path)
+        TextTokenizer.from_folder(model.path)
+        if model.adapter:
+            read_adapter(model.adapter)
+    except AssistError as error:
+        return error
+    return None
 
 
 def _remove(args: argparse.Namespace) -> int:
@@ -134,7 +154,7 @@ def _summary(model: ModelFolder) -> dict:
 def _sizes(model: ModelFolder) -> dict[str, object]:
     """What config.json states, read without torch."""
     try:
-        entries = json.loads((model.path / "config.json").read_text(encoding="utf-8"))
+        entries = read_json(model.path / "config.json")
         return {name: entries[name] for name in ("n_layer", "n_head", "n_embd", "n_positions", "vocab_size")
                 if name in entries}
     except (OSError, ValueError, TypeError):

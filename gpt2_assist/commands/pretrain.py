@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 from gpt2_assist.commands.help import Help
+from gpt2_assist.config import MOST_THREADS
 from gpt2_assist.errors import UsageError
 
 _EXAMPLE = """example:
@@ -25,8 +26,8 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    if args.threads < 1:
-        raise UsageError(f"--threads must be 1 or more, not {args.threads}.")
+    if not 1 <= args.threads <= MOST_THREADS:
+        raise UsageError(f"--threads must be from 1 to {MOST_THREADS}, not {args.threads}.")
     from gpt2_assist.privacy import as_asked
     from gpt2_assist.terminal import interrupted, on_interrupt
     from gpt2_assist.training.pretrain import pretrain

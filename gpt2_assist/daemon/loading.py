@@ -43,6 +43,14 @@ class Model:
 def load(request: Load, settings: Settings, progress: Progress = lambda words: None) -> Model:
     """Reads and warms a model. Raises ModelError, UsageError or StorageError with a sentence."""
     folder = find_model(request.model)
+    try:
+        return _load(folder, request, settings, progress)
+    except MemoryError:
+        raise ModelError(f"There is too little memory for {folder.name}: end some programs, choose a smaller model or "
+                         "--precision int8, or set a smaller cache_mb.") from None
+
+
+def _load(folder: ModelFolder, request: Load, settings: Settings, progress: Progress) -> Model:
     vocabulary = Vocabulary(TextTokenizer.from_folder(folder.path), folder.card, copies_of(folder.path))
     device = settled(request.device)
     if device == "cpu":
@@ -76,7 +84,8 @@ def _card_engine(folder: ModelFolder, precision: str, device: str, settings: Set
     """An NVIDIA card's engine where its kernels run; else torch's own."""
     import torch
 
-    from gpt2_assist.engine.torch_engine import TorchEngine, choose_device
+    from gpt2_assist.engine.torch_engine import TorchEngine
+    from gpt2_assist.model.device import choose_device
     from gpt2_assist.model.weights import load_weights
     choose_device(device)
     model, weights = load_weights(folder.path)

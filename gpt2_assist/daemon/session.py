@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from gpt2_assist import __version__, config, transport
+from gpt2_assist.config import DEVICES, PRECISIONS
 from gpt2_assist.daemon.connection import Connection
 from gpt2_assist.daemon.jobs import Job
 from gpt2_assist.errors import AssistError, DaemonError, ProtocolError, UsageError
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
 
 GREETING_S = 10.0
 """A client that has not said Hello by then is disconnected."""
-DEVICES = ("auto", "cpu", "cuda", "mps")
-PRECISIONS = ("auto", "fp32", "bf16", "int8", "int4")
 
 
 class ClientSession:

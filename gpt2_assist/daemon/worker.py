@@ -58,7 +58,7 @@ class Pipe:
     def wait(self, seconds: float | None = None) -> object:
         """The next message, however long it takes; None where it takes longer than so many seconds."""
         try:
-            return self._inbox.get(timeout=seconds)
+            return self._inbox.get(timeout=None if seconds is None else min(seconds, threading.TIMEOUT_MAX))
         except queue.Empty:
             return None
 

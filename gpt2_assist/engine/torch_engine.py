@@ -11,8 +11,9 @@ from gpt2_assist.engine.forward import Forward, LowRank, Segment
 from gpt2_assist.engine.kv_cache import BLOCK, KeysValues, PrefixCache
 from gpt2_assist.engine.sampling import sample
 from gpt2_assist.engine.window import window_start
-from gpt2_assist.errors import ModelError, UsageError
+from gpt2_assist.errors import UsageError
 from gpt2_assist.model.adapter import Adapter
+from gpt2_assist.model.device import choose_device
 from gpt2_assist.model.sizes import GPT2Config
 
 _CHUNK_WORK = 64 * 12 * 768 * 768
@@ -142,18 +143,6 @@ class TorchEngine:
         sequence.start = start
         with torch.inference_mode():
             sequence.cache = self._cache.acquire(sequence.tokens[start:-1], empty)
-
-
-def choose_device(name: str) -> str:
-    """The device that `name` means here. Raises ModelError where torch lacks it."""
-    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if name == "auto":
-        return next(kind for kind in ("cuda", "mps", "cpu") if there[kind])
-    if name not in there:
-        raise UsageError(f"There is no device {name}; choose auto, cpu, cuda or mps.")
-    if not there[name]:
-        raise ModelError(f"This machine's torch has no {name}; use --device cpu.")
-    return name
 
 
 def choose_precision(name: str, device: str) -> str:

@@ -1,7 +1,6 @@
 """Low-rank adapters (Hu et al. 2021, "LoRA"): what a folder of one holds, with the files and names that `peft` gives
 them, so that either program reads the other's. Needs no torch.
 """
-import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,8 @@ from gpt2_assist.errors import ModelError, UsageError
 from gpt2_assist.model.safetensors_file import FLOATING, SafetensorsFile
 from gpt2_assist.model.sizes import GPT2Config, expected_shapes
 from gpt2_assist.runs import ADAPTER_CONFIG
+from gpt2_assist.text_file import read_json
+from gpt2_assist.unreadable import not_json, unreadable
 
 TARGETS = ("attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj")
 """A block's matrices, in the order in which it uses them."""
@@ -62,8 +63,8 @@ class Adapter:
 def read_adapter(folder: Path) -> Adapter:
     """What is there, from us or from peft. Raises ModelError where it is missing, damaged or of another kind."""
     try:
-        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-        file = SafetensorsFile(folder / WEIGHTS)
+        config = _config(folder / CONFIG)
+        file = _weights(folder / WEIGHTS)
         targets = [config["target_modules"]] if isinstance(config["target_modules"], str) else config["target_modules"]
         named = tuple(target for target in TARGETS if any(
             re.fullmatch(f"(.*[.])?{re.escape(wanted)}", target) for wanted in targets))
@@ -79,9 +80,23 @@ def read_adapter(folder: Path) -> Adapter:
         wrong = [down for down, up in pairs.values() if not len(down) == up.shape[1] == shape.rank]
         if wrong or not pairs or 2 * len(pairs) != len(file.entries):
             raise ValueError
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        raise ModelError(f"The adapter {folder} is missing or damaged.") from None
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise ModelError(f"The adapter {folder} is damaged.") from None
     return Adapter(shape, pairs)
+
+
+def _config(path: Path) -> dict:
+    try:
+        return read_json(path)
+    except (OSError, ValueError) as error:
+        raise not_json(path, error) from None
+
+
+def _weights(path: Path) -> SafetensorsFile:
+    try:
+        return SafetensorsFile(path)
+    except (OSError, ValueError, MemoryError) as error:
+        raise unreadable(path, error) from None
 
 
 def _matrix(file: SafetensorsFile, name: str) -> np.ndarray:

@@ -5,6 +5,8 @@ from pathlib import Path
 
 from gpt2_assist.errors import ModelError
 from gpt2_assist.model.whole_file import whole_file
+from gpt2_assist.text_file import read_json
+from gpt2_assist.unreadable import not_json
 
 CARD_FILE = "card.json"
 
@@ -31,11 +33,11 @@ def read_card(folder: Path) -> Card:
     """The folder's card, a default one where there is none. Raises ModelError on a damaged one."""
     path = folder / CARD_FILE
     try:
-        entries = json.loads(path.read_text(encoding="utf-8"))
+        entries = read_json(path)
     except FileNotFoundError:
         return Card()
-    except (OSError, ValueError):
-        raise ModelError(f"The model card {path} can't be read as JSON.") from None
+    except (OSError, ValueError) as error:
+        raise not_json(path, error) from None
     if not isinstance(entries, dict):
         raise ModelError(f"The model card {path} is no JSON object.")
     known = {entry.name: entry.type for entry in fields(Card)}

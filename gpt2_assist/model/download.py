@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gpt2_assist.errors import NetworkError
+from gpt2_assist.unreadable import stand_in
 
 TIMEOUT_S = 30.0
 _RETRIES = 5
@@ -54,9 +55,10 @@ def download(file: RemoteFile, folder: Path, headers: dict[str, str], advance: C
         output.flush()
         os.fsync(output.fileno())
     if not _is_right(file, part):
+        words = stand_in(part, file.name)
         advance(-part.stat().st_size)
         part.unlink()
-        raise NetworkError(f"What came as {file.name} is not what the hub states: its hash differs. "
+        raise NetworkError(f"What came as {file.name} {words or 'is not what the hub states: its hash differs'}. "
                            "It was deleted; run the command again.")
     part.replace(folder / file.name)
 

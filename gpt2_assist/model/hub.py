@@ -17,6 +17,7 @@ from gpt2_assist.model.card import CARD_FILE, Card, write_card
 from gpt2_assist.model.download import TIMEOUT_S, RemoteFile, download, on_disk, sha256_of
 from gpt2_assist.model.sizes import parameter_count, read_config
 from gpt2_assist.model.store import ModelFolder, find_model, free_name, publish, writing
+from gpt2_assist.unreadable import SystemRefuses
 
 SHORT_NAMES = {
     "gpt2": "openai-community/gpt2",
@@ -163,6 +164,8 @@ def _fetch(repository: _Repository, store_name: str, progress: Progress) -> None
             if file.name == "config.json":
                 read_config(folder)  # refuses other models
         _finish(repository, folder)
+    except SystemRefuses:
+        raise
     except ModelError:
         shutil.rmtree(folder, ignore_errors=True)  # fetching the rest would not make it a GPT-2
         raise

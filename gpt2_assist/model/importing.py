@@ -2,11 +2,15 @@
 
 `.bin` and `.pt` files are pickles; they are read by torch's restricted unpickler, which refuses all code.
 """
+import io
 import json
 import pickle
+import pickletools
 import shutil
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import torch
 from safetensors import SafetensorError
@@ -15,16 +19,22 @@ from safetensors.torch import load_file, save_file
 from gpt2_assist.errors import DataError, ModelError
 from gpt2_assist.model.card import CARD_FILE, Card, read_card, write_card
 from gpt2_assist.model.download import sha256_of
+from gpt2_assist.model.safetensors_file import SafetensorsFile
 from gpt2_assist.model.sizes import GPT2Config, read_config
 from gpt2_assist.model.store import ModelFolder, find_model, free_name, new_model, writing
 from gpt2_assist.model.tensors import INDEX_FILE, WEIGHTS_FILE
 from gpt2_assist.model.weights import gpt2_weights, load_weights
 from gpt2_assist.text.tokenizer import TOKENIZER_FILES, TextTokenizer
 from gpt2_assist.text.valid import model_path
+from gpt2_assist.text_file import read_json
+from gpt2_assist.unreadable import PICKLES, not_json, unfinished, unreadable
 
 _PICKLE = "pytorch_model.bin"
 _PICKLE_INDEX = "pytorch_model.bin.index.json"
-_PICKLES = (".bin", ".pt", ".pth")
+_TORCHS_OWN = ("torch", "collections", "_codecs")
+"""Packages of whose names weights are made up."""
+_MOST_PICKLES = 5
+"""In a file of torch's old form, before its numbers."""
 _COPIED = (*TOKENIZER_FILES, "tokenizer_config.json", "special_tokens_map.json", "README.md", "LICENSE", "LICENSE.md",
            "LICENSE.txt")
 
@@ -82,7 +92,7 @@ def _read(source: Path, folder: Path) -> tuple[GPT2Config, dict[str, torch.Tenso
     config = read_config(folder)
     if source.suffix == ".safetensors":
         return config, gpt2_weights(_safetensors(source), config)
-    if source.suffix in _PICKLES:
+    if source.suffix in PICKLES:
         return config, gpt2_weights(_pickled(source), config)
     raise DataError(f"{source} is no weights file: it must end in .safetensors, .bin or .pt.")
 
@@ -90,8 +100,8 @@ def _read(source: Path, folder: Path) -> tuple[GPT2Config, dict[str, torch.Tenso
 def _safetensors(path: Path) -> dict[str, torch.Tensor]:
     try:
         return load_file(path)
-    except (OSError, SafetensorError, ValueError):
-        raise DataError(f"{path} is damaged or no safetensors file.") from None
+    except (OSError, SafetensorError, ValueError, MemoryError) as error:
+        raise DataError(str(unreadable(path, error))) from None
 
 
 def _pickled_in(folder: Path) -> dict[str, torch.Tensor]:
@@ -100,14 +110,19 @@ def _pickled_in(folder: Path) -> dict[str, torch.Tensor]:
         return _pickled(folder / _PICKLE)
     if (folder / _PICKLE_INDEX).is_file():
         try:
-            index = json.loads((folder / _PICKLE_INDEX).read_text(encoding="utf-8"))
+            index = read_json(folder / _PICKLE_INDEX)
             shards = sorted(set(index["weight_map"].values()))
             inside = all(Path(shard).name == shard for shard in shards)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        except (OSError, ValueError) as error:
+            raise DataError(str(not_json(folder / _PICKLE_INDEX, error))) from None
+        except (KeyError, TypeError, AttributeError):
             raise DataError(f"{folder / _PICKLE_INDEX} is damaged.") from None
         if not inside:
             raise DataError(f"{folder / _PICKLE_INDEX} names files outside its folder.")
         return {name: value for shard in shards for name, value in _pickled(folder / shard).items()}
+    if part := unfinished(folder):
+        raise DataError(f"{folder} holds no weights yet: {part.name} is still being downloaded, or its download broke "
+                        "off.")
     raise ModelError(f"{folder} holds no weights: no {WEIGHTS_FILE} and no {_PICKLE}; "
                      "if they have another name, import that file.")
 
@@ -115,16 +130,50 @@ def _pickled_in(folder: Path) -> dict[str, torch.Tensor]:
 def _pickled(path: Path) -> dict[str, torch.Tensor]:
     try:
         loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
-    except FileNotFoundError:
-        raise DataError(f"The weights file {path} is missing.") from None
-    except pickle.UnpicklingError as error:
-        if "Unsupported" in str(error) or "GLOBAL" in str(error):
+    except Exception as error:  # torch raises many kinds on damaged files
+        if isinstance(error, pickle.UnpicklingError) and _carries_code(path):
             raise DataError(f"{path} carries code besides its weights; it was not run and is not imported.") from None
-        raise DataError(f"{path} is damaged or no weights file.") from None
-    except Exception:  # torch raises many kinds on damaged files
-        raise DataError(f"{path} is damaged or no weights file.") from None
+        if _is_safetensors(path):
+            raise DataError(f"{path} is a safetensors file: name it .safetensors and import that.") from None
+        if "allocate memory" in str(error):
+            error = MemoryError()
+        raise DataError(str(unreadable(path, error))) from None
     if isinstance(loaded, dict) and isinstance(loaded.get("state_dict"), dict):
         loaded = loaded["state_dict"]
     if not isinstance(loaded, dict) or not all(isinstance(value, torch.Tensor) for value in loaded.values()):
         raise DataError(f"{path} holds something other than a model's weights by name.")
     return loaded
+
+
+def _carries_code(path: Path) -> bool:
+    """Whether a pickle names something that isn't torch's. It is read, not run."""
+    try:
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                inside = next(name for name in archive.namelist() if name.endswith("data.pkl"))
+                return any(_names(io.BytesIO(archive.read(inside))))
+        with open(path, "rb") as file:
+            return any(any(_names(file)) for _ in range(_MOST_PICKLES))
+    except Exception:  # no pickle, or none that goes on; pickletools raises many kinds
+        return False
+
+
+def _names(file: BinaryIO) -> Iterator[bool]:
+    """For each name that a pickle refers to, whether it is another one's than torch's."""
+    texts: list[str] = []
+    for operation, argument, _ in pickletools.genops(file):
+        if isinstance(argument, str) and operation.name != "GLOBAL":
+            texts.append(argument)
+        elif operation.name in ("GLOBAL", "INST"):
+            module = argument.split(" ")[0]
+            if all(map(str.isidentifier, module.split("."))):  # else a text happens to look like a pickle
+                yield module.split(".")[0] not in _TORCHS_OWN
+        elif operation.name == "STACK_GLOBAL":
+            yield not texts[-2:-1] or texts[-2].split(".")[0] not in _TORCHS_OWN
+
+
+def _is_safetensors(path: Path) -> bool:
+    try:
+        return bool(SafetensorsFile(path).entries)
+    except (OSError, ValueError):
+        return False

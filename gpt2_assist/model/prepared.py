@@ -29,6 +29,7 @@ from gpt2_assist.model.safetensors_file import SafetensorsFile
 from gpt2_assist.model.sizes import GPT2Config, expected_shapes, parameter_count, read_config
 from gpt2_assist.model.tensors import ModelTensors, weight_files
 from gpt2_assist.model.whole_file import whole_file
+from gpt2_assist.unreadable import unreadable
 
 FORMAT = "2"
 """Raised with every change of what such a file holds, so that older ones are made again."""
@@ -111,7 +112,9 @@ def open_prepared(path: Path) -> Prepared:
         if file.data_start % _PAGE or any(entry.start % _LINE for entry in file.entries.values()):
             raise ValueError("tensors that begin elsewhere")
         figures = {**found, "sizes": json.loads(found["sizes"]), "sources": json.loads(found["sources"])}
-    except (OSError, ValueError, KeyError, TypeError, ModelError):
+    except (OSError, MemoryError) as error:
+        raise unreadable(path, error) from None
+    except (ValueError, KeyError, TypeError, ModelError):
         raise ModelError(f"The prepared weights {path} are missing, damaged or of another version of this program; "
                          "start it again and they are made again.") from None
     file.read_ahead()
@@ -170,7 +173,7 @@ def _stamp(paths: list[Path]) -> dict[str, list]:
                     samples.update(file.read(_SAMPLE_BYTES))
                 stamps[path.name] = [size, path.stat().st_mtime_ns, samples.hexdigest()]
         except OSError as error:
-            raise ModelError(f"The weights {path} can't be read: {error.strerror or error}.") from None
+            raise unreadable(path, error) from None
     return stamps
 
 

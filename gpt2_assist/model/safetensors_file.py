@@ -60,7 +60,7 @@ class SafetensorsFile:
                 raise ValueError("tensors overlap or leave holes")
             end = entry.stop
         if end != len(self._bytes):
-            raise ValueError("the tensors don't end where the file does")
+            raise ValueError(f"it has {len(self._bytes):,} bytes where its header speaks of {end:,}")
 
     def array(self, name: str) -> np.ndarray:
         """A read-only view in the file's own numbers; bfloat16 as uint16. For the kinds that numpy can hold."""

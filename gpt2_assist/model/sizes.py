@@ -1,10 +1,11 @@
 """The sizes of a GPT-2: what config.json states, and the names and shapes of parameters that follow. Needs no torch."""
-import json
 import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from gpt2_assist.errors import ModelError
+from gpt2_assist.text_file import read_json
+from gpt2_assist.unreadable import not_json
 
 
 @dataclass(frozen=True)
@@ -58,11 +59,11 @@ def read_config(folder: Path) -> GPT2Config:
     """The sizes that config.json states. Raises ModelError where it is missing, damaged or no GPT-2's."""
     path = Path(folder) / "config.json"
     try:
-        entries = json.loads(path.read_text(encoding="utf-8"))
+        entries = read_json(path)
     except FileNotFoundError:
         raise ModelError(f"The folder {folder} is no model: it has no config.json.") from None
-    except (OSError, ValueError):
-        raise ModelError(f"{path} can't be read as JSON; fetch the model again.") from None
+    except (OSError, ValueError) as error:
+        raise not_json(path, error) from None
     if not isinstance(entries, dict):
         raise ModelError(f"{path} is no JSON object; fetch the model again.")
     return GPT2Config.from_hub(entries)

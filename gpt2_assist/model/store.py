@@ -2,7 +2,7 @@
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +12,7 @@ from gpt2_assist.errors import DataError, ModelError, StorageError, UsageError
 from gpt2_assist.model.card import Card, read_card
 from gpt2_assist.model.whole_file import sync
 from gpt2_assist.text.valid import model_path
+from gpt2_assist.unreadable import unreadable
 
 MOST_STRENGTH = 2.0
 """Of an adapter: twice what it learned."""
@@ -66,11 +67,18 @@ def find_model(name: str) -> ModelFolder:
     """The model that `name` means: a bundled one, one of the store, a run's best so far, or a folder. Of a run with an
     adapter, "run1@0.5" means half of it.
 
-    Raises ModelError if there is none, UsageError where the strength is none.
+    Raises ModelError if there is none or the system refuses to say so, UsageError where the strength is none.
     """
-    for parent in (config.BUNDLED_MODELS, config.models()):
-        if _NAME.fullmatch(name) and (parent / name / "config.json").is_file():
-            return _folder(parent / name)
+    try:
+        return _found(name)
+    except OSError as error:
+        raise unreadable(Path(error.filename or name), error) from None
+
+
+def _found(name: str) -> ModelFolder:
+    stored = _stored(name)
+    if stored:
+        return _folder(stored)
     trained = _trained(name)
     if trained:
         return trained
@@ -83,6 +91,26 @@ def find_model(name: str) -> ModelFolder:
     there = ", ".join([*sorted(_names()), *(run.name for run in runs.list_runs())]) or "none"
     raise ModelError(f"There is no model {name[:100]!r}; the models here are: {there}. "
                      "`gpt2-assist pull NAME` fetches one from the hub.")
+
+
+def named_anywhere(name: str) -> str:
+    """The name by which a process that works in another folder finds what `name` means here: of a folder its absolute
+    path."""
+    with suppress(OSError):  # who looks for it will hear of that
+        if _stored(name) or runs.has_run(name.rpartition("@")[0] or name):
+            return name
+    path = _existing(name)
+    if path is None and (os.sep in name or name.startswith(("~", "."))):
+        return os.path.abspath(os.path.expanduser(name))
+    return str(path) if path else name
+
+
+def _stored(name: str) -> Path | None:
+    """Where the bundled model of that name lies, or the store's."""
+    if not _NAME.fullmatch(name):
+        return None
+    return next((parent / name for parent in (config.BUNDLED_MODELS, config.models())
+                 if (parent / name / "config.json").is_file()), None)
 
 
 def _trained(name: str) -> ModelFolder | None:
@@ -122,10 +150,15 @@ def _existing(name: str) -> Path | None:
         return None
 
 
-def list_models() -> list[ModelFolder]:
-    """The bundled models, then those of the store, then the best of each run, by name."""
-    stored = [_folder(path) for parent in (config.BUNDLED_MODELS, config.models()) for path in _folders(parent)]
-    trained = []
+def list_models(refused: Callable[[ModelError], object] = lambda error: None) -> list[ModelFolder]:
+    """The bundled models, then those of the store, then the best of each run, by name. Those whose cards can't be read
+    are left out; `refused` hears why."""
+    stored, trained = [], []
+    for path in [path for parent in (config.BUNDLED_MODELS, config.models()) for path in _folders(parent)]:
+        try:
+            stored.append(_folder(path))
+        except ModelError as error:
+            refused(error)
     for run in runs.list_runs():
         with suppress(ModelError, DataError):  # without a model yet, or without its base
             trained.append(_trained(run.name))
@@ -204,10 +237,13 @@ def _folder(path: Path) -> ModelFolder:
 
 def _folders(parent: Path) -> list[Path]:
     """Whole models only: what is being made or removed has a name that begins with a dot."""
-    if not parent.is_dir():
+    try:
+        return sorted(path for path in parent.iterdir()
+                      if _NAME.fullmatch(path.name) and (path / "config.json").is_file())
+    except (FileNotFoundError, NotADirectoryError):
         return []
-    return sorted(path for path in parent.iterdir()
-                  if _NAME.fullmatch(path.name) and (path / "config.json").is_file())
+    except OSError as error:
+        raise unreadable(parent, error) from None
 
 
 def _names() -> set[str]:

@@ -1,5 +1,4 @@
 """A model folder's weights in numpy, and what every reader of weights checks. Needs no torch."""
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,6 +9,8 @@ import numpy as np
 from gpt2_assist.errors import ModelError
 from gpt2_assist.model.safetensors_file import FLOATING, SafetensorsFile
 from gpt2_assist.model.sizes import GPT2Config, expected_shapes, read_config
+from gpt2_assist.text_file import read_json
+from gpt2_assist.unreadable import not_json, unfinished, unreadable
 
 WEIGHTS_FILE = "model.safetensors"
 INDEX_FILE = "model.safetensors.index.json"
@@ -39,8 +40,8 @@ class ModelTensors:
         for path in weight_files(Path(folder)):
             try:
                 file = SafetensorsFile(path)
-            except (OSError, ValueError):
-                raise damaged(path) from None
+            except (OSError, ValueError, MemoryError) as error:
+                raise unreadable(path, error) from None
             self._files |= dict.fromkeys(file.entries, file)
         entries = {name: file.entries[name] for name, file in self._files.items()}
         self._names, head = stored_names({name: Stored(entry.shape, entry.kind, entry.kind in FLOATING)
@@ -99,26 +100,31 @@ def weight_files(folder: Path) -> list[Path]:
     if (folder / WEIGHTS_FILE).is_file():
         return [folder / WEIGHTS_FILE]
     if not (folder / INDEX_FILE).is_file():
+        for name in (WEIGHTS_FILE, INDEX_FILE):
+            if (folder / name).is_symlink():
+                raise unreadable(folder / name)
+        if part := unfinished(folder):
+            raise ModelError(f"{folder} holds no weights yet: {part.name} is still being downloaded, or its download "
+                             "broke off.")
         if any(folder.glob("*.bin")) or any(folder.glob("*.pt")):
             raise ModelError(f"{folder} holds weights that can carry code; "
                              f"`gpt2-assist models import {folder}` converts them safely.")
         raise ModelError(f"{folder} holds no weights: there is no {WEIGHTS_FILE}.")
     try:
-        names = sorted(set(json.loads((folder / INDEX_FILE).read_text(encoding="utf-8"))["weight_map"].values()))
+        names = sorted(set(read_json(folder / INDEX_FILE)["weight_map"].values()))
         paths = [folder / name for name in names if Path(name).name == name]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError) as error:
+        raise not_json(folder / INDEX_FILE, error) from None
+    except (KeyError, TypeError, AttributeError):
         raise ModelError(f"{folder / INDEX_FILE} is damaged; fetch the model again.") from None
     if len(paths) != len(names):
         raise ModelError(f"{folder / INDEX_FILE} names files outside the model's folder.")
     for path in paths:
+        if path.is_symlink() and not path.exists():
+            raise unreadable(path)
         if not path.is_file():
             raise ModelError(f"The model's file {path} is missing; fetch the model again.")
     return paths
-
-
-def damaged(path: Path) -> ModelError:
-    """What every reader says of a file that is none."""
-    return ModelError(f"The weights {path} are damaged or cut short; fetch the model again.")
 
 
 def untied_head() -> ModelError:

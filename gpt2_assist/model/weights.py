@@ -10,7 +10,8 @@ from safetensors import SafetensorError, safe_open
 
 from gpt2_assist.model.gpt2 import GPT2
 from gpt2_assist.model.sizes import GPT2Config, read_config
-from gpt2_assist.model.tensors import Stored, damaged, stored_names, untied_head, weight_files
+from gpt2_assist.model.tensors import Stored, stored_names, untied_head, weight_files
+from gpt2_assist.unreadable import unreadable
 
 
 def load_weights(folder: Path) -> tuple[GPT2Config, dict[str, torch.Tensor]]:
@@ -55,5 +56,5 @@ def _stored(folder: Path) -> Iterator[tuple[str, torch.Tensor]]:
             with safe_open(path, framework="pt") as file:
                 for name in file.keys():  # noqa: SIM118 (no mapping: it has no iterator)
                     yield name, file.get_tensor(name)
-        except (OSError, SafetensorError, ValueError):
-            raise damaged(path) from None
+        except (OSError, SafetensorError, ValueError, MemoryError) as error:
+            raise unreadable(path, error) from None

@@ -3,13 +3,14 @@
 Bytes, not text, are what a token stands for: a character may be cut between two tokens, so decoding one token at a
 time must give bytes and leave the characters to text/stream.py.
 """
-import json
 from pathlib import Path
 
 from tokenizers import AddedToken, Encoding, Tokenizer, decoders, models, pre_tokenizers
 
 from gpt2_assist.errors import ModelError
 from gpt2_assist.text.heads import Heads
+from gpt2_assist.text_file import read_json, read_text
+from gpt2_assist.unreadable import stand_in
 
 END_OF_TEXT = "<|endoftext|>"
 TOKENIZER_FILES = ("tokenizer.json", "vocab.json", "merges.txt", "encoder.json", "vocab.bpe", "added_tokens.json")
@@ -57,13 +58,16 @@ class TextTokenizer:
         folder = Path(folder)
         try:
             if (folder / "tokenizer.json").is_file():
-                return cls(Tokenizer.from_file(str(folder / "tokenizer.json")))
+                return cls(Tokenizer.from_str(read_text(folder / "tokenizer.json")))
             for vocabulary, merges in _PAIRS:
                 if (folder / vocabulary).is_file() and (folder / merges).is_file():
                     return cls(_from_pair(folder, vocabulary, merges))
         except ModelError:
             raise
         except Exception as error:  # tokenizers raises bare Exceptions on files it can't read
+            for path in map(folder.joinpath, TOKENIZER_FILES):
+                if words := stand_in(path):
+                    raise ModelError(f"{path} {words}.") from None
             raise ModelError(f"The tokenizer files in {folder} are damaged: {error}.") from None
         raise ModelError(f"{folder} holds no tokenizer: put the model's tokenizer.json there, "
                          "or vocab.json and merges.txt, or encoder.json and vocab.bpe.")
@@ -144,12 +148,13 @@ def _last_word(encoding: Encoding, end: int) -> int:
 
 
 def _from_pair(folder: Path, vocabulary: str, merges: str) -> Tokenizer:
-    tokenizer = Tokenizer(models.BPE.from_file(str(folder / vocabulary), str(folder / merges)))
+    lines = [line for line in read_text(folder / merges).splitlines() if line and not line.startswith("#version")]
+    tokenizer = Tokenizer(models.BPE(read_json(folder / vocabulary), [tuple(line.split(" ")) for line in lines]))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
     tokenizer.decoder = decoders.ByteLevel()
     added = {END_OF_TEXT: id} if (id := tokenizer.token_to_id(END_OF_TEXT)) is not None else {}
     if (folder / "added_tokens.json").is_file():
-        added |= json.loads((folder / "added_tokens.json").read_text(encoding="utf-8"))
+        added |= read_json(folder / "added_tokens.json")
     for token, id in sorted(added.items(), key=lambda entry: entry[1]):
         tokenizer.add_special_tokens([AddedToken(token, special=True, normalized=False)])
         if tokenizer.token_to_id(token) != id:

@@ -34,6 +34,12 @@ def test_argument_file_prefix_and_input_are_the_same_prompt(generate, tmp_path):
     assert generate(stdin=PROMPT + "\n") == text == generate("-", stdin=PROMPT)
 
 
+def test_a_folder_is_a_model_by_its_bare_name_too(generate, tiny_model):
+    named = [assist("generate", PROMPT, "--model", name, "--seed", 3, "--max-new-tokens", 24, cwd=tiny_model.parent)
+             for name in (tiny_model.name, f"./{tiny_model.name}", f"{tiny_model.name}/")]
+    assert [ran.stdout.decode() for ran in named] == [generate(PROMPT)] * 3
+
+
 def test_include_prefix_and_truncate_work_by_themselves(generate):
     text = generate(PROMPT)
     assert generate(PROMPT, "--include-prefix") == PROMPT + text

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gpt2_assist.model.bfloat16 import from_bf16
@@ -13,6 +13,7 @@ from gpt2_assist.model.packing import pack, pack_int4, unpack
 from gpt2_assist.model.prepared import open_prepared, prepare
 
 
+@settings(deadline=None)
 @given(st.integers(1, 100), st.integers(1, 40), st.integers(1, 20), st.sampled_from([1e-20, 1e-3, 1.0, 1e4]),
        st.integers(0, 1 << 30))
 def test_numbers_and_scales_are_what_the_packed_matrix_means(inputs, outputs, positions, size, seed):

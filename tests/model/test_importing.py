@@ -152,7 +152,7 @@ def test_a_tokenizer_too_large_for_the_model(folder):
 def test_paths_that_are_nothing(folder, tmp_path):
     refused(DataError, "nothing at", tmp_path / "absent")
     refused(DataError, "no weights file", folder / "tokenizer.json")
-    (folder / "model.safetensors").write_bytes(b"x")
+    (folder / "model.safetensors").write_bytes(b"\xff")
     refused(DataError, "damaged", folder / "model.safetensors")
     (folder / "model.safetensors").unlink()
     refused(ModelError, "no weights", folder)

@@ -41,6 +41,27 @@ def test_models_are_found_by_name_and_by_folder(tmp_path):
     assert [model.name for model in store.list_models()] == ["mini", "mine"]
 
 
+def test_a_name_means_the_same_to_a_process_that_works_elsewhere(tmp_path, monkeypatch):
+    """A store's name before a folder's, a folder of the present one by its bare name too."""
+    fill("mine")
+    work = tmp_path / "work"
+    for name in ("mini", "mine", "bare", "deep/er", "späte Dörfer"):
+        shutil.copytree(config.models() / "mine", work / name)
+    monkeypatch.chdir(work)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    names = ["mini", "mine", "bare", "./mini", "deep/er", "../work/bare", "~/work/bare", "bare/", "späte Dörfer",
+             str(work / "bare")]
+    here = {name: store.find_model(name).path for name in names}
+    anywhere = {name: store.named_anywhere(name) for name in names}
+    unknown = {name: store.named_anywhere(name) for name in ("absent", "./absent", "~/absent", "absent@0.5", "")}
+    monkeypatch.chdir(tmp_path / "home")
+    assert {name: store.find_model(name).path for name in anywhere.values()} == {
+        anywhere[name]: path for name, path in here.items()}
+    assert anywhere["mini"] == "mini" and anywhere["bare"] == str(work / "bare")
+    assert unknown == {"absent": "absent", "./absent": str(work / "absent"), "~/absent": str(tmp_path / "absent"),
+                       "absent@0.5": "absent@0.5", "": ""}
+
+
 def test_a_relative_folder_becomes_absolute_because_the_daemon_lives_elsewhere(tmp_path, monkeypatch):
     fill("mine")
     shutil.copytree(config.models() / "mine", tmp_path / "work" / "local")
