@@ -104,7 +104,7 @@ def finetune(dataset: Sequence[str | Path] = (), model_name: str | Path = "", ru
 @checked
 def generate(run_name: str = "run1", model_name: str | Path = "", prefix: str = "", nsamples: int = 1,
              batch_size: int = 8, length: int = 128, temperature: float = 0.8, top_k: int = 40, top_p: float = 1.0,
-             truncate: str | None = None, include_prefix: bool = True, destination_path: Path | None = None,
+             truncate: str | None = None, include_prefix: bool = True, destination_path: str | Path | None = None,
              seed: int | None = None, unique: bool = False, stop: Sequence[str] = (), **settings: object) -> Samples:
     """Texts from a run, or from the model `model_name`, by the daemon, which is started if need be.
 
@@ -149,7 +149,7 @@ def generate(run_name: str = "run1", model_name: str | Path = "", prefix: str = 
 
 
 @checked
-def generate_to_file(destination_path: Path, **settings: object) -> None:
+def generate_to_file(destination_path: str | Path, **settings: object) -> None:
     """As generate, to a file."""
     generate(destination_path=destination_path, **settings)
 

@@ -28,7 +28,7 @@ _NO_NEW_NAMES = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EBUSY, errno.ENAM
 class OutputFile:
     """A place for output. Raises StorageError at once where it can be seen that it can't be written."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: str | os.PathLike) -> None:
         self._named = path
         self._descriptor: int | None = None
         """Of a stream that the caller has open."""
@@ -66,17 +66,21 @@ class OutputFile:
         with self.open() as stream:
             stream.write(content)
 
-    def _target(self, path: Path) -> Path:
+    def _target(self, path: str | os.PathLike) -> Path:
         """Where the links lead; a link to an open stream's number leads to that stream."""
-        if "\0" in str(path):
+        if not os.fspath(path):
+            raise OSError(errno.EINVAL, "its name is empty")
+        if "\0" in os.fspath(path):
             raise OSError(errno.EINVAL, "its name holds a zero byte")
+        if os.fspath(path).endswith(os.sep) and not os.path.isdir(path):
+            raise OSError(errno.ENOTDIR, "its name is a folder's")
         at = os.path.join(os.getcwd(), path)
         for _ in range(_MOST_LINKS):
             folder, name = os.path.split(at)
             folder = os.path.realpath(folder)
             if name.isdecimal() and _DESCRIPTORS.fullmatch(folder) and _ours(folder):
                 self._descriptor = int(name)
-                return path
+                return Path(path)
             at = os.path.join(folder, name)
             if not os.path.islink(at):
                 return Path(at)

@@ -5,6 +5,7 @@ A program begins with `begin`, from which on every new file is private, and call
 """
 import os
 import stat
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -18,28 +19,38 @@ _OURS = {"home": ("models", "runs", "prepared", "locks", "hub", "history", "erro
 """What lies in our folders. One that holds anything else too may be no folder of ours alone, and keeps its own mode."""
 _asked: int | None = None
 """The umask as the user has it, where it isn't the present one."""
+_works, _counting = 0, threading.Lock()
+"""Private works under way, and what guards their number: a program may have several at once."""
 
 
 def begin() -> None:
     """From now on this process makes private files."""
-    global _asked
-    before = os.umask(_PRIVATE)
-    if _asked is None:
-        _asked = before
+    global _asked, _works
+    with _counting:
+        before = os.umask(_PRIVATE)
+        if not _works:
+            _asked = before
+        _works += 1
+
+
+def _end() -> None:
+    global _asked, _works
+    with _counting:
+        _works -= 1
+        if not _works:
+            os.umask(_asked)
+            _asked = None
 
 
 @contextmanager
 def private() -> Iterator[None]:
     """Within the block this process makes private files; for a program whose umask is its own affair."""
-    global _asked
-    outer, before = _asked, os.umask(_PRIVATE)
-    _asked = before if outer is None else outer
+    begin()
     try:
         mend()
         yield
     finally:
-        os.umask(before)
-        _asked = outer
+        _end()
 
 
 @contextmanager
@@ -70,7 +81,7 @@ def mend() -> None:
         folder = Path(os.path.realpath(getattr(config, name)()))
         with suppress(OSError):
             there = os.listdir(folder)
-            if set(there) <= set(ours):
+            if folder.name == "gpt2-assist" or set(there) <= set(ours):
                 _tighten(folder)
             for name in set(there) & set(ours):
                 if _tighten(folder / name):

@@ -135,6 +135,10 @@ def test_what_cannot_be_written_is_refused_before_anything_is_made(tmp_path):
     refused(tmp_path / "no" / "x", "does not exist")
     refused(path / "x", "can't be written|does not exist")
     refused(tmp_path / ("x" * 300), "too long")
+    with pytest.raises(StorageError, match="folder's"):
+        OutputFile(f"{tmp_path}/new/")
+    with pytest.raises(StorageError, match="empty"):
+        OutputFile("")
     with pytest.raises(StorageError, match="zero byte"):
         OutputFile(Path("a\0b"))
     assert path.read_bytes() == b"old" and list(tmp_path.iterdir()) == [path]

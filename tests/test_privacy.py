@@ -138,6 +138,20 @@ def test_what_is_not_ours_keeps_its_mode(old_home, tmp_path):
     assert not open_to_others(old_home / "runs", old_home / "locks", old_home / "sessions.sqlite")
 
 
+def test_works_side_by_side_end_in_any_order(tmp_path):
+    before, inner, outer = os.umask(0o022), privacy.private(), privacy.private()
+    try:
+        outer.__enter__()
+        inner.__enter__()
+        outer.__exit__(None, None, None)
+        (tmp_path / "a").mkdir()
+        inner.__exit__(None, None, None)
+        (tmp_path / "b").mkdir()
+    finally:
+        os.umask(before)
+    assert [mode(tmp_path / name) for name in "ab"] == [0o700, 0o755]
+
+
 def test_a_program_has_its_own_umask_back(tmp_path):
     before = os.umask(0o027)
     try:

@@ -69,10 +69,10 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 def run(args: argparse.Namespace) -> int:
     request = _request(args)
     from gpt2_assist.commands.training_display import Display
-    from gpt2_assist.terminal import interrupted, on_interrupt
+    from gpt2_assist.terminal import interrupted, on_interrupt, visible
     from gpt2_assist.training import finetune
     if args.check:
-        print("\n".join(finetune.check(request).lines(request.model)))
+        print(visible("\n".join(finetune.check(request).lines(request.model))))
         return 0
     from gpt2_assist.model.device import choose_device
     choose_device(args.device)

@@ -33,7 +33,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("--show-copied", action="store_true",
                         help="mark on the screen what stands in the training texts, and say after each sample where")
     add_sampling_arguments(parser)
-    parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="write to a file; - is the screen")
+    parser.add_argument("-o", "--output", metavar="FILE", help="write to a file; - is the screen")
     parser.add_argument("--json", action="store_true", help="one JSON object a line for each sample")
     parser.add_argument("--model", metavar="M", help="a store name or a model's folder")
     parser.add_argument("--precision", default=None, choices=["auto", "int8", "int4", "bf16", "fp32"])
@@ -64,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
         from gpt2_assist.commands.copied import Copied
         copied = Copied(model, args.show_copied)
     pieces: list[str] = []
-    file = None if args.output in (None, Path("-")) else OutputFile(args.output)
+    file = None if args.output in (None, "-") else OutputFile(args.output)
     if args.json:
         write = pieces.append if file else _print_line
         sink = Lines(write, prompt, args.include_prefix, settings.seed, model, args.logprobs is not None)

@@ -10,6 +10,7 @@ from gpt2_assist.commands.preparing import prepare_with_progress
 from gpt2_assist.errors import AssistError
 from gpt2_assist.model import store
 from gpt2_assist.model.store import ModelFolder
+from gpt2_assist.terminal import visible
 from gpt2_assist.text_file import read_json
 
 
@@ -79,7 +80,7 @@ def _list(args: argparse.Namespace) -> int:
         return 0
     width = max([len(model.name) for model in models], default=0)
     for model in models:
-        print(f"{model.name:<{width}}  {_megabytes(model.size_bytes):>9}  {_short(model.card.licence)}"
+        print(f"{model.name:<{width}}  {_megabytes(model.size_bytes):>9}  {_short(visible(model.card.licence))}"
               + ("  (bundled)" if model.bundled else ""))
     if not models:
         print("There are no models here; `gpt2-assist pull NAME` fetches one.", file=sys.stderr)
@@ -100,9 +101,9 @@ def _show(args: argparse.Namespace) -> int:
     lines |= {name: json.dumps(value) if isinstance(value, (dict, list)) else value for name, value in figures.items()}
     lines |= {f"SHA-256 of {name}": value for name, value in hashes.items()}
     for name, value in lines.items():
-        print(f"{name.replace('_', ' ')}: {value}")
+        print(visible(f"{name.replace('_', ' ')}: {value}"))
     for name, size in model.files():
-        print(f"  {_megabytes(size):>9}  {name}")
+        print(visible(f"  {_megabytes(size):>9}  {name}"))
     print(f"  {_megabytes(model.size_bytes):>9}  in all")
     if problem:
         raise problem
@@ -162,6 +163,7 @@ def _sizes(model: ModelFolder) -> dict[str, object]:
 
 
 def _short(text: str) -> str:
+    text = " ".join(text.split())
     return text if len(text) <= 60 else text[:59] + "…"
 
 

@@ -10,6 +10,7 @@ from gpt2_assist.commands.help import Help
 from gpt2_assist.commands.prompt import read_prompt
 from gpt2_assist.errors import DataError, UsageError
 from gpt2_assist.runs import DEFAULT, find_run
+from gpt2_assist.terminal import visible
 
 if TYPE_CHECKING:
     from gpt2_assist.originality.report import Originality
@@ -42,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(asdict(report)))
     else:
-        print("\n".join(report.lines()))
+        print(visible("\n".join(report.lines())))
     return 0
 
 

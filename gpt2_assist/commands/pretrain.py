@@ -29,17 +29,19 @@ def run(args: argparse.Namespace) -> int:
     if not 1 <= args.threads <= MOST_THREADS:
         raise UsageError(f"--threads must be from 1 to {MOST_THREADS}, not {args.threads}.")
     from gpt2_assist.privacy import as_asked
+    from gpt2_assist.streams import Telling
     from gpt2_assist.terminal import interrupted, on_interrupt
     from gpt2_assist.training.pretrain import pretrain
     from gpt2_assist.training.recipe import read_recipe
     recipe = read_recipe(args.recipe, args.corpora)
     out = args.out or Path(f"{recipe.name}-training")
     asked: list[bool] = []
+    told = Telling("the training")
     with as_asked(), on_interrupt(lambda: asked.append(True), ended=True):
-        finished = pretrain(recipe, out, args.threads, lambda line: print(line, flush=True), lambda: bool(asked))
+        finished = pretrain(recipe, out, args.threads, lambda line: told.write(line + "\n"), lambda: bool(asked))
     if not finished:
-        print(f"Stopped and saved in {out}; the same command goes on.")
+        told.write(f"Stopped and saved in {out}; the same command goes on.\n")
         return interrupted()
-    print(f"The model is in {out / 'model'}; `gpt2-assist models import {out / 'model'} --name {recipe.name}2` "
-          "puts it into your store.")
+    told.write(f"The model is in {out / 'model'}; `gpt2-assist models import {out / 'model'} --name {recipe.name}2` "
+               "puts it into your store.\n")
     return 0

@@ -53,6 +53,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 def list_all(args: argparse.Namespace) -> int:
     from gpt2_assist.runs import list_runs
+    from gpt2_assist.terminal import visible
     rows = [["run", "base", "method", "steps", "before", "best", "general", "tokens", "MB"]]
     for run in list_runs():
         state, curve, best = run.state(), run.curve(), run.best()
@@ -67,7 +68,7 @@ def list_all(args: argparse.Namespace) -> int:
         return 0
     widths = [max(map(len, column)) for column in zip(*rows)]
     for row in rows:
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip())
+        print(visible("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip()))
     return 0
 
 
@@ -76,7 +77,7 @@ def show(args: argparse.Namespace) -> int:
     from gpt2_assist.terminal import visible
     run = find_run(args.name)
     state, best = run.state(), run.best()
-    print(f"{run.name}: {state['base']}, trained on {', '.join(state['paths'])}")
+    print(visible(f"{run.name}: {state['base']}, trained on {', '.join(state['paths'])}"))
     print("  ".join(f"{name}={value}" for name, value in state["settings"].items()))
     measured = [entry for entry in run.curve() if "validation" in entry]
     for entry in measured[-10:]:

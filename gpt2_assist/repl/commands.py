@@ -1,5 +1,6 @@
 """The commands of a writing session: what a line that begins with a slash does."""
 import difflib
+import os
 from pathlib import Path
 
 from gpt2_assist import config
@@ -145,9 +146,9 @@ class Commands:
     def _export(self, argument: str) -> None:
         if not argument:
             raise UsageError("/export wants the name of a file, for instance /export story.txt")
-        path = Path(argument).expanduser()
+        path = os.path.expanduser(argument)
         text = self.session.text
-        OutputFile(path).write((self.session.export() if path.suffix == ".json" else text.rstrip("\n") + "\n").encode())
+        OutputFile(path).write((self.session.export() if path.endswith(".json") else text.rstrip("\n") + "\n").encode())
         self.page.note(f"written to {path}")
 
     def _quit(self, argument: str) -> None:

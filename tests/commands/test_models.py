@@ -53,6 +53,16 @@ def test_programs_read_json(command, tiny_model):
     assert json.loads(command("models", "remove", "mine", "--json")) == {"removed": "mine"}
 
 
+def test_a_card_steers_no_terminal(command, tiny_model, tmp_path):
+    shutil.copytree(tiny_model, tmp_path / "loud")
+    (tmp_path / "loud" / "card.json").write_text(json.dumps({
+        "origin": "there\x1b[2J", "licence": "MIT\x1b[31m\nor not", "data": "\x9b31m", "tokenizer": "x"}), "utf-8")
+    shutil.copytree(tmp_path / "loud", tmp_path / "bundled" / "loud")
+    for shown in (command("models"), command("models", "show", "loud")):
+        assert "MIT\ufffd[31m" in shown and "\x1b" not in shown and "\x9b" not in shown
+    assert len(command("models").splitlines()) == 2
+
+
 def test_the_bundled_model_stays(command):
     with pytest.raises(ModelError, match="came with the program"):
         command("models", "remove", "mini")
