@@ -59,6 +59,9 @@ class Generation:
     """None is off; k gives the chosen tokens' log-probabilities and those of the k likeliest."""
     echo: bool = False
     """Whether each sample's text begins with the prompt."""
+    begins: bool = True
+    """Whether the prompt is the beginning of a text, before which the model's card may put something; an editor's is a
+    piece of one."""
     heal: bool = True
     """Whether a prompt that ends inside a word goes on as if the word had been whole: the tokens of its end are taken
     back, and the first new ones spell it again. Those are no new tokens: they are not counted and not shown."""

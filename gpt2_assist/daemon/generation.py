@@ -10,7 +10,8 @@ from gpt2_assist.engine.engine import Engine, Sampling, Sequence, Token
 from gpt2_assist.errors import UsageError
 from gpt2_assist.model.card import Card
 from gpt2_assist.protocol import Chunk, Finished, Generate, Resume, SampleDone
-from gpt2_assist.text.healing import MAX_BYTES, Healing, Respelling
+from gpt2_assist.text.healing import Healing, Respelling
+from gpt2_assist.text.opening import opening
 from gpt2_assist.text.stream import TextStream
 
 Send = Callable[[object], None]
@@ -31,22 +32,23 @@ class Vocabulary:
         other.card, other._copies, other._index = card, copies, None
         return other
 
-    def prompt(self, text: str, heal: bool) -> tuple[list[int], bytes]:
+    def prompt(self, text: str, heal: bool, begins: bool = True) -> tuple[list[int], bytes]:
         """Token ids to go on from, and the bytes of the prompt's end that new tokens must spell before all else.
 
-        Where there are no ids, or healing took all back, the end of a text that went before stands for them; a model
-        without that token keeps its first. What the card puts before the prompt is never taken back: models are tuned
-        with these very tokens. Raises UsageError where there is nothing to go on from.
+        Before what `begins` a text stands what the card says: models are tuned with these very tokens. Where there are
+        no ids, or healing took all back, the token for a text's beginning stands for them; a model without one keeps
+        the prompt's first. Raises UsageError where there is nothing to go on from.
         """
-        ids, unsettled = self.tokenizer.encode_unsettled(self.card.prompt_prefix + text)
-        taken = self.healing.taken(ids, unsettled, len(text[-MAX_BYTES:].encode("utf-8", "replace"))) if heal else 0
-        begin = [] if self.tokenizer.end_of_text is None else [self.tokenizer.end_of_text]
+        before = self.tokenizer.encode(opening(self.card.prompt_prefix, text)) if begins else []
+        ids, unsettled = self.tokenizer.encode_unsettled(text)
+        taken = self.healing.taken(ids, unsettled) if heal else 0
+        begin = before or ([] if self.tokenizer.begin_of_text is None else [self.tokenizer.begin_of_text])
         if taken == len(ids) and not begin:
             if not ids:
                 raise UsageError("This model has no token for the beginning of a text, so the prompt can't be empty.")
             taken -= 1
         kept = len(ids) - taken
-        return ids[:kept] or begin, b"".join(map(self.tokenizer.token_bytes, ids[kept:]))
+        return [*before, *ids[:kept]] or begin, b"".join(map(self.tokenizer.token_bytes, ids[kept:]))
 
     def likely_spelling(self, spelling: bytes) -> list[tuple[int, np.ndarray]]:
         """Tokens that spell just these bytes as the tokenizer would, each with the ids that are allowed in its place;
@@ -68,8 +70,7 @@ class Vocabulary:
         return list(dict.fromkeys([*asked, *self.card.stop_strings]))
 
     def stop_tokens(self, asked: list[int]) -> frozenset[int]:
-        own = () if self.tokenizer.end_of_text is None else (self.tokenizer.end_of_text,)
-        return frozenset([*asked, *own])
+        return frozenset([*asked, *self.tokenizer.ends])
 
     def refused(self, most: int) -> Callable[[list[int]], np.ndarray]:
         """For an engine's Sequence: the ids by which more than `most` new tokens in a row would stand in the texts of
@@ -99,7 +100,7 @@ class Request:
         settings = self.message.settings
         self.id, self.priority = self.message.id, self.message.priority
         self.vocabulary, self._send = vocabulary, send
-        self.prompt, self.spelling = vocabulary.prompt(self.message.prompt, settings.heal)
+        self.prompt, self.spelling = vocabulary.prompt(self.message.prompt, settings.heal, settings.begins)
         self.stops = vocabulary.stop_strings(settings.stop)
         self.stop_tokens = vocabulary.stop_tokens(settings.stop_tokens)
         self.sampling = Sampling(

@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 
 from gpt2_assist.errors import UsageError
+from gpt2_assist.text.tokenizer import TextTokenizer
 
 try:
     from gguf import GGMLQuantizationType, GGUFWriter, TokenType
@@ -18,8 +19,8 @@ _OUTER = {"wte": "token_embd", "wpe": "position_embd", "ln_f": "output_norm"}
 
 
 def write_gguf(folder: Path, weights: Mapping[str, torch.Tensor], path: Path) -> None:
-    """`folder` holds config.json and tokenizer.json, a byte-level BPE that may be smaller than the model's vocabulary:
-    the ids that it lacks get placeholders, as padded vocabularies have them. `weights` have GPT2's names.
+    """`folder` holds a model, whose byte-level BPE may be smaller than its vocabulary: the ids that it lacks get
+    placeholders, as padded vocabularies have them. `weights` have GPT2's names.
 
     Raises OSError where the disk refuses.
     """
@@ -32,7 +33,7 @@ def write_gguf(folder: Path, weights: Mapping[str, torch.Tensor], path: Path) ->
     writer.add_head_count(sizes["n_head"])
     writer.add_layer_norm_eps(sizes["layer_norm_epsilon"])
     writer.add_file_type(GGMLQuantizationType.F32)
-    _add_tokenizer(writer, json.loads((folder / "tokenizer.json").read_text(encoding="utf-8")), sizes["vocab_size"])
+    _add_tokenizer(writer, TextTokenizer.from_folder(folder), sizes["vocab_size"])
     for name, tensor in weights.items():
         value = tensor.float().numpy()
         key, _, kind = name.rpartition(".")
@@ -48,19 +49,20 @@ def write_gguf(folder: Path, weights: Mapping[str, torch.Tensor], path: Path) ->
     writer.close()
 
 
-def _add_tokenizer(writer: GGUFWriter, tokenizer: dict, size: int) -> None:
+def _add_tokenizer(writer: GGUFWriter, tokens_of: TextTokenizer, size: int) -> None:
+    tokenizer = json.loads(tokens_of.inner.to_str())
     tokens, kinds = [f"[PAD{id}]" for id in range(size)], [TokenType.UNUSED] * size
     for text, id in tokenizer["model"]["vocab"].items():
         tokens[id], kinds[id] = text, TokenType.NORMAL
     for added in tokenizer["added_tokens"]:
         tokens[added["id"]], kinds[added["id"]] = added["content"], TokenType.CONTROL
-    end = tokens.index("<|endoftext|>")
     merges = [merge if isinstance(merge, str) else " ".join(merge) for merge in tokenizer["model"]["merges"]]
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre("gpt-2")
     writer.add_token_list(tokens)
     writer.add_token_types(kinds)
     writer.add_token_merges(merges)
-    writer.add_bos_token_id(end)
-    writer.add_eos_token_id(end)
+    if tokens_of.ends:
+        writer.add_bos_token_id(tokens_of.begin_of_text)
+        writer.add_eos_token_id(tokens_of.end_of_text)
     writer.add_add_bos_token(False)

@@ -17,6 +17,7 @@ from gpt2_assist.model.card import CARD_FILE, Card, write_card
 from gpt2_assist.model.download import TIMEOUT_S, RemoteFile, download, on_disk, sha256_of
 from gpt2_assist.model.sizes import parameter_count, read_config
 from gpt2_assist.model.store import ModelFolder, find_model, free_name, publish, writing
+from gpt2_assist.text.special_tokens import SPECIAL_TOKEN_FILES
 from gpt2_assist.unreadable import SystemRefuses
 
 SHORT_NAMES = {
@@ -29,8 +30,7 @@ SHORT_NAMES = {
 _WEIGHTS = re.compile(r"model-\d{5}-of-\d{5}\.safetensors")
 _INDEX = "model.safetensors.index.json"
 _TOKENIZERS = ({"tokenizer.json"}, {"vocab.json", "merges.txt"}, {"encoder.json", "vocab.bpe"})
-_SMALL = {"config.json", "added_tokens.json", "tokenizer_config.json", "special_tokens_map.json", "README.md",
-          *set().union(*_TOKENIZERS)}
+_SMALL = {"config.json", "added_tokens.json", "README.md", *SPECIAL_TOKEN_FILES, *set().union(*_TOKENIZERS)}
 _LICENCE = re.compile(r"licen[cs]e(\.(md|txt))?", re.IGNORECASE)
 Progress = Callable[[int, int], None]
 """Called with (bytes there now, bytes in all)."""

@@ -3,7 +3,6 @@
 `.bin` and `.pt` files are pickles; they are read by torch's restricted unpickler, which refuses all code.
 """
 import io
-import json
 import pickle
 import pickletools
 import shutil
@@ -19,11 +18,13 @@ from safetensors.torch import load_file, save_file
 from gpt2_assist.errors import DataError, ModelError
 from gpt2_assist.model.card import CARD_FILE, Card, read_card, write_card
 from gpt2_assist.model.download import sha256_of
+from gpt2_assist.model.hub_files import write_config
 from gpt2_assist.model.safetensors_file import SafetensorsFile
 from gpt2_assist.model.sizes import GPT2Config, read_config
 from gpt2_assist.model.store import ModelFolder, find_model, free_name, new_model, writing
 from gpt2_assist.model.tensors import INDEX_FILE, WEIGHTS_FILE
 from gpt2_assist.model.weights import gpt2_weights, load_weights
+from gpt2_assist.text.special_tokens import SPECIAL_TOKEN_FILES
 from gpt2_assist.text.tokenizer import TOKENIZER_FILES, TextTokenizer
 from gpt2_assist.text.valid import model_path
 from gpt2_assist.text_file import read_json
@@ -35,8 +36,7 @@ _TORCHS_OWN = ("torch", "collections", "_codecs")
 """Packages of whose names weights are made up."""
 _MOST_PICKLES = 5
 """In a file of torch's old form, before its numbers."""
-_COPIED = (*TOKENIZER_FILES, "tokenizer_config.json", "special_tokens_map.json", "README.md", "LICENSE", "LICENSE.md",
-           "LICENSE.txt")
+_COPIED = (*TOKENIZER_FILES, *SPECIAL_TOKEN_FILES, "README.md", "LICENSE", "LICENSE.md", "LICENSE.txt")
 
 
 def import_model(source: Path, name: str | None = None, tokenizer: Path | None = None) -> ModelFolder:
@@ -71,12 +71,12 @@ def _write(made: Path, config: GPT2Config, weights: dict[str, torch.Tensor], tok
                   metadata={"format": "pt"})
     except SafetensorError as error:  # how it reports a full disk
         raise OSError(str(error)) from None
-    (made / "config.json").write_text(json.dumps(config.to_hub(), indent=2) + "\n", encoding="utf-8")
     for parent, names in ((tokens, TOKENIZER_FILES), (folder, _COPIED)):
         for name in names:
             if (parent / name).is_file() and not (made / name).exists() and (
                     parent == tokens or name not in TOKENIZER_FILES):
                 shutil.copyfile(parent / name, made / name)
+    write_config(config, TextTokenizer.from_folder(tokens), made)
     known = read_card(folder) if (folder / CARD_FILE).is_file() else Card(origin=f"imported from {source.resolve()}")
     figures = {**known.figures, "parameters": sum(value.numel() for value in weights.values())}
     write_card(made, Card(**{**vars(known), "hashes": {WEIGHTS_FILE: sha256_of(made / WEIGHTS_FILE)},

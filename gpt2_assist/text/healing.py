@@ -32,14 +32,14 @@ class Healing:
         self._complete = len(single) == 256
         """Whether everything can be spelled, however it was begun; a vocabulary that can't is never healed with."""
 
-    def taken(self, ids: Sequence[int], unsettled: int, most: int = MAX_BYTES) -> int:
-        """How many of a prompt's last tokens to take back: of its `unsettled` ones, with at most `most` bytes."""
+    def taken(self, ids: Sequence[int], unsettled: int) -> int:
+        """How many of a prompt's last tokens to take back: of its `unsettled` ones."""
         if not self._complete:
             return 0
         count = size = 0
         for id in reversed(ids[len(ids) - min(unsettled, MAX_TOKENS):]):
             size += len(self._tokens[id])
-            if size > min(most, MAX_BYTES):
+            if size > MAX_BYTES:
                 break
             count += 1
         return count

@@ -9,10 +9,10 @@ from tokenizers import AddedToken, Encoding, Tokenizer, decoders, models, pre_to
 
 from gpt2_assist.errors import ModelError
 from gpt2_assist.text.heads import Heads
+from gpt2_assist.text.special_tokens import END_OF_TEXT, SpecialTokens, special_tokens
 from gpt2_assist.text_file import read_json, read_text
 from gpt2_assist.unreadable import stand_in
 
-END_OF_TEXT = "<|endoftext|>"
 TOKENIZER_FILES = ("tokenizer.json", "vocab.json", "merges.txt", "encoder.json", "vocab.bpe", "added_tokens.json")
 """Every file name that `from_folder` may read."""
 _PAIRS = (("vocab.json", "merges.txt"), ("encoder.json", "vocab.bpe"))
@@ -38,7 +38,8 @@ _BEGUN_CONTRACTIONS = frozenset((b"l", b"v", b"r"))
 class TextTokenizer:
     """A model's tokenizer. `<|endoftext|>` in a text is encoded as the special token, as GPT-2's users expect."""
 
-    def __init__(self, tokenizer: Tokenizer) -> None:
+    def __init__(self, tokenizer: Tokenizer, special: SpecialTokens | None = None) -> None:
+        """`special`: what begins and ends a text, where files say more of it than the tokenizer itself."""
         if not isinstance(tokenizer.model, models.BPE) or tokenizer.token_to_id("Ġ") is None:
             raise ModelError("The model's tokenizer is not a byte-level BPE, the only kind that GPT-2 has.")
         tokenizer.no_truncation()
@@ -47,7 +48,9 @@ class TextTokenizer:
         self._special = {id: token.content.encode() for id, token in tokenizer.get_added_tokens_decoder().items()}
         self.vocab_size: int = tokenizer.get_vocab_size()
         self._heads = Heads()
-        self.end_of_text: int | None = tokenizer.token_to_id(END_OF_TEXT)
+        special = special or special_tokens(tokenizer)
+        self.begin_of_text, self.ends = special.begin, special.ends
+        self.end_of_text: int | None = special.ends[0] if special.ends else None
 
     @classmethod
     def from_folder(cls, folder: Path) -> "TextTokenizer":
@@ -58,10 +61,12 @@ class TextTokenizer:
         folder = Path(folder)
         try:
             if (folder / "tokenizer.json").is_file():
-                return cls(Tokenizer.from_str(read_text(folder / "tokenizer.json")))
+                tokenizer = Tokenizer.from_str(read_text(folder / "tokenizer.json"))
+                return cls(tokenizer, special_tokens(tokenizer, folder))
             for vocabulary, merges in _PAIRS:
                 if (folder / vocabulary).is_file() and (folder / merges).is_file():
-                    return cls(_from_pair(folder, vocabulary, merges))
+                    tokenizer = _from_pair(folder, vocabulary, merges)
+                    return cls(tokenizer, special_tokens(tokenizer, folder))
         except ModelError:
             raise
         except Exception as error:  # tokenizers raises bare Exceptions on files it can't read

@@ -39,17 +39,17 @@ class Base:
         adapter becomes one with its model. Raises OSError where the disk refuses."""
         folder, own = self.folder, run.folder / "base"
         if folder.adapter:
-            self.write(own, run.tokenizer, folder.card)
+            self.write(own, folder.card)
         elif folder.path.resolve().is_relative_to(runs_folder().resolve()):
             shutil.copytree(folder.path, own, copy_function=_link)
         else:
             return self
         return Base.of(ModelFolder(folder.name, own, read_card(own)))
 
-    def write(self, folder: Path, tokenizer: Path, card: Card) -> None:
+    def write(self, folder: Path, card: Card) -> None:
         """Makes a model's folder of it, an adapter in its weights. Raises OSError where the disk refuses."""
         config, weights = whole_weights(self.folder)
-        export_model(config, weights, tokenizer, card, folder, next(iter(weights.values())).dtype)
+        export_model(config, weights, self.tokenizer, card, folder, next(iter(weights.values())).dtype)
 
     def tunable(self, settings: Settings, device: str) -> GPT2:
         """A model to be trained, with a new adapter where the method wants one."""

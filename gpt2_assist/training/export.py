@@ -1,7 +1,5 @@
 """From a trained model to a model folder that every front end can load."""
 import hashlib
-import json
-import shutil
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -11,14 +9,16 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from gpt2_assist.model.card import Card, write_card
+from gpt2_assist.model.hub_files import write_config, write_tokenizer
 from gpt2_assist.model.sizes import GPT2Config
 from gpt2_assist.privacy import file_mode
+from gpt2_assist.text.tokenizer import END_OF_TEXT, TextTokenizer
 from gpt2_assist.training.recipe import Recipe
 
 
-def export_model(config: GPT2Config, weights: Mapping[str, torch.Tensor], tokenizer: Path, card: Card, folder: Path,
-                 kind: torch.dtype = torch.bfloat16) -> None:
-    """Writes config, weights (as `kind`), tokenizer.json and the card, its hashes filled in, into `folder`.
+def export_model(config: GPT2Config, weights: Mapping[str, torch.Tensor], tokenizer: TextTokenizer, card: Card,
+                 folder: Path, kind: torch.dtype = torch.bfloat16) -> None:
+    """Writes configs, weights (as `kind`), the tokenizer and the card, its hashes filled in, into `folder`.
 
     Raises OSError where the disk refuses.
     """
@@ -29,8 +29,8 @@ def export_model(config: GPT2Config, weights: Mapping[str, torch.Tensor], tokeni
     except SafetensorError as error:  # how it reports a full disk
         raise OSError(str(error)) from None
     (folder / "model.safetensors").chmod(file_mode())
-    (folder / "config.json").write_text(json.dumps(config.to_hub(), indent=2) + "\n", encoding="utf-8")
-    shutil.copyfile(tokenizer, folder / "tokenizer.json")
+    write_config(config, tokenizer, folder)
+    write_tokenizer(tokenizer, folder)
     hashes = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest()
               for name in ("config.json", "model.safetensors", "tokenizer.json")}
     write_card(folder, replace(card, hashes=hashes))
@@ -43,5 +43,6 @@ def card_of_recipe(recipe: Recipe, figures: dict) -> Card:
     return Card(origin=f"trained from nothing by gpt2-assist pretrain, recipe {recipe.name}: {recipe.description}",
                 licence="; ".join(f"{source.name}: {source.licence}" for source in recipe.sources),
                 data=", ".join(shares),
+                prompt_prefix=END_OF_TEXT,
                 tokenizer=f"byte-level BPE of {recipe.shape.vocab_size} entries, trained on the same data",
                 figures=figures)

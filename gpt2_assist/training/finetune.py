@@ -12,7 +12,7 @@ from typing import Protocol
 import torch
 
 from gpt2_assist import config as places
-from gpt2_assist.corpus.documents import END, START, Document
+from gpt2_assist.corpus.documents import START, Document
 from gpt2_assist.corpus.duplicates import Duplicates, without_duplicates
 from gpt2_assist.corpus.private import find_private
 from gpt2_assist.corpus.reading import read_corpus
@@ -21,10 +21,12 @@ from gpt2_assist.corpus.report import make_report
 from gpt2_assist.errors import DataError, ModelError, StorageError, UsageError
 from gpt2_assist.model.card import Card, write_card
 from gpt2_assist.model.gpt2 import GPT2
+from gpt2_assist.model.hub_files import write_tokenizer
 from gpt2_assist.model.sizes import parameter_count
 from gpt2_assist.model.store import find_model
 from gpt2_assist.model.whole_file import whole_file
 from gpt2_assist.runs import DEFAULT, Run, find_run, has_run, locked, new_run, remove_run
+from gpt2_assist.text.opening import opening
 from gpt2_assist.text.tokenizer import TextTokenizer
 from gpt2_assist.training.base import Base
 from gpt2_assist.training.copies import build_copies
@@ -159,7 +161,7 @@ def finetune(request: Request, show: Show, stop: Callable[[], bool] = lambda: Fa
         return _train(Run(request.run, Path()), state, base, train, validation, request, show, stop, begun=False)
     run = new_run(request.run, {**state, "ready": False})
     with _alone(run), _writing(run):
-        base.tokenizer.inner.save(str(run.tokenizer))
+        write_tokenizer(base.tokenizer, run.folder)
         base = base.kept_for(run)
         write_text(run.folder / "data", "train", train)
         write_text(run.folder / "data", "validation", validation)
@@ -194,7 +196,7 @@ def _train(run: Run, state: dict, base: Base, train: Text, validation: Text, req
     take_device(request.device)
     there = available_bytes(request.device)
     model = base.tunable(settings, "cpu" if request.shard else request.device)  # whole it might not fit there
-    general = general_text(_GENERAL, base.tokenizer.inner, base.config.vocab_size)
+    general = general_text(_GENERAL, base.tokenizer, base.config.vocab_size)
     tuning = _tuning(model, train, validation, general, settings, request, run.folder / "checkpoints")
     again = begun and tuning.resume(show.say)
     if begun and not again:
@@ -303,7 +305,7 @@ class _Keeper:
 
     def _write_model(self, folder: Path, card: Card, model: GPT2) -> None:
         if self._tuning.settings.method == FULL:
-            export_model(self._base.config, dict(model.state_dict()), self._run.tokenizer, card, folder)
+            export_model(self._base.config, dict(model.state_dict()), self._base.tokenizer, card, folder)
         else:
             write_adapter(folder, adapter_tensors(model), self._tuning.settings.lora, str(self._base.folder.path))
             write_card(folder, card)
@@ -312,7 +314,7 @@ class _Keeper:
         """The base, or an adapter that adds nothing to it."""
         settings = self._tuning.settings
         if settings.method == FULL:
-            self._base.write(folder, self._run.tokenizer, card)
+            self._base.write(folder, card)
         else:
             self._write_model(folder, card, self._base.tunable(settings, "cpu"))
 
@@ -338,8 +340,9 @@ class _Keeper:
             base, origin=f"fine-tuned from {self._state['base']} by gpt2-assist finetune, run {self._run.name}, "
                          f"step {step}",
             data=f"{base.data}; then {self._state['documents']} documents of {names}",
-            prompt_prefix=END + START if self._state["short"] else base.prompt_prefix,
-            stop_strings=[START] if self._state["short"] else base.stop_strings, hashes={},
+            prompt_prefix=self._prefix,
+            stop_strings=[START] if self._state["short"] else [stop for stop in base.stop_strings if stop != START],
+            hashes={},
             figures={"tokens": self._state["tokens"], "base_validation": self._tuning.state.first["validation"],
                      "validation": self._tuning.state.known_best})
 
@@ -353,13 +356,18 @@ class _Keeper:
         except (MemoryError, torch.OutOfMemoryError):
             self._show.say(f"No sample at step {step}: there is too little memory for one.")
 
+    @property
+    def _prefix(self) -> str:
+        """What a text begins with: what stood before those that were learned from."""
+        end = self._base.tokenizer.decode([self._base.tokenizer.end_of_text])
+        return end + START if self._state["short"] else end
+
     def _sample(self, step: int, model: GPT2) -> None:
         tokenizer = self._base.tokenizer
         writer = Writer(model, self._tuning.settings, self._threads)
         with open(self._run.folder / "samples.txt", "a", encoding="utf-8") as file:
             for number, prompt in enumerate(self._state["prompts"]):
-                before = (START if self._state["short"] else "") + prompt
-                ids = [tokenizer.end_of_text, *tokenizer.encode(before)]
+                ids = tokenizer.encode(opening(self._prefix, prompt)) + tokenizer.encode(prompt)
                 text = tokenizer.decode(writer.write(ids, self._state["sample_tokens"], number, tokenizer.end_of_text))
                 file.write(f"--- step {step}\n{prompt}{text}\n")
                 self._show.sample(step, prompt, text)
@@ -383,7 +391,7 @@ def _split(documents: Sequence[Document], request: Request) -> Split:
 
 def _texts(parts: Split, base: Base) -> tuple[Text, Text]:
     """The tokens of training and validation."""
-    train, validation = (encoded(base.tokenizer.inner, part, base.config.vocab_size)
+    train, validation = (encoded(base.tokenizer, part, base.config.vocab_size)
                          for part in (parts.training, parts.validation))
     check_size(train, validation)
     return train, validation

@@ -14,6 +14,7 @@ from gpt2_assist.model.store import ModelFolder, find_model, new_model, writing
 from gpt2_assist.model.weights import load_weights
 from gpt2_assist.output_file import OutputFile
 from gpt2_assist.privacy import as_asked
+from gpt2_assist.text.tokenizer import TextTokenizer
 from gpt2_assist.training.export import export_model
 from gpt2_assist.training.lora import merged
 
@@ -47,8 +48,8 @@ def merge_run(name: str, model: str, strength: float) -> ModelFolder:
 
 def _write(source: ModelFolder, card: Card, folder: Path, prefix: str = "") -> None:
     config, weights = whole_weights(source)
-    export_model(config, {prefix + key: value for key, value in weights.items()}, source.path / "tokenizer.json", card,
-                 folder, next(iter(weights.values())).dtype)
+    export_model(config, {prefix + key: value for key, value in weights.items()},
+                 TextTokenizer.from_folder(source.path), card, folder, next(iter(weights.values())).dtype)
 
 
 def export_folder(name: str, target: Path) -> None:

@@ -10,6 +10,7 @@ from tokenizers import Tokenizer
 from gpt2_assist.errors import DataError
 from gpt2_assist.model.gpt2 import GPT2
 from gpt2_assist.model.sizes import GPT2Config
+from gpt2_assist.text.tokenizer import TextTokenizer
 from gpt2_assist.training.evaluate import bits_per_byte
 from gpt2_assist.training.export import card_of_recipe, export_model
 from gpt2_assist.training.loop import Training
@@ -66,7 +67,7 @@ def _export(recipe: Recipe, training: Training, tokenizer: Tokenizer, held_out: 
     figures = {"parameters": sum(parameter.numel() for parameter in model.parameters()),
                "tokens_seen": training.tokens, "training_minutes": round(training.seconds / 60),
                "bits_per_byte": measure(model, tokenizer, held_out)}
-    export_model(model.config, model.state_dict(), folder / "tokenizer.json", card_of_recipe(recipe, figures),
+    export_model(model.config, model.state_dict(), TextTokenizer.from_folder(folder), card_of_recipe(recipe, figures),
                  folder / "model")
 
 

@@ -8,7 +8,7 @@ from tokenizers import Tokenizer
 
 from gpt2_assist.corpus.documents import START, Document
 from gpt2_assist.errors import DataError
-from gpt2_assist.training.corpus import SEPARATOR
+from gpt2_assist.text.tokenizer import TextTokenizer
 from gpt2_assist.training.packing import write_stream
 from gpt2_assist.training.rows import Text
 
@@ -16,15 +16,14 @@ _LEAST_TOKENS = 200
 _AT_ONCE = 256
 
 
-def encoded(tokenizer: Tokenizer, documents: Sequence[Document], vocab_size: int) -> Text:
-    """Short texts begin with START; a document that spells the separator has it as a token."""
-    separator = tokenizer.token_to_id(SEPARATOR)
-    start = tokenizer.encode(START, add_special_tokens=False).ids  # by itself, as a prompt gives it
+def encoded(tokenizer: TextTokenizer, documents: Sequence[Document], vocab_size: int) -> Text:
+    """The model's end of text parts documents, and short ones begin with START."""
+    separator, start = tokenizer.end_of_text, tokenizer.encode(START)  # by itself, as a prompt gives it
     kind = np.uint16 if vocab_size <= 1 << 16 else np.uint32
     pieces, starts, count = [np.zeros(0, kind)], [0], 0
     for first in range(0, len(documents), _AT_ONCE):
         part = documents[first:first + _AT_ONCE]
-        encodings = tokenizer.encode_batch([document.text for document in part], add_special_tokens=False)
+        encodings = tokenizer.inner.encode_batch([document.text for document in part], add_special_tokens=False)
         for document, encoding in zip(part, encodings):
             marks = start if document.short else []
             pieces.append(np.array([separator, *marks, *encoding.ids, separator], kind))
@@ -68,7 +67,7 @@ def decoder(tokenizer: Tokenizer, vocab_size: int) -> Callable[[list[int]], str]
     return tokenizer.decode if vocab_size == 50257 else None
 
 
-def general_text(path: Path, tokenizer: Tokenizer, vocab_size: int) -> Text:
+def general_text(path: Path, tokenizer: TextTokenizer, vocab_size: int) -> Text:
     """A text that comes with the program, by which one sees what a model forgets."""
     text = path.read_text(encoding="utf-8")
     return encoded(tokenizer, [Document(text, os.fspath(path))], vocab_size)

@@ -198,8 +198,8 @@ class Completer:
         """Has the model read the prompt and no more."""
         async def read() -> None:
             try:
-                async with aclosing(self._daemon.generate(settings.model, prompt, Generation(max_new_tokens=0),
-                                                          uri)) as messages:
+                only = Generation(max_new_tokens=0, begins=False)
+                async with aclosing(self._daemon.generate(settings.model, prompt, only, uri)) as messages:
                     async for _ in messages:
                         pass
             except AssistError:
@@ -225,7 +225,7 @@ class Completer:
 
     async def _write(self, run: Run, prompt: str, settings: Settings) -> None:
         generation = Generation(max_new_tokens=settings.max_tokens + HOT_TOKENS, temperature=0.0, top_k=0, seed=0,
-                                logprobs=0)
+                                logprobs=0, begins=False)
         try:
             async with aclosing(self._daemon.generate(settings.model, prompt, generation, run.document)) as messages:
                 async for message in messages:
@@ -301,7 +301,8 @@ class Completer:
         if len(answer.texts) >= settings.alternatives:
             return
         others = [Run(spot, run.place, document=run.document) for _ in range(settings.alternatives + 1)]
-        generation = Generation(max_new_tokens=settings.max_tokens, temperature=0.9, seed=0, n=len(others), logprobs=0)
+        generation = Generation(max_new_tokens=settings.max_tokens, temperature=0.9, seed=0, n=len(others), logprobs=0,
+                                begins=False)
         sampling = self._task(self._sample(others, prompt, settings, generation))
         waiting = self._task(replaced.wait())
         await asyncio.wait([sampling, waiting], timeout=ALTERNATIVES_S, return_when=asyncio.FIRST_COMPLETED)

@@ -67,6 +67,13 @@ def test_it_writes_and_says_what_is_copied(trained):
     assert done.returncode == 0 and "00.md" in done.stdout, done.stderr
 
 
+def test_a_text_begins_as_those_that_were_learned_from(trained, tiny_model):
+    exact = ("--temperature", "0", "--max-new-tokens", "12", "--no-heal", "--precision", "fp32")
+    written = [assist("generate", "--model", model, prompt, *exact).stdout for model in (trained, str(tiny_model))
+               for prompt in ("The fox met", "<|endoftext|>The fox met")]
+    assert written[0] == written[1] and written[2] != written[3]
+
+
 def test_checking_trains_nothing(notes, tiny_model):
     before = [run.name for run in list_runs()]
     done = assist("finetune", str(notes), "--model", str(tiny_model), "--check")

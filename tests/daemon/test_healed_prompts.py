@@ -208,6 +208,7 @@ def test_what_a_card_puts_before_the_prompt_is_never_taken_back(vocabulary):
     assert carded.prompt("", True) == (encode("Title:\n"), b"")
     assert carded.prompt("\n", True)[1] in (b"", b"\n")
     assert carded.prompt("Wor", True) == (encode("Title:\n"), b"Wor")
+    assert carded.prompt("Wor", True, begins=False) == ([vocabulary.tokenizer.end_of_text], b"Wor")
 
 
 def test_a_request_for_no_tokens_prefills_and_the_next_one_finds_its_prompt(engine, vocabulary):
