@@ -1,4 +1,5 @@
 """How much of a text was copied from the training data, as numbers and in plain words."""
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -14,6 +15,9 @@ SPAN_TOKENS = 8
 _QUOTED = 160
 """Characters of a quotation at most."""
 _SPANS_TOLD = 10
+_NO_SPACES = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
+"""Signs of scripts that put no spaces between words; each counts as one."""
+_WORD = re.compile(rf"[{_NO_SPACES}]|[^\s{_NO_SPACES}]+")
 
 Shorts = tuple[ShortTexts, np.ndarray]
 """What likeness.short_documents returns."""
@@ -28,6 +32,16 @@ class Near:
     line: int
     likeness: float
     """1.0 for an exact copy, 0.0 where no run of four characters is shared."""
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A copied span as people see it."""
+
+    text: str
+    words: int
+    line: int
+    """Of the text that was measured, from 1, in which it begins."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +62,11 @@ class Originality:
     longest_line: int | None
     spans: list[tuple[int, int, str, int]]
     """(start, end, path, line) of the copied spans of at least n tokens that can't be longer; they may overlap."""
+    pieces: list[Piece]
+    """What the first of the spans say."""
+    words: int
+    copied_words: int
+    """Those within the spans, in whole or in part."""
     near: Near | None
     """For a text of at most 64 tokens, where the training data has such documents."""
 
@@ -55,20 +74,23 @@ class Originality:
         """The findings as sentences for people, safe to show."""
         if not self.tokens:
             return ["The text is empty."]
-        if self.tokens >= self.n:
-            share = _percent(self.copied_share)
-            said = [f"{share} of the text's runs of {_tokens(self.n)} stand in the training data."]
-        else:
+        if self.tokens < self.n:
             whether = "stands" if self.copied_share else "does not stand"
-            said = [f"The text, {_tokens(self.tokens)}, {whether} in the training data as a whole."]
-        if self.longest:
-            said.append(f"The longest copied piece has {_tokens(self.longest)} ({self.longest_source}, line "
-                        f"{self.longest_line}): {_quoted(self.longest_text)}")
+            said = [f"The text, {_words(self.words)}, {whether} in the training texts as a whole."]
+        elif self.copied_words:
+            share = _percent(self.copied_words / self.words)
+            said = [f"{self.copied_words:,} of the text's {_words(self.words)} ({share}) "
+                    f"{'stands' if self.copied_words == 1 else 'stand'} so in the training texts."]
         else:
-            said.append("Nothing of it stands in the training data.")
+            said = ["Nothing of it is copied from the training texts, but for a few words in a row such as everybody "
+                    "uses." if self.longest else "Nothing of it stands in the training texts."]
+        if self.longest:
+            size = _words(count_words(self.longest_text))
+            said.append(f"The longest copied piece has {size} ({self.longest_source}, line {self.longest_line}): "
+                        f"{_quoted(self.longest_text)}")
         if len(self.spans) > 1:
-            said += [f"Copied: tokens {start + 1} to {end} ({path}, line {line})."
-                     for start, end, path, line in self.spans[:_SPANS_TOLD]]
+            said += [f"In line {piece.line}: {_words(piece.words)} as in {path}, line {line}: {_quoted(piece.text)}"
+                     for piece, (_, _, path, line) in zip(self.pieces, self.spans)]
         if len(self.spans) > _SPANS_TOLD:
             said.append(f"There are {len(self.spans) - _SPANS_TOLD} more copied pieces.")
         if self.near and self.near.likeness == 1.0:
@@ -92,12 +114,17 @@ def measure(index: CopyIndex, token_ids: Sequence[int] | np.ndarray, decode: Cal
     goes_on = np.append(lengths[1:] == lengths[:-1] + 1, False)[:len(ids)]
     spans = [(int(last + 1 - lengths[last]), int(last + 1), *index.place(int(places[last])))
              for last in np.flatnonzero((lengths >= least) & ~goes_on)]
+    copied = np.zeros(len(ids), bool)
+    for start, end, _, _ in spans:
+        copied[start:end] = True
+    words = count_words(decode(ids.tolist()))
     best = int(lengths.argmax()) if len(ids) else 0
     longest = int(lengths[best]) if len(ids) else 0
     source, line = index.place(int(places[best])) if longest else (None, None)
     return Originality(n, len(ids), float(grams.mean()) if len(grams) else 0.0, longest,
                        decode(ids[best + 1 - longest:best + 1].tolist()) if longest else "", source, line, spans,
-                       _near(index, ids, decode, shorts))
+                       [_piece(ids, start, end, decode) for start, end, _, _ in spans[:_SPANS_TOLD]],
+                       words, min(words, _words_within(ids, copied, decode)), _near(index, ids, decode, shorts))
 
 
 def _near(index: CopyIndex, ids: np.ndarray, decode: Callable[[list[int]], str], shorts: Shorts | None) -> Near | None:
@@ -111,8 +138,24 @@ def _near(index: CopyIndex, ids: np.ndarray, decode: Callable[[list[int]], str],
     return Near(texts.texts[found[0]], path, line, found[1])
 
 
-def _tokens(count: int) -> str:
-    return f"{count} token" + "s" * (count != 1)
+def count_words(text: str) -> int:
+    return len(_WORD.findall(text))
+
+
+def _piece(ids: np.ndarray, start: int, end: int, decode: Callable[[list[int]], str]) -> Piece:
+    text = decode(ids[start:end].tolist())
+    begin = len(text) - len(text.lstrip())
+    return Piece(text.strip(), count_words(text), 1 + (decode(ids[:start].tolist()) + text[:begin]).count("\n"))
+
+
+def _words_within(ids: np.ndarray, marked: np.ndarray, decode: Callable[[list[int]], str]) -> int:
+    """Words of the text that have at least a token that is marked."""
+    ends = np.flatnonzero(np.diff(marked, prepend=False, append=False))
+    return sum(count_words(decode(ids[start:end].tolist())) for start, end in zip(ends[::2], ends[1::2]))
+
+
+def _words(count: int) -> str:
+    return f"{count:,} word" + "s" * (count != 1)
 
 
 def _percent(share: float) -> str:

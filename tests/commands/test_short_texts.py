@@ -123,7 +123,7 @@ def test_a_writing_session_says_what_is_copied(by_heart):
     child.expect("nothing yet")
     child.send("\r")
     child.send("/copied\r")
-    child.expect("longest copied piece has [123] token|Nothing of it stands")
+    child.expect("longest copied piece has [123] word|Nothing of it")
     child.send("/quit\r")
     child.expect(pexpect.EOF)
     assert child.wait() == 0

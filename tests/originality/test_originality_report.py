@@ -96,13 +96,13 @@ def test_short_texts_once_for_many():
 def test_what_is_said():
     story = "Once upon a time\nthere was a fox who could not sleep, and so it walked all night through the wood."
     said = measured([story, "other"], "Here there was a fox who could sing.").lines()
-    assert said[0] == "66 % of the text's runs of 8 tokens stand in the training data."
-    assert said[1] == "The longest copied piece has 26 tokens (0.txt, line 2): “there was a fox who could”"
-    assert measured([story], story).lines()[0].startswith("100 % of")
-    assert measured([story], story + "?").lines()[0].startswith("99 % of")
-    assert measured([story], "time").lines()[0] == "The text, 4 tokens, stands in the training data as a whole."
-    assert measured([story], "tame").lines()[0] == "The text, 4 tokens, does not stand in the training data as a whole."
-    assert "Nothing of it stands in the training data." in measured([story], "XYZ").lines()
+    assert said[0] == "6 of the text's 8 words (75 %) stand so in the training texts."
+    assert said[1] == "The longest copied piece has 6 words (0.txt, line 2): “there was a fox who could”"
+    assert "21 of the text's 21 words (100 %)" in measured([story], story).lines()[0]
+    assert measured([story], "time").lines()[0] == "The text, 1 word, stands in the training texts as a whole."
+    assert measured([story], "tame").lines()[0] == "The text, 1 word, does not stand in the training texts as a whole."
+    assert "Nothing of it stands in the training texts." in measured([story], "XYZ" * 9).lines()
+    assert measured([story], "Ewes could run and pay all bills.").lines()[0].startswith("Nothing of it is copied")
     assert measured([story], "").lines() == ["The text is empty."]
     assert measured(["A Title"], "A Title").lines()[-1] == "It is a copy of a whole text (0.txt, line 1)."
     assert measured(["abcde"], "abcdf").lines()[-1].startswith(
@@ -112,9 +112,9 @@ def test_what_is_said():
 def test_much_is_told_shortly():
     pieces = [chr(200 + number) * 9 for number in range(15)]
     said = measured(pieces, "|".join(pieces)).lines()
-    assert sum(line.startswith("Copied: tokens ") for line in said) == 10
+    assert sum(line.startswith("In line 1: ") for line in said) == 10
     assert "There are 5 more copied pieces." in said
-    assert "Copied: tokens 11 to 19 (1.txt, line 1)." in said
+    assert f"In line 1: 1 word as in 1.txt, line 1: “{pieces[1]}”" in said
     assert len(measured(["word " * 200], "word " * 200).lines()[1]) < 300
 
 
