@@ -94,6 +94,16 @@ def take_lock() -> int | None:
         return handle
 
 
+def holds_lock(handle: int) -> bool:
+    """Whether the daemon's lock is still the one that was taken: others may have removed its file, or all the folder.
+    """
+    try:
+        there, ours = lock_path().stat(), os.fstat(handle)
+    except OSError:
+        return False
+    return (there.st_dev, there.st_ino) == (ours.st_dev, ours.st_ino)
+
+
 def lock_holder() -> int | None:
     """The process id of the daemon, also while it starts or ends, 0 where it is unknown; None where there is none."""
     folder = runtime_folder()

@@ -61,18 +61,22 @@ def _restart(args: argparse.Namespace) -> int:
 
 def _end_daemon() -> bool:
     """Ends it by request, or by a signal where it speaks another protocol or not at all. False where none ran."""
-    try:
-        with Client.connect("cli", start=False) as client:
-            client.shutdown()
-        return True
-    except ServerError:
-        how = signal.SIGTERM
-    except NoAnswer:
-        how = getattr(signal, "SIGKILL", signal.SIGTERM)  # its workers end with their pipes
-    except DaemonError:
-        if transport.lock_holder() is None:
-            return False
-        raise
+    end, how = time.monotonic() + STOP_TIMEOUT_S, None
+    while how is None:
+        try:
+            with Client.connect("cli", start=False) as client:
+                client.shutdown()
+            return True
+        except ServerError:
+            how = signal.SIGTERM
+        except NoAnswer:
+            how = getattr(signal, "SIGKILL", signal.SIGTERM)  # its workers end with their pipes
+        except DaemonError:
+            if transport.lock_holder() is None:
+                return False
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.02)  # it is about to listen, or to end
     pid = transport.lock_holder()
     if pid:
         os.kill(pid, how)
@@ -109,6 +113,8 @@ def _logs(args: argparse.Namespace) -> int:
         log = open(path, encoding="utf-8", errors="replace")
     except FileNotFoundError:
         raise DaemonError(f"There is no log yet: {path} does not exist.") from None
+    except OSError as error:
+        raise DaemonError(f"The log {path} can't be read: {error.strerror}.") from None
     lines = log.readlines()
     sys.stdout.writelines(lines[len(lines) - min(max(args.lines, 0), len(lines)):])
     while args.follow:

@@ -50,7 +50,7 @@ class Pool:
 
     def submit(self, job: Job, model: ModelFolder) -> None:
         """Takes a job on; its worker is started where there is none."""
-        key = Key(str(model.path), job.request.precision, job.request.device, stamp(model.path / "config.json"))
+        key = Key(str(model.path), job.request.precision, job.request.device, model.stamp)
         for slot in list(self._slots.values()):
             if slot.key.path == key.path and slot.key.stamp != key.stamp and slot.idle and slot.worker:
                 self._unload(slot)
@@ -202,6 +202,6 @@ class Pool:
         if slot:
             if slot.jobs:
                 logging.warning("worker %d with %s ended by itself", process.pid, slot.name)
-            slot.bereft(process.trouble)
+            slot.bereft()
         self._arrange()
         self._on_change()

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from gpt2_assist.daemon.generation import Request, Sample
 from gpt2_assist.engine.engine import Engine
-from gpt2_assist.errors import AssistError
+from gpt2_assist.errors import AssistError, ModelError
 from gpt2_assist.protocol import PRIORITIES, Failure
 
 MAX_BATCH = 16
@@ -18,6 +18,7 @@ MAX_BATCH = 16
 _TO_BE_HEARD_S = 0.0003
 """A pause after a sample's first words: else the supervisor and the client, which pass them on, might wait for a core
 until the next step is done."""
+_NO_MEMORY = ModelError("There is too little memory for one text more: end some programs, or ask for fewer samples.")
 MAX_OPEN = 64
 """Samples of one priority that hold keys and values at a time."""
 
@@ -111,7 +112,13 @@ class Scheduler:
             self._settle(sample.request)
 
     def _decode(self, samples: list[Sample]) -> None:
-        for sample, tokens in zip(samples, self._engine.decode([sample.sequence for sample in samples])):
+        try:
+            decoded = self._engine.decode([sample.sequence for sample in samples])
+        except MemoryError:
+            for sample in samples:
+                self._fail(sample.request, _NO_MEMORY)
+            return
+        for sample, tokens in zip(samples, decoded):
             first = not sample.heard
             self.decoded_tokens += len(tokens)
             for token in tokens:
@@ -128,14 +135,18 @@ class Scheduler:
         """An error that has a sentence ends the sample's request, and nothing else."""
         try:
             act()
+        except MemoryError:
+            self._fail(sample.request, _NO_MEMORY)
         except AssistError as error:
-            request = sample.request
-            if self._requests.pop(request.id, None):
-                self._send(Failure(request.id, str(error), error.exit_code))
-            for other in request.samples:
-                other.ended = True
-                self._close(other)
-            self._forget(request)
+            self._fail(sample.request, error)
+
+    def _fail(self, request: Request, error: AssistError) -> None:
+        if self._requests.pop(request.id, None):
+            self._send(Failure(request.id, str(error), error.exit_code))
+        for sample in request.samples:
+            sample.ended = True
+            self._close(sample)
+        self._forget(request)
 
     def _close(self, sample: Sample) -> None:
         if sample.sequence is not None:

@@ -121,9 +121,12 @@ class Slot:
         elif isinstance(message, (Chunk, SampleDone, Finished, Failure)) and message.id in self._given:
             self.jobs[message.id].relay(message)
 
-    def bereft(self, trouble: str = "") -> None:
-        """The worker is gone: its jobs wait for the next one, those that it dies of are given up; all, where `trouble`
-        kept it from starting."""
+    def bereft(self) -> None:
+        """The worker is gone: its jobs wait for the next one, those that it dies of are given up; all, where none can
+        be started."""
+        trouble, why = self.worker.trouble, ""
+        if self.worker.was_killed:
+            why = ", killed by the system or by somebody: most likely memory is short"
         if self._loaded is None:
             self._load_deaths += 1
         for job in list(self.jobs.values()):
@@ -136,7 +139,7 @@ class Slot:
             if job.number in self._given:
                 job.deaths += 1
             if max(job.deaths, self._load_deaths) >= MAX_DEATHS:
-                job.fail(DaemonError(f"The worker of {self.name} died {MAX_DEATHS} times at this request; "
+                job.fail(DaemonError(f"The worker of {self.name} died {MAX_DEATHS} times at this request{why}; "
                                      "`gpt2-assist daemon logs` shows more."))
         self.worker = self._loaded = self._state = None
         self._given.clear()

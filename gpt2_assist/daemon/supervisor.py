@@ -24,12 +24,15 @@ MAX_JOB_CHARACTERS = 64 << 20
 MAX_LOG_BYTES = 1 << 20
 LOCK_PATIENCE_S = 15.0
 """How long a starting daemon waits for one that is ending."""
+ADDRESS_EVERY_S = 5.0
 STRANGER_PATIENCE_S = 0.5
 """How long it waits where the lock's holder is none."""
 
 
 class Supervisor:
-    def __init__(self, settings: Settings, log: RotatingFileHandler) -> None:
+    def __init__(self, settings: Settings, log: RotatingFileHandler, lock: int) -> None:
+        """`lock` is the handle of the daemon's lock."""
+        self._lock = lock
         self.pid, self.token = os.getpid(), ""
         self._settings = settings
         self._begun = time.monotonic()
@@ -43,17 +46,20 @@ class Supervisor:
     async def run(self) -> None:
         """Serves until `stop`, or until nobody has needed it for long."""
         loop = asyncio.get_running_loop()
-        listener, self.token = transport.listen()
-        server = await loop.create_server(lambda: ClientSession(self).connection, sock=listener)
+        await self._listen()
         if os.name != "nt":
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.add_signal_handler(number, self.stop)
         self.pool.prepare_spare()
         logging.info("daemon %s listens as process %d", __version__, self.pid)
         self._watch_loneliness()
+        watch = asyncio.create_task(self._watch_address())
         await self._stopped.wait()
-        transport.address_path().unlink(missing_ok=True)
-        server.close()
+        watch.cancel()
+        if transport.holds_lock(self._lock):
+            with suppress(OSError):
+                transport.address_path().unlink()
+        self._server.close()
         for job in list(self._jobs):
             job.fail(DaemonError("The daemon was stopped."))
         await self.pool.close()
@@ -61,6 +67,25 @@ class Supervisor:
 
     def stop(self) -> None:
         self._stopped.set()
+
+    async def _listen(self) -> None:
+        listener, self.token = transport.listen()
+        self._server = await asyncio.get_running_loop().create_server(lambda: ClientSession(self).connection,
+                                                                      sock=listener)
+
+    async def _watch_address(self) -> None:
+        """What cleans temporary folders up may take the socket away. Then it is made again, but where the lock is gone
+        too, so that another daemon may have come, this one ends with its last client."""
+        while True:
+            await asyncio.sleep(ADDRESS_EVERY_S)
+            if not transport.holds_lock(self._lock):
+                if not self._sessions:
+                    self.stop()
+            elif not transport.address_path().exists():
+                logging.warning("the socket was gone and is made again")
+                self._server.close()
+                with suppress(DaemonError):  # the next time, perhaps
+                    await self._listen()
 
     def status(self) -> dict:
         return {"version": __version__, "protocol": PROTOCOL_VERSION, "pid": self.pid,
@@ -120,19 +145,19 @@ def open_log() -> RotatingFileHandler:
     return handler
 
 
-def become_the_daemon() -> bool:
-    """Waits for the lock while another daemon is ending. False where one is there and listens."""
+def become_the_daemon() -> int | None:
+    """The lock's handle, waited for while another daemon is ending. None where one is there and listens."""
     begun = time.monotonic()
-    while transport.take_lock() is None:
+    while (lock := transport.take_lock()) is None:
         other = transport.connect()
         if other:
             other[0].close()
-            return False
+            return None
         waited = time.monotonic() - begun
         if waited > (LOCK_PATIENCE_S if _is_there(transport.lock_holder()) else STRANGER_PATIENCE_S):
             raise DaemonError(f"Another process holds {transport.lock_path()} and does not answer; end it.")
         time.sleep(0.02)
-    return True
+    return lock
 
 
 def _is_there(holder: int | None) -> bool:
@@ -146,8 +171,8 @@ def _is_there(holder: int | None) -> bool:
     return True
 
 
-async def _serve() -> None:
-    await Supervisor(read_settings(), open_log()).run()
+async def _serve(lock: int) -> None:
+    await Supervisor(read_settings(), open_log(), lock).run()
 
 
 def main() -> int:
@@ -155,8 +180,9 @@ def main() -> int:
     privacy.mend()
     try:
         transport.allow_open_files()
-        if become_the_daemon():
-            asyncio.run(_serve())
+        lock = become_the_daemon()
+        if lock is not None:
+            asyncio.run(_serve(lock))
     except AssistError as error:
         return _failed(str(error), error.exit_code)
     except Exception as error:

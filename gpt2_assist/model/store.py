@@ -16,6 +16,7 @@ from gpt2_assist.unreadable import unreadable
 
 MOST_STRENGTH = 2.0
 """Of an adapter: twice what it learned."""
+_READ = ("config.json", "model.safetensors", "model.safetensors.index.json", "tokenizer.json", "vocab.json")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
 
 
@@ -39,6 +40,11 @@ class ModelFolder:
         return self.adapter or self.path
 
     @property
+    def stamp(self) -> int:
+        """Of the files that a worker reads."""
+        return stamp(*(self.path / name for name in _READ))
+
+    @property
     def size_bytes(self) -> int:
         """Of all its own files together."""
         return sum(size for _, size in self.files())
@@ -55,11 +61,15 @@ class ModelFolder:
         return there
 
 
-def stamp(place: Path) -> int:
-    """When a file or folder was made, as far as the file system tells: what is made anew is another one."""
+def stamp(*places: Path) -> int:
+    """When files or folders were made, as far as the file system tells: what is made anew is another one."""
+    return hash(tuple(map(_made, places)))
+
+
+def _made(place: Path) -> int:
     try:
         return place.stat().st_mtime_ns
-    except OSError:  # it has just gone
+    except OSError:  # it is not there, or has just gone
         return 0
 
 

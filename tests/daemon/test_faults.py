@@ -1,4 +1,4 @@
-"""Kills, races, fuzz and liars, over real processes and sockets. GPT2_ASSIST_KILLS and _FUZZ set how many."""
+"""Kills, races, fuzz and liars, over real processes and sockets. GPT2_ASSIST_KILLS, _FUZZ, _REQUESTS: how many."""
 import os
 import random
 import signal
@@ -32,6 +32,7 @@ from gpt2_assist.protocol import (
 
 KILLS = int(os.environ.get("GPT2_ASSIST_KILLS", "8"))
 FUZZED_FRAMES = int(os.environ.get("GPT2_ASSIST_FUZZ", "100000"))
+REQUESTS = int(os.environ.get("GPT2_ASSIST_REQUESTS", "500"))
 RACES = 50
 PROMPT = "The model"
 
@@ -292,3 +293,36 @@ def test_a_model_that_cannot_be_loaded_gets_its_sentence(runtime, tiny_model, tm
             text_of(client, broken, 3, 1)
         assert caught.value.exit_code == 3
         assert len(text_of(client, tiny_model, 3, 1)) > 0
+
+
+KILLED = """
+import os, signal, sys
+if any("gpt2_assist.daemon.worker" in argument for argument in sys.orig_argv):
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_workers_that_the_system_kills_are_given_up_with_a_likely_reason(runtime, tiny_model, tmp_path, monkeypatch):
+    (tmp_path / "sitecustomize.py").write_text(KILLED)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with Client.connect("test") as client:
+        with pytest.raises(AssistError, match="died 5 times .*most likely memory is short"):
+            text_of(client, tiny_model, 3, 1)
+
+
+def test_many_requests_leave_nothing_open(runtime, tiny_model):
+    with Client.connect("test") as client:
+        text_of(client, tiny_model, 1, 1)
+        pids = [client.status()["pid"], *worker_pids(client)]
+
+        def open_files() -> list[int]:
+            return [len(os.listdir(f"/proc/{pid}/fd")) for pid in pids]
+        before = open_files()
+        for number in range(REQUESTS):
+            text_of(client, tiny_model, 1, number)
+            if number % 20 == 0:
+                with Client.connect("passing") as passing:
+                    text_of(passing, tiny_model, 1, number)
+        while client.status()["clients"] > 1:
+            pass
+        assert open_files() == before

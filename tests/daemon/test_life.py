@@ -1,6 +1,7 @@
 """Who goes first, and when workers and the daemon end by themselves."""
 import os
 import select
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -9,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from gpt2_assist import config
 from gpt2_assist.client import Client, daemon_running
+from gpt2_assist.errors import AssistError
 from gpt2_assist.protocol import Chunk, Generation, SampleDone
 
 PROMPT = "The model"
@@ -97,3 +100,39 @@ def test_a_keystroke_goes_before_a_session_and_that_before_bulk(daemon, tiny_mod
         bulk.cancel()
         readers[0].join(60)
         assert finished[-1] == ("bulk", "cancelled")
+
+
+def test_a_daemon_whose_socket_was_cleaned_away_makes_it_again(daemon):
+    with Client.connect("test") as client:
+        pid = client.status()["pid"]
+        (config.runtime() / "daemon.sock").unlink()
+        with Client.connect("another") as other:
+            assert other.status()["pid"] == client.status()["pid"] == pid
+
+
+def test_a_daemon_whose_folder_was_cleaned_away_leaves_it_to_the_next_and_ends(daemon):
+    with Client.connect("test") as client:
+        pid = client.status()["pid"]
+        shutil.rmtree(config.runtime())
+        with Client.connect("another") as other:
+            assert other.status()["pid"] != pid == client.status()["pid"]
+    ended(pid)
+    assert daemon_running()
+
+
+def test_a_model_that_is_replaced_is_served_as_it_is_now(daemon, tmp_path, tiny_model, other_tiny_model):
+    def text(client: Client, model: Path) -> str:
+        return "".join(message.text for message in client.generate(str(model), PROMPT, Generation(seed=1))
+                       if isinstance(message, Chunk))
+    with Client.connect("test") as client:
+        one, two = text(client, tiny_model), text(client, other_tiny_model)
+        assert one != two
+        mine = Path(shutil.copytree(tiny_model, tmp_path / "mine"))
+        assert text(client, mine) == one
+        shutil.copyfile(other_tiny_model / "model.safetensors", mine / ".new")
+        (mine / ".new").replace(mine / "model.safetensors")
+        assert text(client, mine) == two
+        shutil.rmtree(mine)
+        with pytest.raises(AssistError, match="There is no model"):
+            text(client, mine)
+        assert text(client, tiny_model) == one

@@ -21,6 +21,10 @@ def with_encoding(encoding: str) -> types.ClientCapabilities:
     return types.ClientCapabilities(general=types.GeneralClientCapabilities(position_encodings=[encoding]))
 
 
+async def mini_worker(client: AsyncClient) -> dict:
+    return next(worker for worker in (await client.status())["workers"] if worker["model"] == "mini")
+
+
 async def worker_states() -> list[str]:
     async with await AsyncClient.connect("tests") as client:
         return [worker["state"] for worker in (await client.status())["workers"]]
@@ -306,9 +310,9 @@ async def test_a_worker_that_stands_still_keeps_no_question_waiting():
         one.open(URI, PROSE)
         while not await one.texts_at(URI):
             pass
-        (pid,) = [worker["pid"] for worker in (await client.status())["workers"]]
+        pid = (await mini_worker(client))["pid"]
         os.kill(pid, signal.SIGSTOP)
-        while await worker_states() != ["standing still"]:
+        while (await mini_worker(client))["state"] != "standing still":
             pass
         one.open("file:///nowhere/again.txt", PROSE)
         assert await one.texts_at("file:///nowhere/again.txt") == []

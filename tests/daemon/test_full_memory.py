@@ -1,10 +1,14 @@
-"""Where a card has room for few texts at a time, the others wait, and what is urgent does not wait for what isn't."""
+"""Where a card has room for few texts at a time, the others wait, and what is urgent does not wait for what isn't.
+Where there is no memory for a text, it fails alone."""
 import pytest
 
 from gpt2_assist.daemon.generation import Request, Vocabulary
 from gpt2_assist.daemon.scheduler import Scheduler
+from gpt2_assist.engine.cpu.cpu_engine import CpuEngine
+from gpt2_assist.engine.cpu.pages import PagePool
 from gpt2_assist.engine.cuda.cuda_engine import CudaEngine
 from gpt2_assist.model.card import Card
+from gpt2_assist.model.prepared import open_prepared, prepare
 from gpt2_assist.model.weights import load_weights
 from gpt2_assist.protocol import Failure, Finished, Generate, Generation, SampleDone
 from gpt2_assist.text.tokenizer import TextTokenizer
@@ -37,3 +41,34 @@ def test_texts_wait_for_room_and_a_keystroke_comes_first(tiny_model, room):
     assert sorted(ended) == [1, 2, 3, 9]
     if room > 1:
         assert ended.index(9) == 0
+
+
+@pytest.mark.parametrize("when", ["prefill", "decode"])
+def test_a_text_that_memory_lacks_fails_alone(tiny_model, monkeypatch, when):
+    engine = CpuEngine(open_prepared(prepare(tiny_model, "fp32")), cache_bytes=0, threads=1)
+    heard: list[object] = []
+    scheduler = Scheduler(engine, heard.append)
+    vocabulary = Vocabulary(TextTokenizer.from_folder(tiny_model), Card())
+
+    def ask(id: int) -> None:
+        settings = Generation(max_new_tokens=40, seed=id, heal=False)
+        scheduler.add(Request(Generate(id, "tiny", "The model " * id, settings), vocabulary, heard.append))
+    ask(1)
+    if when == "decode":
+        while not heard:
+            scheduler.step()
+    take, pages = PagePool.take, []
+
+    def short(pool: PagePool) -> int:
+        if not pages:
+            pages.append(1)
+            raise MemoryError("the system gives no more")
+        return take(pool)
+    monkeypatch.setattr(PagePool, "take", short)
+    while scheduler.busy:
+        scheduler.step()
+    assert isinstance(heard[-1], Failure) and "too little memory for one text more" in heard[-1].sentence
+    ask(2)
+    while scheduler.busy:
+        scheduler.step()
+    assert isinstance(heard[-1], Finished) and heard[-1].id == 2
