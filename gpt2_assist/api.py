@@ -63,6 +63,7 @@ def finetune(dataset: Sequence[str | Path] = (), model_name: str | Path = "", ru
     from gpt2_assist.commands.notebook_display import NotebookDisplay, in_notebook
     from gpt2_assist.commands.training_display import Display
     from gpt2_assist.config import read_settings
+    from gpt2_assist.terminal import on_interrupt
     from gpt2_assist.training import finetune as training
     from gpt2_assist.training.settings import Settings
     if restore_from not in (FRESH, LATEST):
@@ -91,7 +92,13 @@ def finetune(dataset: Sequence[str | Path] = (), model_name: str | Path = "", ru
             except Exception as error:  # not as it comes: an error of the caller's is none of the run's
                 raised.append(error)
                 stopped.append(True)
-    with private():
+
+    def stop() -> None:
+        if not show.training:  # there is nothing to be saved
+            raise KeyboardInterrupt
+        stopped.append(True)
+        show.stopping()
+    with private(), on_interrupt(stop):
         show = Heard(request.model, quiet)
         work = training.resume if restore_from == LATEST else training.finetune
         result = work(request, show, lambda: bool(stopped))

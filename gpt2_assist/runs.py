@@ -29,6 +29,8 @@ DEFAULT = "run1"
 RUN_FILE, BEST_FILE = "run.json", "best.json"
 ADAPTER_CONFIG = "adapter_config.json"
 """peft's name of the file that makes a folder an adapter's."""
+SAMPLES_AT = "════ step {} ════"
+"""The line before a sample in samples.txt."""
 FORMAT = 1
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
 
@@ -87,6 +89,13 @@ class Run:
             return []
         except (OSError, ValueError):
             raise DataError(f"The curve of the run {self.name} is damaged.") from None
+
+    def last_samples(self) -> list[str]:
+        """Those of the last step that has any. Raises OSError where they can't be read."""
+        path = self.folder / "samples.txt"
+        text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+        parts = re.split("^" + SAMPLES_AT.format(r"(\d+)") + "\n", text, flags=re.MULTILINE)
+        return [sample.rstrip("\n") for step, sample in zip(parts[1::2], parts[2::2]) if step == parts[-2]]
 
     @property
     def size_bytes(self) -> int:

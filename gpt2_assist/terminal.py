@@ -1,5 +1,6 @@
 """What front ends know of terminals: interrupts that stop a generation, and text that is safe to show."""
 import os
+import shutil
 import signal
 import sys
 import threading
@@ -10,6 +11,7 @@ from typing import NoReturn
 _CONTROLS = {code: "\ufffd" for code in (*range(32), 127, *range(128, 160)) if chr(code) not in "\n\t"}
 
 
+_TIED = "\N{NO-BREAK SPACE}"
 _ENDINGS = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
 _stopped_by = int(signal.SIGINT)
 _unwinding = False
@@ -29,6 +31,40 @@ def coloured(stream=None) -> bool:
 def copied(text: str, coloured: bool) -> str:
     """Text that is safe to show, marked as copied: underlined, or in brackets where the terminal shows text alone."""
     return f"\x1b[4m{text}\x1b[24m" if coloured else f"⟦{text}⟧"
+
+
+def wrapped(text: str, columns: int, whole_words: bool = True) -> str:
+    """`text` with lines of at most so many columns, broken between words; what stands in backticks is one word. Words
+    that are longer stay whole, for the terminal to break, or are broken where `whole_words` doesn't say so."""
+    from wcwidth import wrap  # not above: clients start without it
+    parts = text.split("`")
+    joined = "`".join(tied(part) if number % 2 and number < len(parts) - 1 and len(part) < columns - 2
+                      else part for number, part in enumerate(parts))
+    lines = [wrap(line, columns, break_long_words=not whole_words, break_on_hyphens=False, replace_whitespace=False,
+                  propagate_sgr=False) or [""] for line in joined.split("\n")]
+    return "\n".join(part for line in lines for part in line).replace(_TIED, " ")
+
+
+def fitted(text: str) -> str:
+    """`text` for standard output: wrapped if that is a terminal."""
+    return wrapped(text, shutil.get_terminal_size().columns) if sys.stdout.isatty() else text
+
+
+def tied(text: str) -> str:
+    """`text` as one word for `wrapped`, which makes spaces of its spaces again."""
+    return text.replace(" ", _TIED)
+
+
+def barred(text: str, columns: int | None = None) -> str:
+    """`text` with a bar before each line, by which a model's words are told from ours; wrapped, if `columns` are given.
+    """
+    bar = "│ "
+    try:
+        bar.encode(getattr(sys.stdout, "encoding", None) or "ascii")
+    except UnicodeEncodeError:
+        bar = "| "
+    lines = wrapped(text, columns - len(bar), whole_words=False) if columns else text
+    return "\n".join((bar + line).rstrip() for line in lines.split("\n"))
 
 
 def end_on_signals() -> None:

@@ -69,19 +69,25 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 def run(args: argparse.Namespace) -> int:
     request = _request(args)
     from gpt2_assist.commands.training_display import Display
-    from gpt2_assist.terminal import interrupted, on_interrupt, visible
+    from gpt2_assist.terminal import fitted, interrupted, on_interrupt, visible
     from gpt2_assist.training import finetune
     if args.check:
-        print(visible("\n".join(finetune.check(request).lines(request.model))))
+        print(fitted(visible("\n".join(finetune.check(request).lines(request.model)))))
         return 0
     from gpt2_assist.model.device import choose_device
     choose_device(args.device)
     show = Display(request.model, quiet=bool(int(os.environ.get("RANK", "0"))))
     if args.plan:
-        print("\n".join(finetune.plan(request, show).lines()))
+        print(fitted("\n".join(finetune.plan(request, show).lines())))
         return 0
     asked: list[bool] = []
-    with on_interrupt(lambda: asked.append(True), ended=True):
+
+    def stop() -> None:
+        if not show.training:  # there is nothing to be saved
+            raise SystemExit(interrupted())
+        asked.append(True)
+        show.stopping()
+    with on_interrupt(stop, ended=True):
         result = (finetune.resume if args.resume else finetune.finetune)(request, show, lambda: bool(asked))
     show.end(result)
     return 0 if result.finished else interrupted()

@@ -22,7 +22,8 @@ class NotebookDisplay(Display):
         self._html, self._shown = HTML, 0.0
         self._place = None if quiet else display(HTML(""), display_id=True)
 
-    def _progress(self, line: str, report: Report) -> None:
+    def _progress(self, report: Report) -> None:
+        line = "  ".join([*self._parts(report), *self._measured(report)])
         due = report.validation is not None or time.monotonic() - self._shown > _EVERY_S
         if self._place and due:
             self._shown = time.monotonic()

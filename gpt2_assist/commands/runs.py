@@ -74,7 +74,7 @@ def list_all(args: argparse.Namespace) -> int:
 
 def show(args: argparse.Namespace) -> int:
     from gpt2_assist.runs import find_run
-    from gpt2_assist.terminal import visible
+    from gpt2_assist.terminal import barred, visible
     run = find_run(args.name)
     state, best = run.state(), run.best()
     print(visible(f"{run.name}: {state['base']}, trained on {', '.join(state['paths'])}"))
@@ -84,9 +84,8 @@ def show(args: argparse.Namespace) -> int:
         mark = "  best" if entry["step"] == best.get("step") else ""
         general = f"  general {entry['general']:.3f}" if "general" in entry else ""
         print(f"step {entry['step']}  loss {entry['loss']:.3f}  validation {entry['validation']:.3f}{general}{mark}")
-    samples = run.folder / "samples.txt"
-    if samples.is_file():
-        print(visible(samples.read_text(encoding="utf-8")[-2000:]))
+    for sample in run.last_samples():
+        print(f"A sample at the end:\n{barred(visible(sample))}")
     print(f"In {run.folder}.")
     return 0
 

@@ -25,7 +25,7 @@ from gpt2_assist.model.hub_files import write_tokenizer
 from gpt2_assist.model.sizes import parameter_count
 from gpt2_assist.model.store import find_model
 from gpt2_assist.model.whole_file import whole_file
-from gpt2_assist.runs import DEFAULT, Run, find_run, has_run, locked, new_run, remove_run
+from gpt2_assist.runs import DEFAULT, SAMPLES_AT, Run, find_run, has_run, locked, new_run, remove_run
 from gpt2_assist.text.opening import opening
 from gpt2_assist.text.tokenizer import TextTokenizer
 from gpt2_assist.training.base import Base
@@ -161,13 +161,14 @@ def finetune(request: Request, show: Show, stop: Callable[[], bool] = lambda: Fa
         return _train(Run(request.run, Path()), state, base, train, validation, request, show, stop, begun=False)
     run = new_run(request.run, {**state, "ready": False})
     with _alone(run), _writing(run):
-        write_tokenizer(base.tokenizer, run.folder)
-        base = base.kept_for(run)
-        write_text(run.folder / "data", "train", train)
-        write_text(run.folder / "data", "validation", validation)
-        build_copies(run.folder / "copies", base.tokenizer, parts.training, show.say)
-        state["ready"] = True
-        run.write_state(state)
+        with _ready_or_gone(run):
+            write_tokenizer(base.tokenizer, run.folder)
+            base = base.kept_for(run)
+            write_text(run.folder / "data", "train", train)
+            write_text(run.folder / "data", "validation", validation)
+            build_copies(run.folder / "copies", base.tokenizer, parts.training, show.say)
+            state["ready"] = True
+            run.write_state(state)
         return _train(run, state, base, train, validation, request, show, stop, begun=False)
 
 
@@ -369,7 +370,7 @@ class _Keeper:
             for number, prompt in enumerate(self._state["prompts"]):
                 ids = tokenizer.encode(opening(self._prefix, prompt)) + tokenizer.encode(prompt)
                 text = tokenizer.decode(writer.write(ids, self._state["sample_tokens"], number, tokenizer.end_of_text))
-                file.write(f"--- step {step}\n{prompt}{text}\n")
+                file.write(f"{SAMPLES_AT.format(step)}\n{prompt}{text}\n")
                 self._show.sample(step, prompt, text)
 
 
@@ -448,6 +449,19 @@ def _alone(run: Run):
         return
     with locked(run):
         yield
+
+
+@contextmanager
+def _ready_or_gone(run: Run):
+    """What is interrupted before there is anything to go on from leaves no run."""
+    try:
+        yield
+    except BaseException as error:
+        shutil.rmtree(run.folder, ignore_errors=True)
+        if isinstance(error, OSError):
+            raise StorageError(f"The run {run.name} can't be written to {run.folder}: {error.strerror or error}.") \
+                from None
+        raise
 
 
 @contextmanager

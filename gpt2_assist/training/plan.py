@@ -35,7 +35,8 @@ class Plan:
             f"Method: {settings.method}: {what}; {settings.precision}"
             + (", activations computed twice" if settings.recompute else "") + ".",
             f"Steps: {settings.steps} of {rows}: {passes:.1f} times through the text, or fewer by early stopping.",
-            f"Learning rate: up to {settings.rate:.2g} after {settings.warmup} steps, then down by a cosine.",
+            f"Learning rate: up to {settings.rate:.2g} after {settings.warmup} step"
+            f"{'s' * (settings.warmup > 1)}, then down by a cosine.",
             f"Memory: about {self.needed / 1e9:.1f} GB of the {self.available / 1e9:.1f} GB that are there"
             + (" — it may not fit; --method lora or a smaller model needs less." if self.needed > self.available
                else "."),
@@ -45,11 +46,13 @@ class Plan:
 
 
 def duration(seconds: float) -> str:
-    """In words: 40 s, 12 min, 3 h 20 min."""
-    if seconds < 90:
+    """In words: 40 s, 12 min, 3 h 20 min, 4 days."""
+    if seconds < 89.5:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
+    if minutes < 90:
+        return f"{minutes} min"
+    return f"{minutes // 60} h {minutes % 60} min" if minutes < 72 * 60 else f"{minutes / 60 / 24:.0f} days"
 
 
 def size(count: int) -> str:
