@@ -52,7 +52,8 @@ def finetune(dataset: Sequence[str | Path] = (), model_name: str | Path = "", ru
              steps: int = 0, restore_from: str = FRESH, overwrite: bool = False, learning_rate: float = 0.0,
              batch_size: int = 0, sample_every: int = 0, sample_length: int = 60, save_every: int = 0,
              prompts: Sequence[str] = (), column: str | None = None, method: str = "",
-             callback: Callable | None = None, quiet: bool = False, **settings: object) -> Trained:
+             callback: Callable | None = None, quiet: bool = False, without_private: bool = False,
+             **settings: object) -> Trained:
     """Teaches a model your texts: files, folders, tables; see `gpt2-assist finetune --help`.
 
     `restore_from="latest"` goes on with a run that was stopped. `batch_size` is rows per step. `callback` hears each
@@ -77,7 +78,8 @@ def finetune(dataset: Sequence[str | Path] = (), model_name: str | Path = "", ru
     chosen = Settings(method=method, steps=steps, rate=learning_rate,
                       **{"batch_tokens": batch_size * context, **settings})
     request = training.Request(
-        tuple(map(str, dataset)), str(model_name) or read_settings().model, run_name, chosen, column, prompts=prompts,
+        tuple(map(str, dataset)), str(model_name) or read_settings().model, run_name, chosen, column,
+        without_private=without_private, prompts=prompts,
         sample_every=sample_every, sample_tokens=sample_length, save_every=save_every, overwrite=overwrite)
     stopped: list[bool] = []
     raised: list[Exception] = []

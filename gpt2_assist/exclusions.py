@@ -87,17 +87,10 @@ class Exclusions:
         except (OSError, ValueError):
             real = own
         for name in dict.fromkeys((own, real)):
-            reason = self._secret(name) or self._ignored(Path(name))
+            reason = _secret(name) or self._ignored(Path(name))
             if reason:
                 return reason
         return ""
-
-    def _secret(self, path: str) -> str:
-        names = [name.casefold() for name in Path(path).parts[1:]]
-        found = next((name for name in names if _is_secret(name)), None)
-        if found is None:
-            found = next((second for first, second in zip(names, names[1:]) if (first, second) in SECRET_PLACES), None)
-        return "" if found is None else f"excluded: a file of secrets ({found})"
 
     def _ignored(self, path: Path) -> str:
         roots = [root for root in self._roots if root in path.parents]
@@ -122,6 +115,19 @@ class Exclusions:
         return [(folder, self._files.patterns(os.path.join(folder, name))) for folder in folders]
 
 
+def is_secret(path: str) -> bool:
+    """Whether an absolute path, by its own names alone, is one of a file of secrets."""
+    return bool(_secret(path))
+
+
+def _secret(path: str) -> str:
+    names = [name.casefold() for name in Path(path).parts[1:]]
+    found = next((name for name in names if _is_secret_name(name)), None)
+    if found is None:
+        found = next((second for first, second in zip(names, names[1:]) if (first, second) in SECRET_PLACES), None)
+    return "" if found is None else f"excluded: a file of secrets ({found})"
+
+
 def _ignores(levels: Iterable[tuple[Path, list[Pattern]]], start: Path, path: Path) -> bool:
     """Whether ignore files exclude a path, or a folder above it and below `start`: what is in an excluded folder can't
     be taken back. Of the files in a path's folders the deepest that is about it decides."""
@@ -138,7 +144,7 @@ def _ignores(levels: Iterable[tuple[Path, list[Pattern]]], start: Path, path: Pa
 
 
 @lru_cache(maxsize=4096)
-def _is_secret(name: str) -> bool:
+def _is_secret_name(name: str) -> bool:
     """Whether the name, in small letters, is one of a file or folder of secrets, or of a copy of one."""
     names = _names_of_secrets()
     name = name.rstrip(". ")  # Windows passes over these

@@ -24,7 +24,6 @@ from gpt2_assist import config
 from gpt2_assist.errors import DataError, ModelError, StorageError, UsageError
 from gpt2_assist.model.whole_file import whole_file
 from gpt2_assist.privacy import make_private
-from gpt2_assist.text_file import read_json
 
 DEFAULT = "run1"
 RUN_FILE, BEST_FILE = "run.json", "best.json"
@@ -232,7 +231,7 @@ def _inside(member) -> bool:
 
 def _read(path: Path) -> dict:
     try:
-        found = read_json(path)
+        found = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
     except (OSError, ValueError):

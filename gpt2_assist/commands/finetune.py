@@ -27,7 +27,8 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("--model", default=None, metavar="M", help="the base: a store name or a model's folder")
     parser.add_argument("--from", dest="base_run", metavar="RUN",
                         help="go on from another run's model with other texts")
-    parser.add_argument("--column", metavar="NAME", help="the texts' column of a table")
+    parser.add_argument("--column", metavar="NAME",
+                        help="the texts' column of a table, by its name or number, or their field in JSON")
     modes = parser.add_mutually_exclusive_group()
     modes.add_argument("--check", action="store_true", help="only say what is in the texts")
     modes.add_argument("--plan", action="store_true", help="only say how long it would take, and how much memory")
@@ -55,6 +56,8 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     choices.add_argument("--patience", type=int, default=None, metavar="N",
                          help="validations without a better one after which it ends (default 4; 0 is never)")
     choices.add_argument("--keep-duplicates", action="store_true", help="train on texts that occur twice, twice")
+    choices.add_argument("--without-private", action="store_true",
+                         help="leave out the lines with e-mail addresses, passwords and keys of which --check warns")
     choices.add_argument("--prompt", action="append", default=[], metavar="TEXT", help="of a sample; may be repeated")
     choices.add_argument("--sample-every", type=int, default=0, metavar="N", help="steps")
     choices.add_argument("--save-every", type=int, default=0, metavar="N", help="steps (default: about a minute)")
@@ -120,7 +123,7 @@ def _request(args: argparse.Namespace):
             raise UsageError(f"{name} must be 0 or more, not {value}.")
     return Request(
         tuple(args.paths), args.base_run or args.model or read_settings().model, args.name, settings, args.column,
-        args.validation, args.keep_duplicates, tuple(map(valid, args.prompt)), args.sample_every,
+        args.validation, args.keep_duplicates, args.without_private, tuple(map(valid, args.prompt)), args.sample_every,
         save_every=args.save_every, threads=args.threads,
         device=args.device, overwrite=args.overwrite, shard=args.shard)
 

@@ -20,7 +20,8 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
                                    description="Continue a text. Only the new text is printed.",
                                    formatter_class=Help)
     parser.add_argument("prompt", nargs="?", metavar="PROMPT", help="the text to go on from; - is standard input")
-    parser.add_argument("-f", "--file", type=Path, metavar="FILE", help="read the prompt from a file")
+    parser.add_argument("-f", "--file", type=Path, metavar="FILE",
+                        help="read the prompt from a file, of any kind that finetune reads")
     parser.add_argument("--prefix", metavar="S",
                         help="the text that each sample goes on from, as it stands; as in gpt-2-simple")
     parser.add_argument("--include-prefix", "--echo", action="store_true", help="print the prompt before each sample")

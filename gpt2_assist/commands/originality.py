@@ -25,7 +25,8 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
                                    description="Say how much of a text was copied from the data of a run, and whence.",
                                    formatter_class=Help)
     parser.add_argument("text", nargs="?", metavar="TEXT", help="the text; - is standard input")
-    parser.add_argument("-f", "--file", type=Path, metavar="FILE", help="read the text from a file")
+    parser.add_argument("-f", "--file", type=Path, metavar="FILE",
+                        help="read the text from a file, of any kind that finetune reads")
     parser.add_argument("--run", dest="run_name", default=DEFAULT, metavar="RUN", help=f"the run (default {DEFAULT})")
     parser.add_argument("-n", type=int, default=8, metavar="N", help="copies of fewer tokens don't count (default 8)")
     parser.add_argument("--json", action="store_true", help="print JSON for programs")

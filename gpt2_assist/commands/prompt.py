@@ -3,7 +3,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from gpt2_assist.errors import DataError, UsageError
+from gpt2_assist.errors import UsageError
 from gpt2_assist.text.valid import valid
 
 MAX_PROMPT_BYTES = 4 * 1024 * 1024
@@ -20,30 +20,17 @@ def read_prompt(argument: str | None, prefix: str | None, file: Path | None,
     if len(given) > 1:
         raise UsageError("Give the text to go on from once: as PROMPT, with --prefix or with --file.")
     if file is not None:
-        try:
-            with open(file, "rb") as stream:
-                return _text(stream.read(MAX_PROMPT_BYTES + 1), str(file))
-        except OSError as error:
-            raise DataError(f"The file {file} can't be read: {error.strerror}.") from None
+        return _text(str(file))
     if argument == "-" or not given:
         if sys.stdin.isatty() and not given:
             if needless():
                 return ""
             raise UsageError('There is no prompt: write `gpt2-assist generate "Once upon a time"`, '
                              "or give --file FILE, or text on standard input.")
-        try:
-            return _text(sys.stdin.buffer.read(MAX_PROMPT_BYTES + 1), "standard input")
-        except OSError as error:
-            raise DataError(f"Standard input can't be read: {error.strerror}.") from None
+        return _text("-")
     return valid(given[0])
 
 
-def _text(data: bytes, source: str) -> str:
-    if len(data) > MAX_PROMPT_BYTES:
-        raise DataError(f"The prompt from {source} is longer than {MAX_PROMPT_BYTES >> 20} MiB; give only its end.")
-    if b"\0" in data:
-        raise DataError(f"The prompt from {source} is no text: it holds zero bytes.")
-    try:
-        return data.decode("utf-8-sig").removesuffix("\n").removesuffix("\r")
-    except UnicodeDecodeError:
-        raise DataError(f"The prompt from {source} is no UTF-8 text.") from None
+def _text(path: str) -> str:
+    from gpt2_assist.corpus.reading import read_text  # not above: a prompt that is an argument needs none of it
+    return read_text(path, MAX_PROMPT_BYTES).removesuffix("\n")

@@ -5,7 +5,10 @@ from dataclasses import dataclass
 from gpt2_assist.errors import DataError
 
 START, END = "<|startoftext|>", "<|endoftext|>"
-_UNWANTED = re.compile("[\0\ud800-\udfff]")
+_UNWANTED = re.compile(
+    "[\0\ud800-\udfff\u00ad\u2060\ufeff]|\u200b(?![\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff])")
+"""What no reader sees and no search finds; in the languages of South-East Asia U+200B parts words."""
+_LINE_ENDS = re.compile("\r\n?|[\u2028\u2029]")
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,15 @@ class Document:
         return self.line if self.one_line else self.line + self.text.count("\n", 0, position)
 
 
+@dataclass(frozen=True)
+class Reading:
+    """What came of one file."""
+
+    documents: list[Document]
+    found: str = ""
+    """What it was found to be, in words; empty for plain text."""
+
+
 class UnreadableFile(DataError):
     """A file gives no documents."""
 
@@ -37,5 +49,5 @@ class UnreadableFile(DataError):
 
 
 def clean(text: str) -> str:
-    """`text` with line ends \\n, without NULs, lone surrogates and a byte order mark in front."""
-    return _UNWANTED.sub("", text.replace("\r\n", "\n").replace("\r", "\n")).removeprefix("\ufeff")
+    """`text` with line ends \\n, without NULs, lone surrogates, byte order marks and other signs that nobody sees."""
+    return _UNWANTED.sub("", _LINE_ENDS.sub("\n", text))

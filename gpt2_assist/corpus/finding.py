@@ -1,5 +1,4 @@
 """The files that paths, folders and patterns of names stand for, without those that are never read."""
-import glob
 import os
 import stat
 from collections import Counter
@@ -7,8 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from gpt2_assist.corpus.patterns import is_pattern, matching, plain_part
 from gpt2_assist.errors import DataError
-from gpt2_assist.exclusions import Exclusions
+from gpt2_assist.exclusions import Exclusions, is_secret
 from gpt2_assist.ignore import IgnoreFiles, verdict
 
 _BY_GIT = "ignored by .gitignore"
@@ -29,15 +29,21 @@ class Finder:
 
     def __init__(self, max_file_bytes: int) -> None:
         self.skipped: Counter[str] = Counter()
+        self.secret: list[str] = []
+        """Files of secrets that the user named."""
         self._limit = max_file_bytes
         self._seen: set[str] = set()
 
     def files(self, paths: Sequence[str]) -> Iterator[Found]:
-        """Those that `paths` stand for. Raises DataError where there is no such file, or it holds secrets."""
+        """Those that `paths` stand for; `~` is the user's home. Raises DataError where there is no such file."""
         for path in paths:
-            if os.path.isdir(path) and path != STANDARD_INPUT:
+            if not os.path.lexists(path):
+                path = os.path.expanduser(path)
+            if path == STANDARD_INPUT:
+                yield from self._named(path)
+            elif os.path.isdir(path):
                 yield from self._in_folder(path, self._rules(path), _git_ignores(Path(os.path.abspath(path))))
-            elif os.path.exists(path) or path == STANDARD_INPUT:
+            elif _is_there(path):
                 yield from self._named(path)
             else:
                 yield from self._matching(path)
@@ -46,18 +52,25 @@ class Finder:
         return Exclusions([Path(folder)], max_bytes=self._limit, recheck_s=float("inf"))
 
     def _named(self, path: str) -> Iterator[Found]:
+        """A file of secrets is read where the user names it itself, not by another name that leads to it."""
         if path != STANDARD_INPUT and _why(self._rules(os.path.dirname(path) or "."), path, 0) == "secret":
-            raise DataError(f"{shown(path)} is never read, because files of that name hold secrets.")
+            if not is_secret(os.path.abspath(path)):
+                raise DataError(f"{shown(path)} leads to {shown(os.path.realpath(path))}, which has the name of a file "
+                                "of secrets; it is read only where you name that file itself.")
+            self.secret.append(shown(path))
         if self._is_new(path):
             yield Found(path, True)
 
     def _matching(self, pattern: str) -> Iterator[Found]:
-        names = sorted(glob.glob(pattern, recursive=True)) if glob.has_magic(pattern) and "\0" not in pattern else []
-        if not names:
+        skipped = self.skipped.total()
+        names = matching(pattern, self._skip) if is_pattern(pattern) else []
+        if not names and skipped == self.skipped.total():
             raise DataError(f"There is no file or folder {shown(pattern)}.")
+        base = plain_part(pattern) or os.curdir
+        rules, ignored = self._rules(base), _git_ignores(Path(os.path.abspath(base)))
         for name in names:
-            rules = self._rules(name if os.path.isdir(name) else os.path.dirname(name) or ".")
-            yield from self._in_folder(name, rules) if os.path.isdir(name) else self._allowed([name], rules)
+            yield from self._in_folder(name, rules, ignored) if os.path.isdir(name) else \
+                self._allowed([name], rules, ignored)
 
     def _in_folder(self, top: str, rules: Exclusions, ignored_itself: bool = False) -> Iterator[Found]:
         """Links to folders are not followed. In a folder that git ignores itself, git has nothing to say."""
@@ -100,6 +113,19 @@ class Finder:
 
     def _skip(self, reason: str) -> None:
         self.skipped[reason] += 1
+
+
+def _is_there(path: str) -> bool:
+    """Raises DataError where a path can't be followed, or leads nowhere."""
+    try:
+        os.stat(path)
+    except PermissionError as error:
+        raise DataError(f"{shown(path)} can't be read: {error.strerror}.") from None
+    except (OSError, ValueError):
+        if os.path.islink(path):
+            raise DataError(f"{shown(path)} is a link that leads nowhere.") from None
+        return False
+    return True
 
 
 def shown(path: str) -> str:

@@ -1,9 +1,10 @@
 """Finds what a model should not learn by heart: e-mail addresses, passwords and keys."""
 import math
 import re
+from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from gpt2_assist.corpus.documents import Document
 
@@ -12,8 +13,12 @@ _ADDRESS = re.compile(
     r"(?<![\w.+%@-])(?P<user>[\w.+%-]{1,64})@(?P<host>(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.){1,8}[a-z]{2,24})(?![\w@])",
     re.IGNORECASE)
 _EXAMPLE_HOST = re.compile(r"(?:^|\.)example(?:\.[a-z]+)?$", re.IGNORECASE)
+_PRIVATE_KEY = "a private key"
+_KEY_END = re.compile(r"-----END (?:[A-Z0-9]{1,12} ){0,3}PRIVATE KEY(?: BLOCK)?-----")
+_KEY_LINES = re.compile(r"(?:\n[ \t]*(?:[\w+/=]{16,}|[\w-]+: [^\n]*|))*")
+_LONGEST_KEY = 1 << 15
 _SIGNS = (
-    ("a private key", "PRIVATE KEY", re.compile(r"-----BEGIN (?:[A-Z0-9]{1,12} ){0,3}PRIVATE KEY(?: BLOCK)?-----")),
+    (_PRIVATE_KEY, "PRIVATE KEY", re.compile(r"-----BEGIN (?:[A-Z0-9]{1,12} ){0,3}PRIVATE KEY(?: BLOCK)?-----")),
     ("a key of AWS", "A", re.compile(r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b")),
     ("a token of GitHub", "g", re.compile(r"\b(?:gh[pousr]_[A-Za-z0-9]{36,255}|github_pat_\w{22,255})\b")),
     ("a token of GitLab", "glpat-", re.compile(r"\bglpat-[\w-]{20,255}")),
@@ -38,6 +43,14 @@ _PLACEHOLDER = re.compile(
 
 
 @dataclass(frozen=True)
+class Removed:
+    """What went because something private stood in it."""
+
+    lines: int
+    documents: int
+
+
+@dataclass(frozen=True)
 class Private:
     """How many private things were found, and where the first of them are."""
 
@@ -54,7 +67,7 @@ def find_private(documents: Iterable[Document]) -> Private:
     secret_places: list[str] = []
     email_places: list[str] = []
     for document in documents:
-        for position, what in _secrets(document.text):
+        for position, _, what in _secrets(document.text):
             secrets += 1
             if len(secret_places) < _EXAMPLES:
                 secret_places.append(f"{document.source}:{document.line_at(position)}: {what}")
@@ -63,6 +76,51 @@ def find_private(documents: Iterable[Document]) -> Private:
             if len(email_places) < _EXAMPLES:
                 email_places.append(f"{document.source}:{document.line_at(position)}: an e-mail address")
     return Private(emails, secrets, tuple((secret_places + email_places)[:_EXAMPLES]))
+
+
+def without_private(documents: Iterable[Document]) -> tuple[list[Document], Removed]:
+    """(the documents without what `find_private` finds, what went): the line in which it stands becomes an empty one,
+    of a private key the whole block, and a short text or what stands in one line of its file goes as a whole."""
+    kept: list[Document] = []
+    lines = whole = 0
+    for document in documents:
+        text, gone = _without(document.text)
+        if gone and (document.short or document.one_line) or not text.strip():
+            whole += 1
+        else:
+            lines += gone
+            begin = len(text) - len(text.lstrip("\n"))
+            kept.append(replace(document, text=text.strip("\n"), line=document.line + begin) if gone else document)
+    return kept, Removed(lines, whole)
+
+
+def _without(text: str) -> tuple[str, int]:
+    """(a text with empty lines instead of those with something private, how many). What two lines become together may
+    be private again."""
+    gone: set[int] = set()
+    lines = text.split("\n")
+    while spans := _private_spans("\n".join(lines)):
+        begins = [0]
+        for line in lines:
+            begins.append(begins[-1] + len(line) + 1)
+        for start, end in spans:
+            numbers = range(bisect_right(begins, start) - 1, bisect_right(begins, max(start, end - 1)))
+            gone.update(numbers)
+            for number in numbers:
+                lines[number] = ""
+    return "\n".join(lines), len(gone)
+
+
+def _private_spans(text: str) -> Sequence[tuple[int, int]]:
+    spans = [(start, _end_of_key(text, end) if what == _PRIVATE_KEY else end) for start, end, what in _secrets(text)]
+    return spans + [(start, start + 1) for start in _addresses(text)]
+
+
+def _end_of_key(text: str, begin: int) -> int:
+    """Where the block ends whose first line ends at `begin`: at its last line, or where no more of a key stands."""
+    mark = _KEY_END.search(text, begin)
+    block = _KEY_LINES.match(text, begin)
+    return mark.end() if mark and mark.start() - begin <= _LONGEST_KEY else block.end() if block else begin
 
 
 def _addresses(text: str) -> Iterator[int]:
@@ -74,8 +132,8 @@ def _addresses(text: str) -> Iterator[int]:
             yield match.start()
 
 
-def _secrets(text: str) -> Iterator[tuple[int, str]]:
-    """(position, what it is) of each, in order. Where two forms match at one place, the more special says what it
+def _secrets(text: str) -> Iterator[tuple[int, int, str]]:
+    """(position, end, what it is) of each, in order. Where two forms match at one place, the more special says what it
     is."""
     found = [(match.start(), 0, match.end(), what) for what, words, form in _SIGNS if words in text
              for match in form.finditer(text)]
@@ -84,7 +142,7 @@ def _secrets(text: str) -> Iterator[tuple[int, str]]:
     behind = 0
     for start, _, end, what in sorted(found):
         if start >= behind:
-            yield start, what
+            yield start, end, what
         behind = max(behind, end)
 
 

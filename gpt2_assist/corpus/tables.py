@@ -1,111 +1,157 @@
-"""Documents out of files that hold many texts in a form: tables, JSON Lines, and encoded data sets."""
+"""Short texts out of tables, as spreadsheets write them."""
 import csv
 import io
-import json
-import zipfile
-import zlib
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Iterator, Sequence
+from itertools import islice
 
-from gpt2_assist.corpus.documents import Document, UnreadableFile, clean
-from gpt2_assist.corpus.parting import parted
+from gpt2_assist.corpus.documents import Document, Reading, UnreadableFile
+from gpt2_assist.corpus.fields import USUAL, named
 
-USUAL_COLUMN = "text"
+_DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 _LONGEST_FIELD = (1 << 31) - 1
+_LOOKED_AT = 500
+"""Rows by which the delimiter is found."""
+_TOLD = re.compile(r"\"?sep=(.)\"?\s*\n", re.IGNORECASE)
+"""The first line by which Excel is told the delimiter."""
+_NUMBER = re.compile(r"[\s$€£%+-]*\d[\d\s.,:/%€$-]*")
+_LONGEST_NAME = 60
+_HEADERS = frozenset((
+    *USUAL, "title", "titles", "texts", "tweet", "tweets", "headline", "headlines", "name", "names", "quote", "quotes",
+    "joke", "jokes", "poem", "poems", "lyrics", "sentence", "sentences", "line", "lines", "review", "reviews", "titel",
+    "texte", "texto", "testo", "tekst", "titre", "título", "titolo", "tytuł", "überschrift", "schlagzeile", "satz",
+    "nachricht", "kommentar", "beschreibung", "citation", "phrase", "frase", "текст", "название", "заголовок"))
+"""Names of a single column that nobody means as a text."""
 
 
-def rows(text: str, source: str, column: str | None, tabs: bool) -> list[Document]:
-    """The short texts of a table with commas, or with `tabs`, between its columns.
+def rows(text: str, source: str, column: str | None, tabs: bool) -> Reading:
+    """The short texts of a table: those of the column that has the name, or the number from 1, that `column` says, of
+    the only one, or of the one that is called "text" or the like.
 
-    A table of one column has a first row of names only if that row is `column` ("text" by default); one of several
-    has it always, and `column` must be among them. Raises UnreadableFile where the table is broken, or the column
-    isn't known.
+    Commas, semicolons, tabs or bars stand between its columns, `tabs` where the file's name says so. Raises
+    UnreadableFile where the table is broken, or the column isn't known.
     """
-    table = _table(text, source, tabs)
+    told = _TOLD.match(text)
+    delimiter = told[1] if told else "\t" if tabs else _delimiter(text, column)
+    table = _table(text[told.end():] if told else text, source, delimiter, 2 if told else 1)
     if not table:
-        return []
-    names = table[0][1]
-    width = len(names)
-    if width > 1 and column not in names:
-        known = ", ".join(" ".join(name.split())[:40] for name in names[:20])
-        raise UnreadableFile(
-            f"The table {source} has several columns ({known}): choose one by its name." if column is None else
-            f"The table {source} has no column {column}: it has {known}.", "without the column")
-    uneven = next(((line, row) for line, row in table if len(row) != width), None)
+        return Reading([])
+    width = len(table[0][1])
+    shorter = [(line, row) for line, row in table if len(row) < width]
+    longer = [(line, row) for line, row in table if any(cell.strip() for cell in row[width:])]
+    uneven = (longer or shorter)[0] if longer or len(shorter) * 2 > len(table) else None
     if uneven:
         raise UnreadableFile(
-            f"The table {source} is broken at line {uneven[0]}: it has {len(uneven[1])} columns there and {width} at "
-            "its beginning; texts with commas need quotes around them.", "with a broken table")
-    place = names.index(column) if width > 1 else 0
-    headed = width > 1 or names[0].strip() == (column or USUAL_COLUMN)
-    return [Document(row[place].strip("\n"), source, line, short=True)
-            for line, row in table[headed:] if row[place].strip()]
+            f"The table {source} is broken at line {uneven[0]}: it has {_columns(len(uneven[1]))} there and {width} at "
+            f"its beginning; texts with {_DELIMITERS.get(delimiter, delimiter)} need quotes around them.",
+            "with a broken table")
+    names = [" ".join(name.split()) for name in table[0][1]]
+    headed = _is_header(table) or (column is not None and named(column, names) is not None)
+    place = _place(names, headed, source, column)
+    documents = [Document(row[place].strip("\n"), source, line, short=True)
+                 for line, row in table[headed:] if place < len(row) and row[place].strip()]
+    uneven_rows = f"; {len(shorter)} of its rows are shorter than the first" if shorter else ""
+    return Reading(documents, _found(names, headed, place, delimiter) + uneven_rows)
 
 
-def _table(text: str, source: str, tabs: bool) -> list[tuple[int, list[str]]]:
-    """The rows that aren't empty: (first line, fields)."""
-    csv.field_size_limit(_LONGEST_FIELD)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter="\t" if tabs else ",", strict=True)
+def _columns(count: int) -> str:
+    return f"{count} column" + "s" * (count != 1)
+
+
+def _delimiter(text: str, column: str | None) -> str:
+    """What parts most columns in such a way that (nearly) all rows have as many as the first, or one that is called
+    `column`; a comma by default."""
+    fitting = {delimiter: _even_width(text, delimiter, column) for delimiter in _DELIMITERS}
+    return max(fitting, key=fitting.get)
+
+
+def _even_width(text: str, delimiter: str, column: str | None) -> int:
+    """The columns of the first rows, if they are several and even; 0 otherwise."""
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    table: list[list[str]] = []
     try:
-        return list(_numbered(reader))
+        table.extend(row for _, row in islice(_numbered(reader), _LOOKED_AT))
     except csv.Error:
-        if tabs:  # many programs that write such tables know no quotes
-            return list(_numbered(csv.reader(io.StringIO(text, newline=""), delimiter="\t", quoting=csv.QUOTE_NONE)))
+        pass  # what is broken is said when the whole table is read
+    width = len(table[0]) if table else 0
+    if width < 2 or any(len(_without_empty_end(row)) > width for row in table):
+        return 0
+    known = column is not None and named(column, table[0]) is not None
+    even = len(table) > 1 and 2 * sum(len(row) >= width for row in table) > len(table)
+    return width if known or even else 0
+
+
+def _without_empty_end(row: list[str]) -> list[str]:
+    return row[:max((place + 1 for place, cell in enumerate(row) if cell.strip()), default=0)]
+
+
+def _table(text: str, source: str, delimiter: str, line: int) -> list[tuple[int, list[str]]]:
+    """The rows that aren't empty: (first line, fields). `line` is the first one's."""
+    csv.field_size_limit(_LONGEST_FIELD)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    try:
+        return list(_numbered(reader, line))
+    except csv.Error:
+        if delimiter == "\t":  # many programs that write such tables know no quotes
+            return list(_numbered(csv.reader(io.StringIO(text, newline=""), delimiter="\t", quoting=csv.QUOTE_NONE),
+                                  line))
         raise UnreadableFile(
-            f"The table {source} is broken at line {reader.line_num}: a quoted text must be closed, and quotes inside "
-            "of it doubled.", "with a broken table") from None
+            f"The table {source} is broken at line {reader.line_num + line - 1}: a quoted text must be closed, and "
+            "quotes inside of it doubled.", "with a broken table") from None
 
 
-def _numbered(reader) -> Iterator[tuple[int, list[str]]]:
-    line = 1
+def _numbered(reader, first: int = 1) -> Iterator[tuple[int, list[str]]]:
+    line = first
     for row in reader:
         if any(field.strip() for field in row):
             yield line, row
-        line = reader.line_num + 1
+        line = reader.line_num + first
 
 
-def json_lines(text: str, source: str, column: str | None) -> list[Document]:
-    """The texts of lines that are each a string, or an object with one under `column` or "text".
-
-    Raises UnreadableFile where a line is neither.
-    """
-    documents = []
-    for number, line in enumerate(text.split("\n"), 1):
-        if not line.strip():
-            continue
-        try:
-            value = json.loads(line)
-        except (ValueError, RecursionError):
-            raise UnreadableFile(f"Line {number} of {source} is no JSON.", "with broken JSON") from None
-        if isinstance(value, dict):
-            value = value.get(column if column in value else USUAL_COLUMN)
-        if not isinstance(value, str):
-            raise UnreadableFile(
-                f"Line {number} of {source} has no text under {column or USUAL_COLUMN}.", "without the column")
-        cleaned = clean(value).strip("\n")
-        if cleaned.strip():
-            documents.append(Document(cleaned, source, number, one_line=True))
-    return documents
+def _is_header(table: Sequence[tuple[int, list[str]]]) -> bool:
+    """Whether the first row names the columns: short words, all different, and no numbers; of a single column, a usual
+    name, or one word over texts of many."""
+    names = [name.strip() for name in table[0][1]]
+    if any(_NUMBER.fullmatch(name) or len(name) > _LONGEST_NAME for name in names):
+        return False
+    if len(names) > 1:
+        filled = [name for name in names if name]
+        return len(set(filled)) == len(filled) and not any(name[-1] in ".!?" for name in filled)
+    if names[0].casefold() in _HEADERS:
+        return True
+    lengths = [len(row[0].split()) for _, row in table[1:_LOOKED_AT]]
+    usual = sorted(lengths)[len(lengths) // 2] if len(lengths) > 1 else 0
+    return usual >= 3 and re.fullmatch(r"\w+", names[0]) is not None and lengths.count(1) * 20 <= len(lengths)
 
 
-def encoded(content: bytes, source: str, decode: Callable[[list[int]], str] | None) -> list[Document]:
-    """The documents of an .npz file of arrays of token ids, as gpt-2-simple writes it.
+def _place(names: Sequence[str], headed: bool, source: str, column: str | None) -> int:
+    known = ", ".join(name[:40] or "(no name)" for name in names[:20])
+    if column is not None:
+        place = named(column, names) if headed else None
+        if place is None and column.isdecimal() and 1 <= int(column) <= len(names):
+            place = int(column) - 1
+        if place is None:
+            has = f"it has {known}" if headed else \
+                f"its first row is no row of names; it has {_columns(len(names))}, and a number chooses one"
+            raise UnreadableFile(f"The table {source} has no column {column}: {has}.", "without the column")
+        return place
+    if len(names) == 1:
+        return 0
+    usual = next((place for name in USUAL if headed and (place := named(name, names)) is not None), None)
+    if usual is None:
+        raise UnreadableFile(
+            f"The table {source} has several columns ({known}): choose one by its name with --column." if headed else
+            f"The table {source} has {_columns(len(names))} and no row of names: choose one by its number, as in "
+            "--column 2.", "without the column")
+    return usual
 
-    Raises UnreadableFile where it is broken, holds something else, or `decode` is None.
-    """
-    if decode is None:
-        raise UnreadableFile(f"{source} holds token ids, and there is no tokenizer to read them.", "with token ids")
-    import numpy as np
 
-    documents = []
-    try:
-        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-            for name in arrays.files:
-                ids = arrays[name]
-                if ids.dtype.kind not in "iu":
-                    raise ValueError("no token ids")
-                text = clean(decode(ids.ravel().tolist()))
-                documents += parted(text, source, ends_anywhere=True, one_line=True)
-    except (ValueError, TypeError, AttributeError, OSError, EOFError, KeyError, OverflowError, MemoryError, SyntaxError,
-            NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error):
-        raise UnreadableFile(f"{source} is no data set of token ids, or it is damaged.", "damaged") from None
-    return documents
+def _found(names: Sequence[str], headed: bool, place: int, delimiter: str) -> str:
+    if len(names) == 1:
+        return f"a table of one column, {names[0]} by its first row" if headed else \
+            "a table of one column without a name"
+    which = f"of {', '.join(name or '(no name)' for name in names[:8])}{', …' * (len(names) > 8)}" if headed else \
+        "without names"
+    chosen = names[place] if headed and names[place] else f"number {place + 1}"
+    return (f"a table of {_columns(len(names))} parted by {_DELIMITERS.get(delimiter, repr(delimiter))} ({which}); "
+            f"texts from {chosen}")

@@ -1,5 +1,6 @@
 """A worker as the supervisor sees it: a process with a pipe, alive until its pipe closes."""
 import asyncio
+import signal
 import sys
 from collections.abc import Callable
 from contextlib import suppress
@@ -24,8 +25,8 @@ class WorkerProcess:
         self.pulse = Pulse()
         self.trouble = ""
         """Why it could not be started."""
-        self.ended_by = 0
-        """The signal that ended it, if we didn't."""
+        self.was_killed = False
+        """Whether somebody else ended it by force, as the system does where memory is short."""
         self._unsent: list[object] = []
         self._lost = asyncio.Event()
         self._on_message, self._on_exit = on_message, on_exit
@@ -118,6 +119,5 @@ class WorkerProcess:
         except TimeoutError:
             self.kill()
             await self._process.wait()
-        if not self.ending:
-            self.ended_by = max(0, -self._process.returncode)
+        self.was_killed = not self.ending and self._process.returncode == -signal.SIGKILL
         self._on_exit(self)

@@ -7,7 +7,6 @@ import torch
 
 from gpt2_assist.errors import UsageError
 from gpt2_assist.text.tokenizer import TextTokenizer
-from gpt2_assist.text_file import read_json
 
 try:
     from gguf import GGMLQuantizationType, GGUFWriter, TokenType
@@ -25,7 +24,7 @@ def write_gguf(folder: Path, weights: Mapping[str, torch.Tensor], path: Path) ->
 
     Raises OSError where the disk refuses.
     """
-    sizes = read_json(folder / "config.json")
+    sizes = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     writer = GGUFWriter(path, "gpt2")
     writer.add_block_count(sizes["n_layer"])
     writer.add_context_length(sizes["n_positions"])

@@ -14,7 +14,7 @@ import torch
 from gpt2_assist import config as places
 from gpt2_assist.corpus.documents import START, Document
 from gpt2_assist.corpus.duplicates import Duplicates, without_duplicates
-from gpt2_assist.corpus.private import find_private
+from gpt2_assist.corpus.private import find_private, without_private
 from gpt2_assist.corpus.reading import read_corpus
 from gpt2_assist.corpus.report import Report as CorpusReport
 from gpt2_assist.corpus.report import make_report
@@ -68,6 +68,8 @@ class Request:
     validation: float = 0.1
     """Share of the text that is held out."""
     keep_duplicates: bool = False
+    without_private: bool = False
+    """Whether what the report warns of is left out."""
     prompts: tuple[str, ...] = ()
     """Of the samples; none: the beginning of a text, and of one that was held out."""
     sample_every: int = 0
@@ -376,11 +378,15 @@ class _Keeper:
 
 def _read(request: Request, base: Base) -> tuple[list[Document], CorpusReport]:
     corpus = read_corpus(request.paths, request.column, decoder(base.tokenizer.inner, base.config.vocab_size))
-    documents, duplicates = corpus.documents, Duplicates(0, 0)
+    documents, duplicates, removed = corpus.documents, Duplicates(0, 0), None
+    if request.without_private:
+        documents, removed = without_private(documents)
+        if not documents:
+            raise DataError("Nothing is left of these texts without what is private in them.")
     if not request.keep_duplicates:
         documents, duplicates = without_duplicates(documents)
     report = make_report(corpus, documents, duplicates, find_private(documents),
-                         lambda text: len(base.tokenizer.inner.encode(text, add_special_tokens=False).ids))
+                         lambda text: len(base.tokenizer.inner.encode(text, add_special_tokens=False).ids), removed)
     return documents, report
 
 

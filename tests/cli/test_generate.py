@@ -88,8 +88,9 @@ def test_a_file_appears_whole_and_a_refused_one_leaves_the_old(generate, tiny_mo
     (["a", "-n", "0"], b"", 2, "-n"),
     (["a", "--model", "no-such"], b"", 3, "gpt2-assist pull"),
     (["--file", "/no/such/file"], b"", 4, "No such file"),
-    (["-"], b"\xff\xfe", 4, "UTF-8"),
-    (["-"], b"a\0b", 4, "zero bytes"),
+    (["-"], bytes(range(160, 256)) * 9, 4, "save it as UTF-8"),
+    (["-"], b"a\0b", 4, "no text"),
+    (["--file", "/dev/zero"], b"", 4, "neither a file nor a folder"),
     (["a", "-o", "/no/such/folder/x"], b"", 6, "does not exist"),
 ])
 def test_bad_input_gets_one_sentence_and_an_exit_code(arguments, stdin, code, sentence):

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gpt2_assist.corpus.documents import Document
-from gpt2_assist.corpus.private import Private, find_private
+from gpt2_assist.corpus.private import Private, Removed, find_private, without_private
 from gpt2_assist.corpus.reading import read_corpus
 
 HEX = "9f8b7c6d5e4f3a2b1c0d9e8f7a6b5c4d"
@@ -92,3 +92,32 @@ def test_wild_texts(before, behind):
     found = of(before + '\npassword = "hunter22"\n' + behind)
     assert found.secrets >= 1
     assert all("hunter22" not in example for example in found.examples)
+
+
+@pytest.mark.parametrize("text", [text for all_ in SECRETS.values() for text in all_] + ["Write to anna@company.org"])
+def test_what_is_private_is_left_out_and_lines_stay_where_they_are(text):
+    document = Document(f"first line\n\nsome words {text}\nlast line", "notes/x.md", 10)
+    short = Document(text, "table.csv", 3, short=True)
+    kept, removed = without_private([document, Document("harmless", "y"), short])
+    assert find_private(kept) == Private(0, 0, ())
+    assert [entry.text.split("\n")[0] for entry in kept] == ["first line", "harmless"]
+    assert removed == Removed(1, 1)
+    assert kept[0].text.count("\n") == document.text.count("\n") and kept[0].text.endswith("last line")
+
+
+def test_a_private_key_goes_as_a_whole():
+    key = "-----BEGIN RSA PRIVATE KEY-----\n" + ("MIIEpAIBAAKCAQEA7s3x\n" * 5) + "-----END RSA PRIVATE KEY-----"
+    cut = "-----BEGIN PRIVATE KEY-----\n" + "MIIEpAIBAAKCAQEA7s3x\n" * 3
+    kept, removed = without_private([
+        Document(f"before\n{key}\nafter", "x"), Document(f"{cut}what follows is prose.", "y"), Document(key, "z")])
+    assert [(document.text.replace("\n", "|"), document.line) for document in kept] == [
+        ("before" + "|" * 8 + "after", 1), ("what follows is prose.", 5)]
+    assert removed == Removed(7 + 4, 1)
+
+
+@given(st.lists(st.sampled_from(["a@b.de", "password = 'hunter22'", "words", "", "password:", "hunter22", "key=",
+                                 "-----BEGIN PRIVATE KEY-----"])).map("\n".join))
+def test_nothing_private_is_left(text):
+    kept, removed = without_private([Document(text, "x")] if text.strip() else [])
+    assert find_private(kept) == Private(0, 0, ())
+    assert removed.lines or removed.documents or not text.strip() or kept == [Document(text, "x")]

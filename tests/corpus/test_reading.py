@@ -40,7 +40,7 @@ def test_a_folder_is_read_in_an_order_of_its_own(tmp_path):
     assert [document.source for document in corpus.documents] == [
         "notes/a.txt", "notes/z.md", "notes/ä.txt", "notes/B/x", "notes/a/y.py", "notes/b/x.txt"]
     assert corpus.documents[0] == Document("text of notes/a.txt", "notes/a.txt")
-    assert (corpus.skipped, corpus.repaired) == ({}, 0)
+    assert (corpus.skipped, corpus.repaired, corpus.found) == ({}, {}, {})
 
 
 def test_front_matter_is_text_like_other():
@@ -62,7 +62,7 @@ def test_what_is_left_out_of_folders_is_counted(tmp_path):
         os.mkfifo("pipe")  # reading would wait for ever
     corpus = read_corpus(["."], max_file_bytes=2048)
     assert texts(corpus) == {"./good.txt": "good", "./latin.txt": "café"}
-    assert corpus.repaired == 1
+    assert corpus.repaired == {"Windows-1252": 1}
     assert corpus.skipped == {
         "ignored by .gitignore": 1, "ignored by .gpt2ignore": 2, "secret": 2, "binary": 1, "empty": 1, "too large": 1,
         "hidden": 3, "without the column": 2, "with a broken table": 1, "with broken JSON": 1, "with token ids": 1,
@@ -123,7 +123,17 @@ def test_patterns_stand_for_files_unless_one_is_called_so():
     ("blank.txt", b"\n \t\r\n<|endoftext|>\n", "blank.txt is empty."),
     ("head.csv", b"text\n", "head.csv is empty."),
     ("image.png", bytes(range(256)), "image.png holds no text."),
-    ("id_ed25519", b"x", "id_ed25519 is never read, because files of that name hold secrets."),
+    ("pointer", b"version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 9\n", "pointer only points to a file"),
+    ("x.gdoc", b'{"url": "https://docs"}', "x.gdoc only points to something"),
+    ("old.doc", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(600), "old.doc can't be read as it is: save it as .docx."),
+    ("x.zip", b"PK\3\4" + bytes(99), "x.zip can't be read as it is: unpack it."),
+    ("sheet.xlsx", b"PK\3\4" + bytes(99), "sheet.xlsx can't be read as it is: save it as CSV."),
+    ("x.tar.gz", gzip.compress(bytes(999)), "x.tar.gz can't be read as it is: unpack it."),
+    ("x.svg", b"<svg/>", "x.svg is a picture"),
+    ("odd.txt", bytes(range(160, 256)) * 9, "odd.txt is text in an encoding that can't be told for certain"),
+    ("/dev/zero", None, "/dev/zero is neither a file nor a folder"),
+    ("/dev/null", None, "/dev/null is neither a file nor a folder"),
+    ("deep.json", b"[" * 100_000, "deep.json is damaged"),
     ("x.gz", b"\x1f\x8b broken", "x.gz is damaged: it can't be unpacked."),
     ("x.txt.xz", lzma.compress(b"x" * 99)[:-9], "x.txt.xz is damaged: it can't be unpacked."),
     ("y.gz", gzip.compress(os.urandom(99))[:-9], "y.gz is damaged: it can't be unpacked."),
@@ -137,6 +147,84 @@ def test_what_is_named_and_no_use_gets_a_sentence(path, content, sentence):
         read_corpus([path], decode=str)
     assert str(raised.value).startswith(sentence) and "\n" not in str(raised.value)
     str(raised.value).encode()
+
+
+def test_files_of_secrets_are_read_where_they_are_named_themselves():
+    plant(id_ed25519="x", ___ssh__notes="y", ___env="z", notes__passwords___md="w", notes__secrets___yaml="v")
+    os.symlink("id_ed25519", "innocent.txt")
+    corpus = read_corpus(["id_ed25519", ".ssh/notes", ".env"])
+    assert texts(corpus) == {"id_ed25519": "x", ".ssh/notes": "y", ".env": "z"}
+    assert corpus.secret == ["id_ed25519", ".ssh/notes", ".env"]
+    with pytest.raises(DataError, match="innocent.txt leads to .*id_ed25519, which has the name of a file of secrets"):
+        read_corpus(["innocent.txt"])
+    for path in (".", "*", "**/*", "notes", "[.]env", "id_*", ".ssh/*"):
+        try:
+            assert set(texts(read_corpus([path]))) <= {"./notes/passwords.md", "notes/passwords.md"}
+        except DataError as error:
+            assert "secret" in str(error) or "There is no file" in str(error)
+
+
+def test_links_above_are_no_circles_for_patterns():
+    plant(g__a__b__x___md="x", g__y___md="y", g__y___txt="no")
+    for name in ("g/up", "g/a/up", "g/a/b/up", "g/a/b/again"):
+        os.symlink("..", name)
+    os.symlink("/", "g/root")
+    for pattern in ("g/**/*.md", "g/**/**/*.md", "./g/**/*.md", "g/**/**/**/*.md"):
+        corpus = read_corpus([pattern])
+        assert sorted(Path(document.source).name for document in corpus.documents) == ["x.md", "y.md"]
+        assert corpus.skipped == read_corpus(["g"]).skipped == {"linked": 5}
+    assert set(texts(read_corpus(["g/**"]))) == set(texts(read_corpus(["g"])))
+    assert set(texts(read_corpus(["g/*/x.md", "g/*/b/x.md"]))) == {"g/a/b/x.md"}
+    assert texts(read_corpus(["g/a/up/*.md"])) == {"g/a/up/y.md": "y"}  # a link that is named is followed
+
+
+def test_a_pattern_leaves_out_what_its_folder_leaves_out():
+    subprocess.run(["git", "init", "-q", "."], check=True)
+    plant(___gitignore="*.log\nbuild/\n", g___gpt2ignore="drafts/\n", g__a___md="a", g__x___log="no",
+          g__drafts__b___md="no", g__build__c___md="no", g___hidden__d___md="no", g__e___env="no")
+    Path("g/.gpt2ignore").write_text("drafts/\n")
+    assert set(texts(read_corpus(["g/**/*"]))) == set(texts(read_corpus(["g"]))) == {"g/a.md"}
+    assert set(texts(read_corpus(["g/build/*"]))) == set(texts(read_corpus(["g/build"]))) == {"g/build/c.md"}
+
+
+def test_names_with_brackets_in_patterns():
+    plant(**{"notes [1]__a___md": "a", "notes [1]__b___txt": "b"})
+    assert texts(read_corpus(["notes [1]/*.md"])) == {"notes [1]/a.md": "a"}
+
+
+def test_the_home_and_links_that_lead_nowhere(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    plant(notes__a___md="a")
+    os.symlink("nowhere", "dangling")
+    assert list(texts(read_corpus(["~/notes"])).values()) == ["a"]
+    with pytest.raises(DataError, match="dangling is a link that leads nowhere"):
+        read_corpus(["dangling"])
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no such pipes")
+def test_pipes_are_read_to_their_end_and_never_waited_for_without_one(monkeypatch):
+    os.mkfifo("pipe")
+    with subprocess.Popen([sys.executable, "-c", "open('pipe', 'w').write('word ' * 50_000)"]):
+        assert read_corpus(["pipe"]).documents[0].text == ("word " * 50_000)
+    monkeypatch.setattr("gpt2_assist.corpus.opening._WRITER_S", 0.3)
+    with pytest.raises(DataError, match="Nobody writes into the pipe pipe"):
+        read_corpus(["pipe"])
+
+
+def test_what_unpacks_to_more_than_memory_holds(monkeypatch):
+    Path("bomb.gz").write_bytes(gzip.compress(bytes(1 << 20)))
+    monkeypatch.setattr("gpt2_assist.corpus.reading.available_bytes", lambda: 8 << 16)
+    with pytest.raises(DataError, match="bomb.gz is too large: more than 0 MiB"):
+        read_corpus(["bomb.gz"], max_file_bytes=1000)
+
+
+def test_pictures_in_a_text_are_left_out():
+    plant(x___md="One ![](data:image/png;base64," + "iVBORw0KGgo=" * 20 + ") two.\n\n[image1]: <data:image/jpeg;base64,"
+          + "A" * 99 + ">\n", y___py='KEY = "data:text/plain;base64,QUJD"\n')
+    corpus = read_corpus(["."])
+    assert texts(corpus) == {"./x.md": "One ![]() two.\n\n[image1]: <>",
+                             "./y.py": 'KEY = "data:text/plain;base64,QUJD"'}
+    assert corpus.found == {"text, without the pictures in it": ["./x.md"]}
 
 
 def test_a_corpus_of_nothing_says_what_was_left_out():
