@@ -73,7 +73,7 @@ class WorkerProcess:
         import psutil  # not above: most daemons never need it
         with suppress(psutil.Error):
             if self.pid and psutil.Process(self.pid).status() == psutil.STATUS_STOPPED:
-                self.pulse.stopped()
+                self.pulse.stopped(self._processor_seconds())
         self.ask()
 
     def _processor_seconds(self) -> float:

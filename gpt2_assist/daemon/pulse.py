@@ -45,9 +45,10 @@ class Pulse:
         """Hears anything of it."""
         self._silent = 0
 
-    def stopped(self) -> None:
-        """The system says that it has stopped it: there is nothing to wait for."""
+    def stopped(self, seconds: float) -> None:
+        """The system says that it has stopped it, after so much processor time: there is nothing to wait for."""
         self._silent = max(self._silent, TOLD_AFTER)
+        self._alive_at = seconds
 
     def beat(self, working: bool, loading: bool, seconds: float) -> None:
         """Judges the time since the last beat. `seconds`: the processor time that it has taken since its start."""

@@ -56,7 +56,7 @@ class Slot:
         """Has the worker load the model."""
         self.worker = worker
         worker.send(Load(LOAD, self.key.path, self.key.precision, self.key.device))
-        logging.info("worker %d loads %s", worker.pid, self.name)
+        logging.info("worker %s loads %s", worker.pid or "(new)", self.name)
 
     def add(self, job: Job) -> None:
         self.jobs[job.number] = job

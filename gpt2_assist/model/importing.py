@@ -45,9 +45,17 @@ def import_model(source: Path, name: str | None = None, tokenizer: Path | None =
     `tokenizer` is a folder with tokenizer files for models that came without. Raises DataError where the source is
     missing, unreadable or carries code, ModelError where it is no GPT-2, UsageError where the name is taken.
     """
-    source = source.expanduser()
+    try:
+        return _imported(source.expanduser(), name, tokenizer)
+    except OSError as error:
+        raise DataError(str(unreadable(Path(error.filename or source), error))) from None
+
+
+def _imported(source: Path, name: str | None, tokenizer: Path | None) -> ModelFolder:
     if not source.exists():
         raise DataError(f"There is nothing at {source} to import.")
+    if not source.is_dir() and not source.is_file():
+        raise DataError(f"{source} is neither a file nor a folder.")
     for path in (source, tokenizer or source):
         model_path(str(path.absolute()))
     folder = source if source.is_dir() else source.parent

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gpt2_assist.errors import ModelError
 from gpt2_assist.text_file import read_json
+from gpt2_assist.unreadable import not_json
 
 if TYPE_CHECKING:  # `pull` knows the files by name without the library
     from tokenizers import Tokenizer
@@ -66,6 +66,6 @@ def _read(path: Path) -> dict:
         found = read_json(path)
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError):
-        raise ModelError(f"{path} can't be read as JSON; fetch the model again.") from None
+    except (OSError, ValueError) as error:
+        raise not_json(path, error) from None
     return found if isinstance(found, dict) else {}

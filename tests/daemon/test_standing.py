@@ -168,6 +168,15 @@ class TestPulse:
         self.beats(pulse, 1, lambda beat: None)
         assert pulse.lost
 
+    def test_a_worker_that_the_system_has_stopped_stands_still_from_then_on(self):
+        pulse = Pulse()
+        self.beats(pulse, 5, lambda beat: beat, second=float)
+        pulse.stopped(5.5)
+        for _ in range(BEATS - TOLD_AFTER):
+            assert pulse.standing and not pulse.lost
+            self.beats(pulse, 1, lambda beat: None, second=lambda beat: 5.5)
+        assert pulse.lost
+
     def test_an_answer_ends_the_silence(self):
         pulse = Pulse()
         self.beats(pulse, BEATS - 1, lambda beat: None)
