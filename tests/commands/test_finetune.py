@@ -294,7 +294,7 @@ def test_merged_and_exported_models_say_the_same(notes, tiny_model, tmp_path):
     (["{notes}/00.md", "--model", "{model}", "--run", "tiny", "--context", "64"], 0, ""),
     (["{empty}", "--model", "{model}"], 4, "empty"),
     (["{notes}/picture.png", "--model", "{model}"], 4, "picture.png"),
-    (["{notes}/[.]env", "--model", "{model}"], 4, "secret"),
+    (["{notes}/.en*", "--model", "{model}"], 4, "secret"),
     (["{few}", "--model", "{model}", "--run", "few"], 4, "too little text")])
 def test_what_cant_be_done_is_one_sentence(trained, notes, tiny_model, tmp_path, arguments, code, words):
     (tmp_path / "empty.txt").write_text("", encoding="utf-8")
