@@ -1,45 +1,37 @@
 """`gpt2-assist finetune`: from the user's own texts to a run, and on with it after whatever ended it."""
-import json
-import math
 import os
 import shutil
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
 
 import torch
 
 from gpt2_assist import config as places
-from gpt2_assist.corpus.documents import START, Document
+from gpt2_assist.corpus.documents import Document
 from gpt2_assist.corpus.duplicates import Duplicates, without_duplicates
 from gpt2_assist.corpus.private import find_private, without_private
 from gpt2_assist.corpus.reading import read_corpus
 from gpt2_assist.corpus.report import Report as CorpusReport
 from gpt2_assist.corpus.report import make_report
 from gpt2_assist.errors import DataError, ModelError, StorageError, UsageError
-from gpt2_assist.model.card import Card, write_card
-from gpt2_assist.model.gpt2 import GPT2
 from gpt2_assist.model.hub_files import write_tokenizer
 from gpt2_assist.model.sizes import parameter_count
 from gpt2_assist.model.store import find_model
-from gpt2_assist.model.whole_file import whole_file
-from gpt2_assist.runs import DEFAULT, SAMPLES_AT, Run, find_run, has_run, locked, new_run, remove_run
-from gpt2_assist.text.opening import opening
+from gpt2_assist.runs import DEFAULT, Run, find_run, has_run, locked, new_run, remove_run
 from gpt2_assist.text.tokenizer import TextTokenizer
 from gpt2_assist.training.base import Base
 from gpt2_assist.training.copies import build_copies
-from gpt2_assist.training.curves import draw_curve
 from gpt2_assist.training.disk import bytes_per_s, check_disk, free_on_disk, model_bytes, needed_on_disk, state_bytes
 from gpt2_assist.training.estimate import MODEL, SAMPLES, STATE, VALIDATION
-from gpt2_assist.training.export import export_model
-from gpt2_assist.training.lora import adapter_tensors, write_adapter
+from gpt2_assist.training.keeping import Keeper, sample_prompt
 from gpt2_assist.training.memory import available_bytes, fitting, needed_bytes, trained_parameters
 from gpt2_assist.training.parallel import Team, take_device
 from gpt2_assist.training.plan import Plan
 from gpt2_assist.training.rows import Text
-from gpt2_assist.training.settings import FULL, Settings, settled
+from gpt2_assist.training.settings import Settings, settled
+from gpt2_assist.training.showing import Show
 from gpt2_assist.training.split import Split, split
 from gpt2_assist.training.texts import (
     check_size,
@@ -49,8 +41,8 @@ from gpt2_assist.training.texts import (
     read_text,
     write_text,
 )
-from gpt2_assist.training.tuning import Report, Tuning
-from gpt2_assist.training.writing import Writer, seconds_for
+from gpt2_assist.training.tuning import Tuning
+from gpt2_assist.training.writing import trial
 
 _GENERAL = Path(places.__file__).parent / "daemon" / "calibration.txt"
 _PROBE_STEPS = 3
@@ -84,17 +76,6 @@ class Request:
     """Whether each of several processes keeps a part of the model only."""
 
 
-class Show(Protocol):
-    """Who shows what happens."""
-
-    def say(self, line: str) -> None: ...
-    def goes_on(self, step: int, validations: list[float]) -> None: ...
-    def corpus(self, report: CorpusReport) -> None: ...
-    def plan(self, plan: Plan) -> None: ...
-    def step(self, report: Report) -> None: ...
-    def sample(self, step: int, prompt: str, text: str) -> None: ...
-
-
 @dataclass(frozen=True)
 class Result:
     run: Run
@@ -110,6 +91,8 @@ class Result:
     """The last validation loss."""
     held_out: str = ""
     """What the losses were measured on, in words."""
+    samples: tuple[str, str, str] | tuple[()] = ()
+    """A prompt, and what went on from it before the first step and in the end."""
 
 
 def check(request: Request) -> CorpusReport:
@@ -130,8 +113,8 @@ def plan(request: Request, show: Show) -> Plan:
     there = available_bytes(request.device)
     model = base.tunable(settings, request.device)
     tuning = _tuning(model, train, validation, None, settings, request, Path())
-    return _plan(base, tuning, train, validation, request, there, len(request.prompts) or 2,
-                 request.sample_every or 4 * settings.validate_every, request.sample_tokens)
+    state = _state(request, base, documents, parts, settings, train, validation)
+    return _plan(state, base, tuning, train, validation, request, there)[0]
 
 
 def finetune(request: Request, show: Show, stop: Callable[[], bool] = lambda: False) -> Result:
@@ -152,13 +135,7 @@ def finetune(request: Request, show: Show, stop: Callable[[], bool] = lambda: Fa
                free_on_disk() + (find_run(request.run).size_bytes if replaced else 0))
     if replaced and not _rank():
         remove_run(request.run)
-    short = sum(document.short for document in documents) * 2 > len(documents)
-    prompts = request.prompts or _prompts(base.tokenizer, validation, short)
-    state = {"base": base.folder.name, "base_path": str(base.folder.path), "paths": list(request.paths),
-             "settings": settings.to_json(), "prompts": list(prompts), "short": short,
-             "sample_every": request.sample_every or 4 * settings.validate_every,
-             "sample_tokens": request.sample_tokens, "documents": report.documents, "tokens": train.tokens,
-             "held_out": parts.line(), "saved": False}
+    state = _state(request, base, documents, parts, settings, train, validation)
     if _rank():
         return _train(Run(request.run, Path()), state, base, train, validation, request, show, stop, begun=False)
     run = new_run(request.run, {**state, "ready": False})
@@ -172,6 +149,18 @@ def finetune(request: Request, show: Show, stop: Callable[[], bool] = lambda: Fa
             state["ready"] = True
             run.write_state(state)
         return _train(run, state, base, train, validation, request, show, stop, begun=False)
+
+
+def _state(request: Request, base: Base, documents: Sequence[Document], parts: Split, settings: Settings, train: Text,
+           validation: Text) -> dict:
+    """What run.json says of a run that begins."""
+    short = sum(document.short for document in documents) * 2 > len(documents)
+    prompts = request.prompts or _prompts(base.tokenizer, validation, short)
+    return {"base": base.folder.name, "base_path": str(base.folder.path), "paths": list(request.paths),
+            "settings": settings.to_json(), "prompts": list(prompts), "short": short,
+            "sample_every": request.sample_every or 4 * settings.validate_every,
+            "sample_tokens": request.sample_tokens, "documents": len(documents), "tokens": train.tokens,
+            "held_out": parts.line(), "saved": False}
 
 
 def resume(request: Request, show: Show, stop: Callable[[], bool] = lambda: False) -> Result:
@@ -205,14 +194,16 @@ def _train(run: Run, state: dict, base: Base, train: Text, validation: Text, req
     if begun and not again:
         _check_goes_on(run, state)
     tuning.estimate.sample_every = state["sample_every"]
-    keeper = _Keeper(run, state, base, tuning, show, _threads(request))
+    keeper = Keeper(run, state, base, tuning, show, _threads(request))
     if not _rank():
         keeper.forget_after(tuning.state.step)
     if again:
         show.goes_on(tuning.state.step, [entry["validation"] for entry in run.curve() if "validation" in entry])
     else:
-        show.plan(_plan(base, tuning, train, validation, request, there, len(state["prompts"]),
-                        state["sample_every"], state["sample_tokens"]))
+        planned, state["sample_before"] = _plan(state, base, tuning, train, validation, request, there)
+        show.plan(planned)
+        if not _rank():
+            run.write_state(state)
     for report in tuning.steps(stop):
         model = tuning.whole_model() if keeper.wants_model(report) else None
         if not _rank():
@@ -221,159 +212,40 @@ def _train(run: Run, state: dict, base: Base, train: Text, validation: Text, req
     if not _rank():
         keeper.close(tuning.ended)
     measured = [entry["validation"] for entry in run.curve() if "validation" in entry]
-    return Result(run, tuning.ended, tuning.state.first,
-                  {} if tuning.state.known_best is None else
-                  {"step": tuning.state.best_step, "loss": tuning.state.best_loss},
-                  tuning.state.step, measured[-1] if measured else None, state.get("held_out", ""))
+    best = {} if tuning.state.known_best is None else {"step": tuning.state.best_step, "loss": tuning.state.best_loss}
+    before, after = state.get("sample_before", ""), ""
+    if before and tuning.ended and tuning.state.best_step and not _rank():
+        after = keeper.last_sample()
+    return Result(run, tuning.ended, tuning.state.first, best, tuning.state.step, measured[-1] if measured else None,
+                  state.get("held_out", ""), (state["prompts"][0], before, after) if after else ())
 
 
-def _plan(base: Base, tuning: Tuning, train: Text, validation: Text, request: Request, there: int, prompts: int,
-          sample_every: int, sample_tokens: int) -> Plan:
-    """After a few steps that change nothing, a few words and a few bytes. `there`: bytes of memory before the model was
-    loaded."""
+def _plan(state: dict, base: Base, tuning: Tuning, train: Text, validation: Text, request: Request,
+          there: int) -> tuple[Plan, str]:
+    """After a few steps that change nothing, a text and a few bytes; and the text. `there`: bytes of memory before the
+    model was loaded."""
     settings, estimate, disk = tuning.settings, tuning.estimate, bytes_per_s()
-    estimate.sample_every = sample_every
+    tokenizer, new = base.tokenizer, []
+    estimate.sample_every = state["sample_every"]
     speed = tuning.probe(_PROBE_STEPS)
     estimate.guess(STATE, state_bytes(base.config, settings) / disk)
     estimate.guess(MODEL, model_bytes(base.config, settings) / disk)
     with suppress(ModelError, MemoryError):  # what can't write can be trained
-        estimate.guess(SAMPLES, seconds_for(tuning.whole_model(), settings, _threads(request), prompts, sample_tokens))
-    return Plan(settings, parameter_count(base.config), trained_parameters(base.config, settings), train.tokens,
+        prompt = sample_prompt(tokenizer, state["short"], state["prompts"][0])
+        new, seconds = trial(tuning.whole_model(), settings, _threads(request), prompt, state["sample_tokens"],
+                             tokenizer.end_of_text, len(state["prompts"]))
+        estimate.guess(SAMPLES, seconds)
+    plan = Plan(settings, parameter_count(base.config), trained_parameters(base.config, settings), train.tokens,
                 needed_bytes(base.config, settings, _threads(request)), there, speed,
                 estimate.left(0) + estimate.one(VALIDATION),
                 _disk(base, settings, train, validation), free_on_disk())
+    return plan, tokenizer.decode(new)
 
 
 def _disk(base: Base, settings: Settings, train: Text, validation: Text) -> int:
     """Bytes that a run takes at the most."""
     own = sum(path.stat().st_size for path in base.folder.path.glob("*.safetensors")) if base.folder.adapter else 0
     return needed_on_disk(base.config, settings, train.tokens + validation.tokens, own)
-
-
-class _Keeper:
-    """Puts into the run's folder what a training brings."""
-
-    def __init__(self, run: Run, state: dict, base: Base, tuning: Tuning, show: Show, threads: int) -> None:
-        self._run, self._state, self._base, self._tuning, self._show = run, state, base, tuning, show
-        self._threads = threads
-
-    def forget_after(self, step: int) -> None:
-        """Of a training that was killed, drops what came after the state from which it goes on."""
-        path = self._run.folder / "curve.jsonl"
-        kept = []
-        if path.is_file():
-            for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
-                try:
-                    if json.loads(line)["step"] <= step:
-                        kept.append(line + "\n")
-                except (ValueError, KeyError, TypeError):
-                    break  # cut off in the middle
-            with whole_file(path) as file:
-                file.write("".join(kept).encode())
-
-    def remember_saved(self) -> None:
-        """From the first saved state on, the run can't begin anew for want of one."""
-        if not self._state.get("saved") and self._tuning.saved():
-            self._state["saved"] = True
-            self._run.write_state(self._state)
-
-    def wants_model(self, report: Report) -> bool:
-        return report.best or self._samples_at(report)
-
-    def _samples_at(self, report: Report) -> bool:
-        return report.step % self._state["sample_every"] == 0 or report.step == report.steps
-
-    def take(self, report: Report, model: GPT2 | None) -> None:
-        self.remember_saved()
-        entry = {"step": report.step, "loss": round(report.loss, 5), "tokens_per_s": round(report.tokens_per_s, 1)}
-        for name in ("validation", "general"):
-            value = getattr(report, name)
-            if value is not None:
-                entry[name] = round(value, 5)
-        with open(self._run.folder / "curve.jsonl", "a", encoding="utf-8") as file:
-            file.write(json.dumps(entry) + "\n")
-        if report.best:
-            with self._tuning.estimate.timed(MODEL):
-                self._keep_best(report.step, report.validation,
-                                lambda folder, card: self._write_model(folder, card, model))
-        if self._samples_at(report):
-            with self._tuning.estimate.timed(SAMPLES):
-                self._try_sample(report.step, model)
-
-    def close(self, ended: bool) -> None:
-        self.remember_saved()
-        if ended and self._run.model() is None:  # nothing that was trained is better
-            self._keep_best(0, self._tuning.state.first["validation"], self._write_base)
-        draw_curve(self._run)
-
-    def _write_model(self, folder: Path, card: Card, model: GPT2) -> None:
-        if self._tuning.settings.method == FULL:
-            export_model(self._base.config, dict(model.state_dict()), self._base.tokenizer, card, folder)
-        else:
-            write_adapter(folder, adapter_tensors(model), self._tuning.settings.lora, str(self._base.folder.path))
-            write_card(folder, card)
-
-    def _write_base(self, folder: Path, card: Card) -> None:
-        """The base, or an adapter that adds nothing to it."""
-        settings = self._tuning.settings
-        if settings.method == FULL:
-            self._base.write(folder, card)
-        else:
-            self._write_model(folder, card, self._base.tunable(settings, "cpu"))
-
-    def _keep_best(self, step: int, loss: float, write_model: Callable[[Path, Card], None]) -> None:
-        """Makes the model or the adapter of a step, and says that it is the best."""
-        before, place = self._run.model(), self._run.model_of(step)
-        if before and self._run.best().get("loss", math.inf) < loss:
-            return  # on again from an older state: what is there is better
-        fresh = place.with_name(f".step-{step}")
-        shutil.rmtree(fresh, ignore_errors=True)
-        write_model(fresh, self._card(step))
-        shutil.rmtree(place, ignore_errors=True)
-        fresh.rename(place)
-        self._run.write_best({"step": step, "loss": loss, "before": self._tuning.state.first["validation"]})
-        for old in place.parent.glob("step-*"):
-            if old not in (place, before):  # the one before may just be on its way to the engine
-                shutil.rmtree(old, ignore_errors=True)
-
-    def _card(self, step: int) -> Card:
-        base = self._base.folder.card
-        names = ", ".join(Path(path).name or path for path in self._state["paths"])
-        return replace(
-            base, origin=f"fine-tuned from {self._state['base']} by gpt2-assist finetune, run {self._run.name}, "
-                         f"step {step}",
-            data=f"{base.data}; then {self._state['documents']} documents of {names}",
-            prompt_prefix=self._prefix,
-            stop_strings=[START] if self._state["short"] else [stop for stop in base.stop_strings if stop != START],
-            hashes={},
-            figures={"tokens": self._state["tokens"], "base_validation": self._tuning.state.first["validation"],
-                     "validation": self._tuning.state.known_best})
-
-    def _try_sample(self, step: int, model: GPT2) -> None:
-        """The training goes on without a sample where none can be written."""
-        try:
-            self._sample(step, model)
-        except ModelError:
-            self._show.say(f"No sample at step {step}: a weight has become infinite or no number; begin again with a "
-                           "lower --rate.")
-        except (MemoryError, torch.OutOfMemoryError):
-            self._show.say(f"No sample at step {step}: there is too little memory for one.")
-
-    @property
-    def _prefix(self) -> str:
-        """What a text begins with: what stood before those that were learned from."""
-        end = self._base.tokenizer.decode([self._base.tokenizer.end_of_text])
-        return end + START if self._state["short"] else end
-
-    def _sample(self, step: int, model: GPT2) -> None:
-        tokenizer = self._base.tokenizer
-        writer = Writer(model, self._tuning.settings, self._threads)
-        with open(self._run.folder / "samples.txt", "a", encoding="utf-8") as file:
-            for number, prompt in enumerate(self._state["prompts"]):
-                ids = tokenizer.encode(opening(self._prefix, prompt)) + tokenizer.encode(prompt)
-                text = tokenizer.decode(writer.write(ids, self._state["sample_tokens"], number, tokenizer.end_of_text))
-                file.write(f"{SAMPLES_AT.format(step)}\n{prompt}{text}\n")
-                self._show.sample(step, prompt, text)
 
 
 def _read(request: Request, base: Base) -> tuple[list[Document], CorpusReport]:
@@ -421,7 +293,7 @@ def _prompts(tokenizer: TextTokenizer, validation: Text, short: bool) -> tuple[s
     if short:
         return ("", "", "")
     beginning = tokenizer.decode([int(token) for token in validation.documents()[0][:12]])
-    return ("", beginning)
+    return (beginning, "")
 
 
 def _tuning(model: torch.nn.Module, train: Text, validation: Text, general: Text | None, settings: Settings,

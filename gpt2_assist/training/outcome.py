@@ -1,13 +1,16 @@
 """What came of a fine-tuning, and how to go on, in plain words."""
 from gpt2_assist.training.finetune import Result
 
+_SHOWN = 300
+"""Characters of a sample."""
+
 
 def outcome(result: Result) -> list[str]:
     """Sentences for whoever waited for it."""
     name = result.run.name
     lines = [] if result.finished else [
         f"Stopped and saved after step {result.step}; `gpt2-assist finetune --resume --run {name}` goes on."]
-    return lines + (_measured(result) if result.best else []) + _use(result)
+    return lines + (_measured(result) if result.best else []) + _samples(result) + _use(result)
 
 
 def _measured(result: Result) -> list[str]:
@@ -27,6 +30,18 @@ def _measured(result: Result) -> list[str]:
         return [*lines, f"It was still improving: `gpt2-assist finetune --resume --run {result.run.name} --steps "
                         f"{2 * result.step}` goes on from here."]
     return [*lines, f"It improved no more after step {step}, so more steps won't help; more texts might."]
+
+
+def _samples(result: Result) -> list[str]:
+    if not result.samples:
+        return []
+    prompt, before, after = result.samples
+    return [f"Before it wrote: “{_flat(prompt + before)}”", f"Now it writes: “{_flat(prompt + after)}”"]
+
+
+def _flat(text: str) -> str:
+    flat = " ".join(text.split())
+    return flat if len(flat) <= _SHOWN else flat[:_SHOWN].rsplit(" ", 1)[0] + " …"
 
 
 def _use(result: Result) -> list[str]:

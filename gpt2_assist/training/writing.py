@@ -15,7 +15,6 @@ from gpt2_assist.training.settings import LORA, Settings
 
 _TEMPERATURE, _TOP_K = 0.8, 40
 _CACHE_BYTES = 1 << 29
-_PROBE_TOKENS = 8
 
 
 class Writer:
@@ -44,13 +43,14 @@ class Writer:
         return new[:new.index(end) if end in new else count]
 
 
-def seconds_for(model: GPT2, settings: Settings, threads: int, texts: int, count: int) -> float:
-    """About how long it takes to write so many texts of `count` tokens."""
+def trial(model: GPT2, settings: Settings, threads: int, prompt: Sequence[int], count: int, end: int | None,
+          texts: int) -> tuple[list[int], float]:
+    """(what `Writer.write` gives for the seed 0, about how many seconds so many such texts take)."""
     began = time.monotonic()
     writer = Writer(model, settings, threads)
     ready = time.monotonic()
-    writer.write([0], _PROBE_TOKENS, 0, None)
-    return ready - began + (time.monotonic() - ready) / _PROBE_TOKENS * texts * count
+    new = writer.write(prompt, count, 0, end)
+    return new, ready - began + (time.monotonic() - ready) / max(1, len(new)) * texts * count
 
 
 def _engine(model: GPT2, weights: dict[str, torch.Tensor], settings: Settings, threads: int) -> Engine:

@@ -13,7 +13,7 @@ from gpt2_assist.training.base import Base
 from gpt2_assist.training.export import export_model
 from gpt2_assist.training.lora import adapter_tensors, write_adapter
 from gpt2_assist.training.settings import Settings
-from gpt2_assist.training.writing import Writer, seconds_for
+from gpt2_assist.training.writing import Writer, trial
 
 PROMPT, COUNT = [5, 6, 7], 90
 """More than the tiny model's window of 64."""
@@ -48,7 +48,7 @@ def test_a_whole_models_samples_are_those_of_the_model_that_is_kept(tiny_model, 
     base, model = learned(tiny_model, settings)
     writer = Writer(model, settings, threads)
     samples = [writer.write(PROMPT, COUNT, seed, None) for seed in range(3)]
-    export_model(base.config, dict(model.state_dict()), tiny_model / "tokenizer.json", Card(), tmp_path / "kept")
+    export_model(base.config, dict(model.state_dict()), base.tokenizer, Card(), tmp_path / "kept")
     kept = CpuEngine(open_prepared(prepare(tmp_path / "kept", "int8")), 1 << 26, 1)
     assert samples == [served(kept, seed) for seed in range(3)] and samples[0] != samples[1]
     end = samples[0][20]
@@ -72,7 +72,8 @@ def test_an_adapters_samples_are_those_of_the_adapter_beside_its_base(tiny_model
 def test_a_model_that_has_lost_its_numbers_writes_nothing(tiny_model):
     settings = Settings(method="full")
     _, model = learned(tiny_model, settings)
-    assert seconds_for(model, settings, 1, 2, 60) > 0
+    text, seconds = trial(model, settings, 1, PROMPT, COUNT, None, 2)
+    assert text == Writer(model, settings, 1).write(PROMPT, COUNT, 0, None) and seconds > 0
     with torch.no_grad():
         model.h[1].attn.c_attn.weight[0, 0] = float("nan")
     with pytest.raises(ModelError, match="no number"):
