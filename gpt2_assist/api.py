@@ -13,6 +13,7 @@ from gpt2_assist.privacy import as_asked, private
 from gpt2_assist.protocol import MAX_SAMPLES, Generation
 
 LATEST, FRESH = "latest", "fresh"
+_SAMPLE_LENGTH = 60
 _SAID_OTHERWISE = ("max_new_tokens", "temperature", "top_k", "top_p", "stop", "seed", "n", "echo")
 """Settings of protocol.Generation for which generate has names of its own."""
 
@@ -50,13 +51,14 @@ class Trained:
 @checked
 def finetune(dataset: Sequence[str | Path] = (), model_name: str | Path = "", run_name: str = "run1",
              steps: int = 0, restore_from: str = FRESH, overwrite: bool = False, learning_rate: float = 0.0,
-             batch_size: int = 0, sample_every: int = 0, sample_length: int = 60, save_every: int = 0,
+             batch_size: int = 0, sample_every: int = 0, sample_length: int = _SAMPLE_LENGTH, save_every: int = 0,
              prompts: Sequence[str] = (), column: str | None = None, method: str = "",
              callback: Callable | None = None, quiet: bool = False, without_private: bool = False,
              **settings: object) -> Trained:
     """Teaches a model your texts: files, folders, tables; see `gpt2-assist finetune --help`.
 
-    `restore_from="latest"` goes on with a run that was stopped. `batch_size` is rows per step. `callback` hears each
+    `restore_from="latest"` goes on with a run that was stopped; steps, patience and how often it is saved may be other
+    ones then, and what else is given must be as the run has it. `batch_size` is rows per step. `callback` hears each
     step's training.tuning.Report and ends the training, saved, by returning False or by raising, which is raised again
     then. What is 0 or empty is chosen for the model and the machine; `settings` are further ones of
     training.settings.Settings. Raises AssistError.
@@ -80,7 +82,15 @@ def finetune(dataset: Sequence[str | Path] = (), model_name: str | Path = "", ru
     request = training.Request(
         tuple(map(str, dataset)), str(model_name) or read_settings().model, run_name, chosen, column,
         without_private=without_private, prompts=prompts,
-        sample_every=sample_every, sample_tokens=sample_length, save_every=save_every, overwrite=overwrite)
+        sample_every=sample_every, sample_tokens=sample_length, save_every=save_every, overwrite=overwrite,
+        given={name: (called, value) for name, called, value in (
+            ("paths", "dataset", list(map(str, dataset))), ("model", "model_name", str(model_name)),
+            ("steps", "steps", steps), ("rate", "learning_rate", learning_rate),
+            ("batch_tokens", "batch_size", batch_size * context), ("sample_every", "sample_every", sample_every),
+            ("sample_tokens", "sample_length", sample_length if sample_length != _SAMPLE_LENGTH else 0),
+            ("prompts", "prompts", prompts), ("column", "column", column), ("method", "method", method),
+            ("without_private", "without_private", without_private)) if value}
+        | {name: (name, value) for name, value in settings.items()})
     stopped: list[bool] = []
     raised: list[Exception] = []
 

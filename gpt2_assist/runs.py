@@ -74,6 +74,16 @@ class Run:
         best = self.best().get("step")
         return self.model_of(best if best in steps else max(steps)) if steps else None
 
+    def states(self) -> list[Path]:
+        """The saved states of its training, the last one last."""
+        return sorted((self.folder / "checkpoints").glob("step-*.safetensors"))
+
+    @property
+    def saved_step(self) -> int:
+        """Of the last saved state; 0 where there is none."""
+        names = [path.stem.removeprefix("step-") for path in self.states()]
+        return int(names[-1]) if names and names[-1].isdecimal() else 0
+
     def base(self) -> str:
         """The folder or the name by which the store finds what it was trained from. Raises DataError as `state`."""
         own, state = self.folder / "base", self.state()
@@ -89,6 +99,11 @@ class Run:
             return []
         except (OSError, ValueError):
             raise DataError(f"The curve of the run {self.name} is damaged.") from None
+
+    def last_validation(self) -> float | None:
+        """The last validation loss, nats a token; None where nothing was measured."""
+        measured = [entry["validation"] for entry in self.curve() if "validation" in entry]
+        return measured[-1] if measured else None
 
     def last_samples(self) -> list[str]:
         """Those of the last step that has any. Raises OSError where they can't be read."""

@@ -4,7 +4,9 @@ import os
 
 from gpt2_assist.commands.help import Help
 from gpt2_assist.errors import UsageError
+from gpt2_assist.runs import DEFAULT
 
+_MODES = ("check", "plan", "resume", "overwrite")
 _EXAMPLE = """examples:
   gpt2-assist finetune ~/notes                     # run1: a folder of texts
   gpt2-assist finetune titles.csv --run titles     # one short text a row
@@ -20,53 +22,54 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         "finetune", help="teach a model your own texts", epilog=_EXAMPLE,
         description="Train a model on files, folders, tables of short texts or standard input (-). Everything is "
                     "chosen for the model and the machine; every choice can be changed.",
-        formatter_class=Help)
-    parser.add_argument("paths", nargs="*", metavar="PATH", help="files, folders, patterns of names, or -")
-    parser.add_argument("--run", "--run-name", dest="name", default="run1", metavar="NAME",
+        formatter_class=Help, argument_default=argparse.SUPPRESS)
+    parser.add_argument("paths", nargs="*", default=[], metavar="PATH", help="files, folders, patterns of names, or -")
+    parser.add_argument("--run", "--run-name", dest="name", metavar="NAME",
                         help="the run's name (default run1)")
-    parser.add_argument("--model", default=None, metavar="M", help="the base: a store name or a model's folder")
+    parser.add_argument("--model", metavar="M", help="the base: a store name or a model's folder")
     parser.add_argument("--from", dest="base_run", metavar="RUN",
                         help="go on from another run's model with other texts")
     parser.add_argument("--column", metavar="NAME",
                         help="the texts' column of a table, by its name or number, or their field in JSON")
     modes = parser.add_mutually_exclusive_group()
     modes.add_argument("--check", action="store_true", help="only say what is in the texts")
-    modes.add_argument("--plan", action="store_true", help="only say how long it would take, and how much memory")
-    modes.add_argument("--resume", action="store_true", help="go on with a run that was stopped")
+    modes.add_argument("--plan", action="store_true", help="only say how long it would take, how much memory and disk")
+    modes.add_argument("--resume", action="store_true", help="go on with a run that was stopped; --steps, --patience, "
+                       "--threads, --device and --save-every may be other ones")
     modes.add_argument("--overwrite", action="store_true", help="replace a run of that name")
     choices = parser.add_argument_group("choices", "what is left out is chosen for the model and the machine")
-    choices.add_argument("--method", default="", choices=["full", "lora"])
-    choices.add_argument("--rank", type=int, default=None, metavar="N", help="of a LoRA adapter (default 8)")
-    choices.add_argument("--alpha", type=float, default=None, metavar="X", help="of a LoRA adapter (default 16)")
-    choices.add_argument("--targets", default=None, metavar="NAMES",
+    choices.add_argument("--method", choices=["full", "lora"])
+    choices.add_argument("--rank", type=int, metavar="N", help="of a LoRA adapter (default 8)")
+    choices.add_argument("--alpha", type=float, metavar="X", help="of a LoRA adapter (default 16)")
+    choices.add_argument("--targets", metavar="NAMES",
                          help="where adapters are put: attn.c_attn, attn.c_proj, mlp.c_fc, mlp.c_proj (default all)")
-    choices.add_argument("--steps", type=int, default=0, metavar="N")
-    choices.add_argument("--context", type=int, default=0, metavar="N", help="tokens in a row")
-    choices.add_argument("--batch-tokens", type=int, default=0, metavar="N", help="tokens per step")
-    choices.add_argument("--micro-rows", type=int, default=0, metavar="N", help="rows at once; fewer need less memory")
-    choices.add_argument("--rate", type=float, default=0.0, metavar="X", help="peak learning rate")
-    choices.add_argument("--warmup", type=int, default=0, metavar="N", help="steps until the peak")
-    choices.add_argument("--decay", type=float, default=None, metavar="X", help="weight decay (default 0.01)")
-    choices.add_argument("--clip", type=float, default=None, metavar="X",
-                         help="largest norm of the gradient (default 1)")
-    choices.add_argument("--precision", default=None, choices=["bf16", "fp32"])
+    choices.add_argument("--steps", type=int, metavar="N")
+    choices.add_argument("--context", type=int, metavar="N", help="tokens in a row")
+    choices.add_argument("--batch-tokens", type=int, metavar="N", help="tokens per step")
+    choices.add_argument("--micro-rows", type=int, metavar="N", help="rows at once; fewer need less memory")
+    choices.add_argument("--rate", type=float, metavar="X", help="peak learning rate")
+    choices.add_argument("--warmup", type=int, metavar="N", help="steps until the peak")
+    choices.add_argument("--decay", type=float, metavar="X", help="weight decay (default 0.01)")
+    choices.add_argument("--clip", type=float, metavar="X", help="largest norm of the gradient (default 1)")
+    choices.add_argument("--precision", choices=["bf16", "fp32"])
     choices.add_argument("--recompute", action="store_true", help="gradient checkpointing: slower, in less memory")
-    choices.add_argument("--validation", type=float, default=0.1, metavar="SHARE", help="of the text (default 0.1)")
-    choices.add_argument("--validate-every", type=int, default=0, metavar="N", help="steps")
-    choices.add_argument("--patience", type=int, default=None, metavar="N",
+    choices.add_argument("--validation", type=float, metavar="SHARE", help="of the text (default 0.1)")
+    choices.add_argument("--validate-every", type=int, metavar="N", help="steps")
+    choices.add_argument("--patience", type=int, metavar="N",
                          help="validations without a better one after which it ends (default 4; 0 is never)")
     choices.add_argument("--keep-duplicates", action="store_true", help="train on texts that occur twice, twice")
     choices.add_argument("--without-private", action="store_true",
                          help="leave out the lines with e-mail addresses, passwords and keys of which --check warns")
-    choices.add_argument("--prompt", action="append", default=[], metavar="TEXT", help="of a sample; may be repeated")
-    choices.add_argument("--sample-every", type=int, default=0, metavar="N", help="steps")
-    choices.add_argument("--save-every", type=int, default=0, metavar="N", help="steps (default: about a minute)")
-    choices.add_argument("--seed", type=int, default=None, metavar="N")
-    choices.add_argument("--threads", type=int, default=0, metavar="N", help="cores (default all)")
+    choices.add_argument("--prompt", dest="prompts", action="append", metavar="TEXT",
+                         help="of a sample; may be repeated")
+    choices.add_argument("--sample-every", type=int, metavar="N", help="steps")
+    choices.add_argument("--save-every", type=int, metavar="N", help="steps (default: about a minute)")
+    choices.add_argument("--seed", type=int, metavar="N")
+    choices.add_argument("--threads", type=int, metavar="N", help="cores (default all)")
     choices.add_argument("--shard", action="store_true",
                          help="under torchrun: each process keeps a part of the model, for one that doesn't fit whole")
-    choices.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
-    parser.set_defaults(run=run)
+    choices.add_argument("--device", choices=["cpu", "cuda"])
+    parser.set_defaults(run=run, **dict.fromkeys(_MODES, False))
 
 
 def run(args: argparse.Namespace) -> int:
@@ -78,7 +81,7 @@ def run(args: argparse.Namespace) -> int:
         print(fitted(visible("\n".join(finetune.check(request).lines(request.model)))))
         return 0
     from gpt2_assist.model.device import choose_device
-    choose_device(args.device)
+    choose_device(request.device)
     show = Display(request.model, quiet=bool(int(os.environ.get("RANK", "0"))))
     if args.plan:
         print(fitted("\n".join(finetune.plan(request, show).lines())))
@@ -97,33 +100,33 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _request(args: argparse.Namespace):
-    if args.resume and args.paths:
-        raise UsageError("--resume goes on with the texts that the run has; leave the paths out, or begin a new run "
-                         "with --from.")
+    given = {name: value for name, value in vars(args).items() if name not in _MODES and name != "run"}
     if not args.resume and not args.paths:
         raise UsageError("Give the texts to learn from: files, folders, or - for standard input.")
-    if args.model and args.base_run:
+    if "model" in given and "base_run" in given:
         raise UsageError("Give --model or --from, not both.")
+    from dataclasses import fields
+
     from gpt2_assist.config import MOST_THREADS, read_settings
     from gpt2_assist.text.valid import valid
     from gpt2_assist.training.finetune import Request
     from gpt2_assist.training.settings import Settings
-    given = {"rank": args.rank, "alpha": args.alpha, "decay": args.decay, "clip": args.clip,
-             "precision": args.precision, "patience": args.patience, "seed": args.seed}
-    if args.targets is not None:
-        given["targets"] = tuple(name.strip() for name in args.targets.split(","))
-    settings = Settings(
-        method=args.method, steps=args.steps, context=args.context, batch_tokens=args.batch_tokens,
-        micro_rows=args.micro_rows, rate=args.rate, warmup=args.warmup, recompute=args.recompute,
-        validate_every=args.validate_every, **{name: value for name, value in given.items() if value is not None})
-    if not 0 <= args.threads <= MOST_THREADS:
+    if "targets" in given:
+        given["targets"] = tuple(name.strip() for name in given["targets"].split(","))
+    if "prompts" in given:
+        given["prompts"] = tuple(map(valid, given["prompts"]))
+    if not 0 <= given.get("threads", 0) <= MOST_THREADS:
         raise UsageError(f"--threads must be from 0 to {MOST_THREADS}, not {args.threads}.")
-    for name, value in (("--sample-every", args.sample_every), ("--save-every", args.save_every)):
-        if value < 0:
-            raise UsageError(f"{name} must be 0 or more, not {value}.")
-    return Request(
-        tuple(args.paths), args.base_run or args.model or read_settings().model, args.name, settings, args.column,
-        args.validation, args.keep_duplicates, args.without_private, tuple(map(valid, args.prompt)), args.sample_every,
-        save_every=args.save_every, threads=args.threads,
-        device=args.device, overwrite=args.overwrite, shard=args.shard)
-
+    for name, called in (("sample_every", "--sample-every"), ("save_every", "--save-every")):
+        if given.get(name, 0) < 0:
+            raise UsageError(f"{called} must be 0 or more, not {given[name]}.")
+    model = given.pop("base_run", None) or given.get("model")
+    called = {"paths": "PATH", "model": "--model" if "model" in given else "--from", "prompts": "--prompt"}
+    if model:
+        given["model"] = model
+    name, paths = given.pop("name", DEFAULT), tuple(given.pop("paths"))
+    said = {**given, **({"paths": paths} if paths else {})}
+    settings = Settings(**{entry.name: given.pop(entry.name) for entry in fields(Settings) if entry.name in given})
+    return Request(**{**given, "model": model or read_settings().model}, paths=paths, run=name, settings=settings,
+                   overwrite=args.overwrite, given={entry: (called.get(entry, "--" + entry.replace("_", "-")), value)
+                                                    for entry, value in said.items()})

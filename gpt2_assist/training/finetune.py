@@ -1,7 +1,7 @@
 """`gpt2-assist finetune`: from the user's own texts to a run, and on with it after whatever ended it."""
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,8 +29,9 @@ from gpt2_assist.training.keeping import Keeper, sample_prompt
 from gpt2_assist.training.memory import available_bytes, fitting, needed_bytes, trained_parameters
 from gpt2_assist.training.parallel import Team, take_device
 from gpt2_assist.training.plan import Plan
+from gpt2_assist.training.resuming import check_given, check_steps, places_of
 from gpt2_assist.training.rows import Text
-from gpt2_assist.training.settings import Settings, settled
+from gpt2_assist.training.settings import Settings, check_ranges, settled
 from gpt2_assist.training.showing import Show
 from gpt2_assist.training.split import Split, split
 from gpt2_assist.training.texts import (
@@ -74,6 +75,8 @@ class Request:
     overwrite: bool = False
     shard: bool = False
     """Whether each of several processes keeps a part of the model only."""
+    given: Mapping[str, tuple[str, object]] = field(default_factory=dict)
+    """By the names that they have here or in Settings, what the user gave: what it was called, and its value."""
 
 
 @dataclass(frozen=True)
@@ -157,6 +160,8 @@ def _state(request: Request, base: Base, documents: Sequence[Document], parts: S
     short = sum(document.short for document in documents) * 2 > len(documents)
     prompts = request.prompts or _prompts(base.tokenizer, validation, short)
     return {"base": base.folder.name, "base_path": str(base.folder.path), "paths": list(request.paths),
+            "places": places_of(request.paths), "column": request.column, "validation": request.validation,
+            "keep_duplicates": request.keep_duplicates, "without_private": request.without_private,
             "settings": settings.to_json(), "prompts": list(prompts), "short": short,
             "sample_every": request.sample_every or 4 * settings.validate_every,
             "sample_tokens": request.sample_tokens, "documents": len(documents), "tokens": train.tokens,
@@ -164,22 +169,37 @@ def _state(request: Request, base: Base, documents: Sequence[Document], parts: S
 
 
 def resume(request: Request, show: Show, stop: Callable[[], bool] = lambda: False) -> Result:
-    """Goes on with a run as it was begun; only threads, device and a larger number of steps are the request's."""
-    run = find_run(request.run)
+    """Goes on with a run as it was begun; threads, device and more steps or patience may be the request's. Raises
+    UsageError where it asks for something else, and as `finetune`."""
+    run, asked = find_run(request.run), request.settings
     state = run.state()
+    check_given(run, state, request.given)
     if not state.get("ready"):
         raise DataError(f"The run {run.name} was interrupted before its texts were read; begin again with --overwrite.")
+    check_steps(run, asked.steps)
+    if run.saved_step and run.saved_step >= (asked.steps or state["settings"]["steps"]):
+        return _finished(run, state, show)
     _check_goes_on(run, state)
     base = Base.of(find_model(run.base()))
-    if request.settings.steps:
-        state["settings"]["steps"] = request.settings.steps
+    check_ranges(asked, base.config.n_ctx)
+    changed = {name: getattr(asked, name) for name in ("steps", "patience") if name in request.given}
+    state["settings"].update({name: value for name, value in changed.items() if name != "steps" or value})
     with _alone(run), _writing(run):
-        if request.settings.steps and not _rank():
-            run.write_state(state)
         train, validation = (read_text(run.folder / "data", name) for name in ("train", "validation"))
         settings = Settings.from_json(state["settings"])
         check_disk(_disk(base, settings, train, validation), free_on_disk() + run.size_bytes)
+        if changed and not _rank():
+            run.write_state(state)
         return _train(run, state, base, train, validation, request, show, stop)
+
+
+def _finished(run: Run, state: dict, show: Show) -> Result:
+    """What came of a run that has all its steps."""
+    show.say(f"The run {run.name} is finished: it has {run.saved_step} steps. More of them: `gpt2-assist finetune "
+             f"--resume --run {run.name} --steps {2 * run.saved_step}`.")
+    best = run.best()
+    return Result(run, True, {"validation": best.get("before")}, {key: best[key] for key in ("step", "loss") if best},
+                  run.saved_step, run.last_validation(), state.get("held_out", ""))
 
 
 def _train(run: Run, state: dict, base: Base, train: Text, validation: Text, request: Request, show: Show,
@@ -197,7 +217,10 @@ def _train(run: Run, state: dict, base: Base, train: Text, validation: Text, req
     keeper = Keeper(run, state, base, tuning, show, _threads(request))
     if not _rank():
         keeper.forget_after(tuning.state.step)
-    if again:
+    if again and tuning.ended:
+        show.say(f"The run {run.name} ended at step {tuning.state.step}, after {tuning.state.bad} validations without "
+                 f"a better one; --patience {2 * tuning.state.bad} lets it go on.")
+    elif again:
         show.goes_on(tuning.state.step, [entry["validation"] for entry in run.curve() if "validation" in entry])
     else:
         planned, state["sample_before"] = _plan(state, base, tuning, train, validation, request, there)
@@ -211,12 +234,11 @@ def _train(run: Run, state: dict, base: Base, train: Text, validation: Text, req
         show.step(report)
     if not _rank():
         keeper.close(tuning.ended)
-    measured = [entry["validation"] for entry in run.curve() if "validation" in entry]
     best = {} if tuning.state.known_best is None else {"step": tuning.state.best_step, "loss": tuning.state.best_loss}
     before, after = state.get("sample_before", ""), ""
     if before and tuning.ended and tuning.state.best_step and not _rank():
         after = keeper.last_sample()
-    return Result(run, tuning.ended, tuning.state.first, best, tuning.state.step, measured[-1] if measured else None,
+    return Result(run, tuning.ended, tuning.state.first, best, tuning.state.step, run.last_validation(),
                   state.get("held_out", ""), (state["prompts"][0], before, after) if after else ())
 
 

@@ -66,18 +66,23 @@ class Settings:
         return cls(**{**entries, "targets": tuple(entries["targets"])})
 
 
-def settled(asked: Settings, config: GPT2Config, tokens: int, device: str) -> Settings:
-    """The settings with nothing left open, for a model and so many tokens of training text.
-
-    Raises UsageError on values that make no sense.
-    """
-    for name, low, high in (("steps", 0, 10_000_000), ("context", 0, config.n_ctx), ("batch_tokens", 0, 1 << 22),
+def check_ranges(asked: Settings, n_ctx: int) -> None:
+    """Raises UsageError on numbers that make no sense for a model with such a window."""
+    for name, low, high in (("steps", 0, 10_000_000), ("context", 0, n_ctx), ("batch_tokens", 0, 1 << 22),
                             ("micro_rows", 0, 1 << 16), ("rate", 0, 1), ("warmup", 0, 1_000_000), ("decay", 0, 1),
                             ("clip", 0, 1e6), ("validate_every", 0, 1_000_000), ("patience", 0, 1_000_000),
                             ("seed", 0, (1 << 31) - 1)):
         if not low <= getattr(asked, name) <= high:
             raise UsageError(f"The setting {name.replace('_', ' ')} must be between {low} and {high:g}, "
                              f"not {getattr(asked, name)}.")
+
+
+def settled(asked: Settings, config: GPT2Config, tokens: int, device: str) -> Settings:
+    """The settings with nothing left open, for a model and so many tokens of training text.
+
+    Raises UsageError on values that make no sense.
+    """
+    check_ranges(asked, config.n_ctx)
     if asked.method not in ("", FULL, LORA):
         raise UsageError(f"The method must be full or lora, not {asked.method!r}.")
     if asked.precision not in ("bf16", "fp32"):

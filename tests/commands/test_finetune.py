@@ -12,6 +12,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+import gpt2_assist
+from gpt2_assist.errors import UsageError
 from gpt2_assist.runs import find_run, list_runs
 
 SENTENCES = ["The fox met {0} at the river and said: {0}, good day to you.", "{0} had three hats and a small dog.",
@@ -101,6 +103,29 @@ def test_ctrl_c_saves_and_resume_goes_on_to_the_same_model(notes, tiny_model, tr
     assert all(torch.equal(value, other[name]) for name, value in mine.items())
     curves = [[(entry["step"], entry["loss"]) for entry in find_run(name).curve()] for name in ("stopped", trained)]
     assert curves[0] == curves[1]
+
+
+def test_a_finished_run_says_so_and_is_left_as_it_is(notes, tiny_model, trained):
+    run = find_run(trained)
+    before = {path: path.read_bytes() for path in run.folder.rglob("*") if path.is_file()}
+    for more in ([], ["--steps", "40"], [str(notes), "--model", str(tiny_model), "--rate", "0.001"]):
+        done = assist("finetune", "--resume", "--run", trained, *more)
+        assert done.returncode == 0 and "is finished: it has 40 steps" in done.stdout, done.stderr
+        assert "Validation loss" in done.stdout and "goes on at" not in done.stdout
+    assist("finetune", "--resume", "--run", trained, "--steps", "39")
+    assert {path: path.read_bytes() for path in run.folder.rglob("*") if path.is_file()} == before
+
+
+def test_the_api_goes_on_with_a_run_as_it_was_begun(notes, tiny_model, trained):
+    same = {"dataset": str(notes), "model_name": str(tiny_model), "run_name": trained, "restore_from": "latest",
+            "quiet": True}
+    assert gpt2_assist.finetune(**same, learning_rate=0.001, steps=40, overwrite=True).finished
+    for more, words in (({"learning_rate": 0.5}, "learning_rate can't change"), ({"method": "lora"}, "method can't"),
+                        ({"steps": 39}, "already at step 40"), ({"dataset": [str(notes / "00.md")]}, "has the texts"),
+                        ({"seed": 7}, "seed can't"),
+                        ({"batch_size": 3, "model_name": "mini"}, "model_name and batch_size")):
+        with pytest.raises(UsageError, match=words):
+            gpt2_assist.finetune(**{**same, **more})
 
 
 KILLER = """
@@ -288,7 +313,15 @@ def test_merged_and_exported_models_say_the_same(notes, tiny_model, tmp_path):
     (["{notes}", "--model", "{model}", "--run", "mini"], 2, "There is a model mini"),
     (["{notes}", "--model", "{model}", "--run", "a/b"], 2, "can't name a run"),
     (["--resume", "--run", "no-such-run"], 4, "no run 'no-such-run'"),
-    (["{notes}", "--resume"], 2, "leave the paths out"),
+    (["{empty}", "--resume", "--run", "notes"], 2, "leave the paths out"),
+    (["--resume", "--run", "notes", "--rate", "0.5", "--steps", "80"], 2, "--rate can't change"),
+    (["--resume", "--run", "notes", "--method", "lora", "--seed", "9"], 2, "--method and --seed can't change"),
+    (["--resume", "--run", "notes", "--validation", "0.3"], 2, "--validation can't change"),
+    (["--resume", "--run", "notes", "--prompt", "Dear"], 2, "--prompt can't change"),
+    (["--resume", "--run", "notes", "--from", "other"], 2, "--from can't change"),
+    (["--resume", "--run", "notes", "--column", "title", "--keep-duplicates"], 2, "--keep-duplicates can't change"),
+    (["--resume", "--run", "notes", "--patience", "-1", "--steps", "80"], 2, "patience"),
+    (["--resume", "--run", "notes", "--steps", "39"], 2, "already at step 40"),
     (["{notes}", "--model", "{model}", "--from", "notes"], 2, "not both"),
     (["{notes}", "--model", "{model}", "--context", "1000"], 2, "context"),
     (["{notes}", "--model", "{model}", "--method", "lora", "--targets", "everything"], 2, "everything"),
