@@ -1,4 +1,5 @@
 """Preparing a model that has just come into the store, so that its first use needn't."""
+import os
 import sys
 
 from gpt2_assist.config import read_settings
@@ -13,7 +14,7 @@ def prepare_with_progress(model: ModelFolder) -> bool:
     use prepares it, or says the same again.
     """
     from gpt2_assist.daemon.loading import cpu_engine
-    shown = sys.stderr.isatty()
+    shown = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
 
     def show(words: str) -> None:
         if shown:
