@@ -191,6 +191,43 @@ def remove_run(name: str) -> None:
         raise StorageError(f"The run {name} can't be removed: {error}.") from None
 
 
+def slim_run(name: str) -> int:
+    """Drops what only further training needs, the saved states and all models but the best; the bytes that were freed.
+    Raises DataError where there is no run or it has no model yet, UsageError where it is being trained."""
+    run = find_run(name)
+    best = run.model()
+    if best is None:
+        raise DataError(f"The run {name} has no model yet: its saved states are all that it has.")
+    before = run.size_bytes
+    try:
+        with locked(run):
+            run.write_state({**run.state(), "saved": True, "slim": True})
+            gone = [run.folder / "checkpoints", *(path for path in run.folder.glob("models/*step-*") if path != best)]
+            for place in gone:
+                shutil.rmtree(place, ignore_errors=not place.exists())
+    except OSError as error:
+        raise StorageError(f"The run {name} can't be made smaller: {error}.") from None
+    return max(0, before - run.size_bytes)
+
+
+def runs_on(name: str, folder: Path) -> tuple[list[str], list[str]]:
+    """The runs that need the model `name` in this folder: (adapters, which can't write without it; others, which can't
+    go on training without it)."""
+    adapters, others = [], []
+    for run in list_runs():
+        try:
+            base, best = run.base(), run.model()
+            lora = run.state()["settings"]["method"] == "lora"
+        except (DataError, KeyError, TypeError):  # damaged: it stands on nothing any more
+            continue
+        if base == name or Path(base).resolve() == folder.resolve():
+            if lora and best:
+                adapters.append(run.name)
+            elif run.states() or not best:
+                others.append(run.name)
+    return adapters, others
+
+
 def pack_run(name: str, archive: Path, checkpoints: bool = False) -> None:
     """Puts a run into one .tar.gz; its checkpoints, with which it could be trained further, only if wanted."""
     import tarfile  # not above: front ends start without them

@@ -32,6 +32,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     _finish(show, _show)
     remove = _command(actions, "remove", "delete a model of the store", "gpt2-assist models remove gpt2-xl")
     remove.add_argument("model", metavar="MODEL", help="a store name")
+    remove.add_argument("--force", action="store_true", help="also where runs stand on it")
     _finish(remove, _remove)
     bring = _command(actions, "import", "bring a GPT-2 that you have as files into the store",
                      "gpt2-assist models import ./my-gpt2\n"
@@ -126,7 +127,7 @@ def _problem(model: ModelFolder) -> AssistError | None:
 
 
 def _remove(args: argparse.Namespace) -> int:
-    store.remove_model(args.model)
+    store.remove_model(args.model, args.force)
     print(json.dumps({"removed": args.model}) if _wants_json(args) else f"Removed {args.model}.")
     return 0
 

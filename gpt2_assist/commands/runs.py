@@ -9,6 +9,7 @@ from gpt2_assist.errors import UsageError
 _EXAMPLE = """examples:
   gpt2-assist runs                             # all of them
   gpt2-assist runs show titles
+  gpt2-assist runs slim titles                 # without the states of its training
   gpt2-assist runs pack titles titles.tar.gz   # to carry it elsewhere
   gpt2-assist runs unpack titles.tar.gz
   gpt2-assist runs merge titles --name my-titles --strength 0.8
@@ -29,6 +30,9 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     one = actions.add_parser("remove", help="delete a run with all that belongs to it")
     one.add_argument("name", metavar="RUN")
     one.set_defaults(run=remove)
+    one = actions.add_parser("slim", help="drop the states from which training goes on; the best model stays")
+    one.add_argument("names", nargs="+", metavar="RUN")
+    one.set_defaults(run=slim)
     one = actions.add_parser("pack", help="put a run into one archive")
     one.add_argument("name", metavar="RUN")
     one.add_argument("archive", type=Path, metavar="FILE", help="a .tar.gz")
@@ -86,6 +90,9 @@ def show(args: argparse.Namespace) -> int:
         print(f"step {entry['step']}  loss {entry['loss']:.3f}  validation {entry['validation']:.3f}{general}{mark}")
     for sample in run.last_samples():
         print(f"A sample at the end:\n{barred(visible(sample))}")
+    if not run.states():
+        print(f"There is no saved state of its training: --resume can't go on with it. `gpt2-assist finetune PATH "
+              f"--from {run.name} --run NAME` trains its model further.")
     print(f"In {run.folder}.")
     return 0
 
@@ -94,6 +101,15 @@ def remove(args: argparse.Namespace) -> int:
     from gpt2_assist.runs import remove_run
     remove_run(args.name)
     print(f"Removed the run {args.name}.")
+    return 0
+
+
+def slim(args: argparse.Namespace) -> int:
+    from gpt2_assist.runs import slim_run
+    for name in args.names:
+        freed = slim_run(name)
+        print(f"The run {name} takes {freed / 1e6:.1f} MB less. It writes as before; --resume can't go on with it any "
+              "more.")
     return 0
 
 

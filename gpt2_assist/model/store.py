@@ -177,10 +177,11 @@ def list_models(refused: Callable[[ModelError], object] = lambda error: None) ->
     return stored + trained
 
 
-def remove_model(name: str) -> None:
+def remove_model(name: str, needed_too: bool = False) -> None:
     """Deletes a model of the store. It is gone from the store at once, whatever interrupts the deletion.
 
-    Raises ModelError where there is none of that name or it came with the program.
+    Raises ModelError where there is none of that name or it came with the program, UsageError where runs stand on it
+    and `needed_too` doesn't say that it goes all the same.
     """
     if (config.BUNDLED_MODELS / name / "config.json").is_file() and _NAME.fullmatch(name):
         raise ModelError(f"The model {name} came with the program and can't be removed.")
@@ -188,6 +189,11 @@ def remove_model(name: str) -> None:
     if not _NAME.fullmatch(name) or not path.is_dir():
         there = ", ".join(path.name for path in _folders(config.models())) or "none"
         raise ModelError(f"The store has no model {name!r} to remove; it holds: {there}.")
+    adapters, others = runs.runs_on(name, path)
+    if (adapters or others) and not needed_too:
+        plain = f"; `gpt2-assist runs merge {adapters[0]}` makes a plain model of a run first" if adapters else ""
+        raise UsageError(f"Runs stand on the model {name}: {_needing(adapters, others)}. --force removes it all the "
+                         f"same{plain}.")
     removed = config.models() / f".removed-{name}-{os.getpid()}"
     try:
         path.rename(removed)
@@ -195,6 +201,11 @@ def remove_model(name: str) -> None:
             shutil.rmtree(leftover)
     except OSError as error:
         raise StorageError(f"The model {name} can't be removed: {error}.") from None
+
+
+def _needing(adapters: list[str], others: list[str]) -> str:
+    parts = [f"{', '.join(adapters)} can't write"] if adapters else []
+    return " and ".join([*parts, *([f"{', '.join(others)} can't be resumed"] if others else [])]) + " without it"
 
 
 def free_name(name: str) -> str:

@@ -304,9 +304,12 @@ def _check_goes_on(run: Run, state: dict) -> None:
     checkpoints = run.folder / "checkpoints"
     if any(checkpoints.glob("step-*.safetensors")) or not state.get("saved", run.model() is not None):
         return
-    damaged = any(checkpoints.glob("*.damaged"))
-    what = f"the saved states of its training in {checkpoints} are damaged" if damaged else \
-        "it came without the saved states of its training (`runs pack --checkpoints` puts them in)"
+    if any(checkpoints.glob("*.damaged")):
+        what = f"the saved states of its training in {checkpoints} are damaged"
+    elif state.get("slim"):
+        what = "`runs slim` dropped the saved states of its training"
+    else:
+        what = "it came without the saved states of its training (`runs pack --checkpoints` puts them in)"
     raise DataError(f"The run {run.name} can't be gone on with: {what}. `gpt2-assist finetune PATH --from {run.name} "
                     "--run NAME` trains its model further as a new run.")
 

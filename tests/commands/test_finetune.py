@@ -1,6 +1,7 @@
 """`gpt2-assist finetune` and `runs` as a user meets them: whole processes, killed and stopped, and what they say."""
 import json
 import os
+import re
 import resource
 import shutil
 import signal
@@ -13,8 +14,12 @@ import torch
 from safetensors.torch import load_file
 
 import gpt2_assist
-from gpt2_assist.errors import UsageError
-from gpt2_assist.runs import find_run, list_runs
+from gpt2_assist.errors import DataError, ModelError, StorageError, UsageError
+from gpt2_assist.model.sizes import read_config
+from gpt2_assist.model.store import find_model, new_model
+from gpt2_assist.runs import find_run, has_run, list_runs, run_model, slim_run
+from gpt2_assist.training.disk import needed_on_disk
+from gpt2_assist.training.settings import Settings
 
 SENTENCES = ["The fox met {0} at the river and said: {0}, good day to you.", "{0} had three hats and a small dog.",
              "In the evening {0} told us about the war and the long way home."]
@@ -126,6 +131,67 @@ def test_the_api_goes_on_with_a_run_as_it_was_begun(notes, tiny_model, trained):
                         ({"batch_size": 3, "model_name": "mini"}, "model_name and batch_size")):
         with pytest.raises(UsageError, match=words):
             gpt2_assist.finetune(**{**same, **more})
+
+
+def copied(run, name: str, **changes):
+    """A run as it is, under another name."""
+    other = type(run)(name, run.folder.with_name(name))
+    shutil.copytree(run.folder, other.folder)
+    other.write_state({**other.state(), **changes})
+    return other
+
+
+def test_a_slim_run_keeps_its_best_and_says_what_it_can_no_longer_do(trained):
+    run = copied(find_run(trained), "slim")
+    before, best = run.size_bytes, weights_of(run)
+    (run.folder / "models" / "step-1").mkdir()
+    done = assist("runs", "slim", "slim")
+    assert done.returncode == 0 and "can't go on" in done.stdout, done.stderr
+    assert run.size_bytes < before / 2 and not run.states() and [*run.folder.glob("models/*")] == [run.model()]
+    assert all(torch.equal(value, best[name]) for name, value in weights_of(run).items())
+    assert "no saved state" in assist("runs", "show", "slim").stdout
+    assert "no saved state" not in assist("runs", "show", trained).stdout
+    done = assist("finetune", "--resume", "--run", "slim", "--steps", "80")
+    assert done.returncode == 4 and "runs slim" in done.stderr and "--from slim" in done.stderr
+    assert run_model("slim") == run.model()
+    with pytest.raises(DataError, match="no run 'nothing'"):
+        slim_run("nothing")
+    shutil.rmtree(run.folder / "models")
+    with pytest.raises(DataError, match="no model yet"):
+        slim_run("slim")
+
+
+def test_a_model_on_which_runs_stand_is_not_removed_unasked(trained, tiny_model):
+    with new_model("mine") as folder:
+        shutil.copytree(tiny_model, folder, dirs_exist_ok=True)
+    run, path = find_run(trained), find_model("mine").path
+    lora = {**run.state()["settings"], "method": "lora"}
+    copied(run, "adapted", base="mine", base_path=str(path), settings=lora)
+    copied(run, "whole", base="mine", base_path=str(path))
+    slim_run(copied(run, "independent", base="mine", base_path=str(path)).name)
+    done = assist("models", "remove", "mine")
+    assert done.returncode == 2 and find_model("mine"), done.stderr
+    assert "adapted can't write and whole can't be resumed" in done.stderr and "--force" in done.stderr
+    assert "independent" not in done.stderr and trained not in done.stderr
+    shutil.rmtree(run.folder.with_name("adapted"))
+    done = assist("models", "remove", "mine")
+    assert done.returncode == 2 and "whole can't be resumed" in done.stderr
+    assert assist("models", "remove", "mine", "--force").returncode == 0
+    with pytest.raises(ModelError):
+        find_model("mine")
+
+
+def test_a_run_that_the_disk_has_no_room_for_is_not_begun(notes, tiny_model, trained, monkeypatch):
+    shown = assist("finetune", str(notes), "--model", str(tiny_model), "--plan", *QUICK).stdout
+    assert re.search(r"Disk: about \d+ MB of the [\d.]+ [GM]B that are free", shown), shown
+    usage = shutil.disk_usage(notes)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=1_000_000))
+    same = {"dataset": str(notes), "model_name": str(tiny_model), "quiet": True, "context": 32}
+    with pytest.raises(StorageError, match="are free there"):
+        gpt2_assist.finetune(**same, run_name="wide")
+    assert not has_run("wide")
+    run = find_run(trained)
+    assert run.size_bytes < needed_on_disk(read_config(tiny_model), Settings.from_json(run.state()["settings"]), 6000)
 
 
 KILLER = """
