@@ -97,5 +97,5 @@ def _by_lines(content: bytes) -> tuple[str, str]:
 
 def _is_foreign(line: bytes) -> bool:
     kept = line.decode("utf-8", "ignore")
-    sound = sum(character > "\x7f" for character in kept)
+    sound = len(kept) - len(kept.encode("ascii", "ignore"))
     return len(line) - len(kept.encode()) > sound

@@ -15,6 +15,7 @@ _LOOKED_AT = 500
 _TOLD = re.compile(r"\"?sep=(.)\"?\s*\n", re.IGNORECASE)
 """The first line by which Excel is told the delimiter."""
 _NUMBER = re.compile(r"[\s$€£%+-]*\d[\d\s.,:/%€$-]*")
+_LETTERS = re.compile(r"[^\W\d_]{2,}")
 _LONGEST_NAME = 60
 _HEADERS = frozenset((
     *USUAL, "title", "titles", "texts", "tweet", "tweets", "headline", "headlines", "name", "names", "quote", "quotes",
@@ -26,7 +27,7 @@ _HEADERS = frozenset((
 
 def rows(text: str, source: str, column: str | None, tabs: bool) -> Reading:
     """The short texts of a table: those of the column that has the name, or the number from 1, that `column` says, of
-    the only one, or of the one that is called "text" or the like.
+    the only one, of the one that is called "text" or the like, or of the only one that holds more than words.
 
     Commas, semicolons, tabs or bars stand between its columns, `tabs` where the file's name says so. Raises
     UnreadableFile where the table is broken, or the column isn't known.
@@ -47,7 +48,7 @@ def rows(text: str, source: str, column: str | None, tabs: bool) -> Reading:
             "with a broken table")
     names = [" ".join(name.split()) for name in table[0][1]]
     headed = _is_header(table) or (column is not None and named(column, names) is not None)
-    place = _place(names, headed, source, column)
+    place = _place(names, headed, source, column, [row for _, row in table[headed:]])
     documents = [Document(row[place].strip("\n"), source, line, short=True)
                  for line, row in table[headed:] if place < len(row) and row[place].strip()]
     uneven_rows = f"; {len(shorter)} of its rows are shorter than the first" if shorter else ""
@@ -124,7 +125,7 @@ def _is_header(table: Sequence[tuple[int, list[str]]]) -> bool:
     return usual >= 3 and re.fullmatch(r"\w+", names[0]) is not None and lengths.count(1) * 20 <= len(lengths)
 
 
-def _place(names: Sequence[str], headed: bool, source: str, column: str | None) -> int:
+def _place(names: Sequence[str], headed: bool, source: str, column: str | None, table: Sequence[list[str]]) -> int:
     known = ", ".join(name[:40] or "(no name)" for name in names[:20])
     if column is not None:
         place = named(column, names) if headed else None
@@ -139,11 +140,21 @@ def _place(names: Sequence[str], headed: bool, source: str, column: str | None) 
         return 0
     usual = next((place for name in USUAL if headed and (place := named(name, names)) is not None), None)
     if usual is None:
+        usual = _only_texts(table, len(names))
+    if usual is None:
         raise UnreadableFile(
             f"The table {source} has several columns ({known}): choose one by its name with --column." if headed else
             f"The table {source} has {_columns(len(names))} and no row of names: choose one by its number, as in "
             "--column 2.", "without the column")
     return usual
+
+
+def _only_texts(table: Sequence[list[str]], width: int) -> int | None:
+    """The one column of which at least every second cell has several words; None where there are more, or none."""
+    several = [sum(len(_LETTERS.findall(row[place])) > 1 for row in table[:_LOOKED_AT] if place < len(row))
+               for place in range(width)]
+    texts = [place for place, count in enumerate(several) if count and 2 * count >= min(len(table), _LOOKED_AT)]
+    return texts[0] if len(texts) == 1 and not any(several[:texts[0]] + several[texts[0] + 1:]) else None
 
 
 def _found(names: Sequence[str], headed: bool, place: int, delimiter: str) -> str:

@@ -52,13 +52,15 @@ def test_a_table_of_spreadsheets_in_europe():
     table = clean("\ufeffid;Titel;Preis\r\n1;Hallo, Welt, da;1,5\r\n2;zwei;2,5\r\n")
     assert of(table, "titel") == of(table, "2") == [("Hallo, Welt, da", 2), ("zwei", 3)]
     assert found(table, "Titel") == "a table of 3 columns parted by semicolons (of id, Titel, Preis); texts from Titel"
-    with pytest.raises(UnreadableFile, match=r"several columns \(id, Titel, Preis\): choose one by its name with"):
-        of(table)
+    assert found(table) == found(table, "Titel")  # the only column with several words in a cell
+    with pytest.raises(UnreadableFile, match=r"several columns \(id, Titel, Wer\): choose one by its name with"):
+        of("id;Titel;Wer\n1;Hallo, Welt;Anna Meier\n2;zwei Worte;Bob\n")
 
 
 def test_a_table_without_names_has_numbers():
     table = "1;Hello you;2020\n2;World there;2021\n"
-    assert of(table, "2") == [("Hello you", 1), ("World there", 2)]
+    assert of(table, "2") == of(table) == [("Hello you", 1), ("World there", 2)]
+    table = "1;Hello you;Anna Meier\n2;World there;Bob Meier\n"
     with pytest.raises(UnreadableFile, match="3 columns and no row of names: choose one by its number"):
         of(table)
 
