@@ -44,7 +44,7 @@ class UnreadableFile(DataError):
 
     def __init__(self, sentence: str, reason: str) -> None:
         """`reason` says why in the few words under which such files are counted."""
-        super().__init__(sentence)
+        super().__init__(re.sub("^standard input ", "Standard input ", sentence))
         self.reason = reason
 
 

@@ -275,7 +275,7 @@ def test_standard_input():
     assert done.stdout.decode().splitlines() == [
         str(Document("one", "standard input")), str(Document("two", "standard input", 3))]
     done = subprocess.run([sys.executable, "-c", code], input=b"\0\0", capture_output=True)
-    assert b"standard input holds no text." in done.stderr
+    assert b"Standard input holds no text." in done.stderr
 
 
 def test_an_encoded_data_set_is_decoded():
