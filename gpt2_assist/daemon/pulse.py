@@ -8,6 +8,8 @@ BEATS = 20
 interrupt, as the tokenizer at a very long text, leaves the questions unanswered for seconds."""
 STUCK_BEATS = 12 * BEATS
 """With signs of life, but without a step, after which it is lost too."""
+_UNANSWERED = 0.1
+"""What a beat counts there that got no answer: what loops for ever mostly answers, unlike the tokenizer."""
 TOLD_AFTER, TOLD_STUCK = 2, BEATS
 """The same until it is said that it stands still."""
 _ALIVE_S, _LOADING_S = 0.01, 0.1
@@ -20,7 +22,7 @@ class Pulse:
     def __init__(self) -> None:
         self.asked = False
         """Whether a question is open."""
-        self._silent = self._stuck = 0
+        self._silent, self._stuck = 0, 0.0
         self._steps: int | None = None
         self._got_on = False
         self._alive_at = self._got_on_at = 0.0
@@ -55,7 +57,7 @@ class Pulse:
         alive = not self.asked or seconds - self._alive_at >= _ALIVE_S
         got_on = self._got_on or not working or loading and seconds - self._got_on_at >= _LOADING_S
         self._silent = 0 if alive else self._silent + 1
-        self._stuck = 0 if got_on else self._stuck + 1
+        self._stuck = 0.0 if got_on else self._stuck + (_UNANSWERED if self.asked else 1.0)
         if alive:
             self._alive_at = seconds
         if got_on:

@@ -150,6 +150,15 @@ def test_a_worker_in_an_endless_loop_is_replaced(home, tiny_model, monkeypatch):
         assert not (home / "loop").exists() and worker(client)["pid"] != pid
 
 
+def test_a_worker_that_reads_a_very_long_text_is_kept(home, tiny_model):
+    (home / "settings.toml").write_text("replace_after_s = 0.3\n")
+    with Client.connect("test") as client:
+        client.load(str(tiny_model))
+        pid = worker(client)["pid"]
+        *_, finished = client.generate(str(tiny_model), PROMPT * 300_000, Generation(max_new_tokens=1))
+        assert isinstance(finished, Finished) and worker(client)["pid"] == pid
+
+
 def test_a_load_that_stands_still_is_begun_anew(home, tiny_model):
     with Client.connect("test") as client, Client.connect("watcher") as watcher:
         loaded = threading.Thread(target=client.load, args=(str(tiny_model),))
@@ -211,8 +220,10 @@ class TestPulse:
 
     def test_a_long_text_may_keep_the_worker_from_answering(self):
         pulse = Pulse()
-        self.beats(pulse, STUCK_BEATS - 1, lambda beat: None, second=lambda beat: beat * 0.02)
+        self.beats(pulse, 9 * STUCK_BEATS, lambda beat: None, second=lambda beat: beat * 0.02)
         assert not pulse.lost
+        self.beats(pulse, 2 * STUCK_BEATS, lambda beat: None, second=lambda beat: 1000 + beat * 0.02)
+        assert pulse.lost
 
     def test_steps_are_what_counts_where_it_works(self):
         pulse = Pulse()
