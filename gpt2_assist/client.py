@@ -5,6 +5,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from gpt2_assist import __version__, config, transport
@@ -31,7 +32,7 @@ from gpt2_assist.protocol import (
     from_wire,
     to_wire,
 )
-from gpt2_assist.text.valid import model_path
+from gpt2_assist.text.valid import model_path, valid
 
 START_TIMEOUT_S = 30.0
 READ_BYTES = 1 << 16
@@ -199,6 +200,14 @@ def _named_anywhere(model: str) -> str:
     return model_path(named_anywhere(model))
 
 
+def _request(id: int, model: str, prompt: str, settings: Generation, priority: str, document: str, precision: str,
+             device: str) -> Generate:
+    """With texts that can be sent, whatever they hold. Raises UsageError where a setting is wrong."""
+    settings.validate()
+    settings = replace(settings, stop=[valid(text) for text in settings.stop])
+    return Generate(id, _named_anywhere(model), valid(prompt), settings, priority, valid(document), precision, device)
+
+
 class Client:
     """Blocking. Several threads may use it, each its own streams; a stream that nobody reads must be cancelled."""
 
@@ -226,10 +235,8 @@ class Client:
     def generate(self, model: str, prompt: str, settings: Generation, priority: str = "session", document: str = "",
                  precision: str = "auto", device: str = "auto") -> "Stream":
         """Starts a generation; see Stream."""
-        settings.validate()
         id = next(self._ids)
-        return Stream(self, self._ask(Generate(id, _named_anywhere(model), prompt, settings, priority, document,
-                                               precision, device)))
+        return Stream(self, self._ask(_request(id, model, prompt, settings, priority, document, precision, device)))
 
     def load(self, model: str, precision: str = "auto", device: str = "auto") -> Loaded:
         """Makes a model ready and waits until it is."""
@@ -344,9 +351,8 @@ class AsyncClient:
     async def generate(self, model: str, prompt: str, settings: Generation, priority: str = "session",
                        document: str = "", precision: str = "auto", device: str = "auto") -> "AsyncStream":
         """Starts a generation; see AsyncStream."""
-        settings.validate()
         id = next(self._ids)
-        await self._ask(Generate(id, _named_anywhere(model), prompt, settings, priority, document, precision, device))
+        await self._ask(_request(id, model, prompt, settings, priority, document, precision, device))
         return AsyncStream(self, id)
 
     async def load(self, model: str, precision: str = "auto", device: str = "auto") -> Loaded:

@@ -3,13 +3,17 @@ import codecs
 
 from gpt2_assist.text.stops import StopMatcher
 
+_BROKEN = "\ufffd"
+
 
 class TextStream:
-    """One sample's text. It withholds at most an unfinished character and what may yet become a stop string."""
+    """One sample's text. It withholds at most an unfinished character, what may yet become a stop string, and broken
+    characters at the end, which nobody sees unless others follow."""
 
     def __init__(self, stops: list[str]) -> None:
         self._characters = codecs.getincrementaldecoder("utf-8")("replace")
         self._matcher = StopMatcher(stops)
+        self._broken = ""
 
     @property
     def stopped(self) -> bool:
@@ -17,9 +21,12 @@ class TextStream:
         return self._matcher.stopped
 
     def feed(self, data: bytes) -> str:
-        """The text that `data` makes safe to show. Bytes that are no UTF-8 become U+FFFD."""
-        return self._matcher.feed(self._characters.decode(data))
+        """The text that `data` makes safe to show. Bytes that are no UTF-8 become U+FFFD, once a character follows."""
+        text = self._broken + self._matcher.feed(self._characters.decode(data))
+        whole = text.rstrip(_BROKEN)
+        self._broken = "" if self.stopped else text[len(whole):]
+        return whole
 
     def finish(self) -> str:
-        """The rest, when the sample ends without a stop string; an unfinished character becomes U+FFFD."""
-        return self._matcher.feed(self._characters.decode(b"", final=True)) + self._matcher.finish()
+        """The rest, when the sample ends without a stop string. Of a character that was cut off nothing is left."""
+        return (self._broken + self._matcher.finish()).rstrip(_BROKEN)

@@ -10,6 +10,7 @@ from tokenizers import AddedToken, Encoding, Tokenizer, decoders, models, pre_to
 from gpt2_assist.errors import ModelError
 from gpt2_assist.text.heads import Heads
 from gpt2_assist.text.special_tokens import END_OF_TEXT, SpecialTokens, special_tokens
+from gpt2_assist.text.stream import TextStream
 from gpt2_assist.text_file import read_json, read_text
 from gpt2_assist.unreadable import stand_in
 
@@ -119,8 +120,10 @@ class TextTokenizer:
         return self._tokenizer.encode(text, add_special_tokens=False)
 
     def decode(self, ids: list[int]) -> str:
-        """The text of whole `ids`, broken bytes as U+FFFD."""
-        return b"".join(map(self.token_bytes, ids)).decode("utf-8", "replace")
+        """The text of `ids`, broken bytes inside as U+FFFD. Of a character that is cut off at the end nothing is left.
+        """
+        stream = TextStream([])
+        return stream.feed(b"".join(map(self.token_bytes, ids))) + stream.finish()
 
     def token_bytes(self, id: int) -> bytes:
         """What one token stands for: often not whole characters. Empty for an id that no token has.

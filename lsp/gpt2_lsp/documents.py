@@ -6,10 +6,13 @@ LSP has it. (str.splitlines, which pygls' own documents use, ends lines there to
 import re
 import time
 from dataclasses import dataclass, field
+from io import StringIO
 
-from gpt2_lsp.positions import characters
+from gpt2_lsp.halves import halves, is_first, joined, put_together, replaced
+from gpt2_lsp.positions import UTF16, Ruler
 
-_LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
+_LONG = 1000
+"""Characters of a line behind the cursor."""
 _END = re.compile(r"\r\n|\r")
 
 
@@ -35,16 +38,21 @@ class Document:
     changed: float = field(default_factory=time.monotonic)
     """When it was last, in seconds of the monotonic clock."""
 
+    def __post_init__(self) -> None:
+        self._ruler = Ruler(self.encoding)
+
     def replace_all(self, text: str) -> None:
-        self.lines = split(text)
-        self.size = len(text)
+        self.lines = split(joined(text))
+        self.size = sum(map(len, self.lines))
+        self._ruler.forget()
 
     def replace(self, start: tuple[int, int], end: tuple[int, int], text: str) -> Cursor:
         """Puts `text` between two positions, each (line, units); where it ends then. Positions past a line's end are
         at its end, and past the last line at the document's end, as LSP has it."""
-        first, last = sorted((self.cursor(*start), self.cursor(*end)), key=lambda place: (place.line, place.column))
-        head = self.lines[first.line][:first.column] + text
-        merged = head + self.lines[last.line][last.column:]
+        (first, left), (last, right) = (self._cut(*position) for position in sorted((start, end)))
+        head = put_together(self.lines[first.line][:first.column] + left[:1], joined(text))
+        merged = put_together(head, right[1:] + self.lines[last.line][last.column + len(right[1:]):])
+        half = is_first(self.lines[first.line][first.column - 1:first.column])
         begin = first.line
         if begin and merged.startswith("\n") and self.lines[begin - 1].endswith("\r"):
             begin -= 1  # the two become one line end
@@ -55,32 +63,41 @@ class Document:
             fresh.pop()  # of the rest, which follows
         self.lines[begin:last.line + 1] = fresh
         self.size += len(merged) - before
+        self._ruler.changed(begin, first.column - half if begin == first.line else 0)
         return _after(head, begin, merged)
 
     def cursor(self, line: int, units: int) -> Cursor:
         """The place of a position."""
         if line >= len(self.lines):
             return Cursor(len(self.lines) - 1, len(self.lines[-1]))
-        content = self.lines[line].rstrip("\r\n") if line < len(self.lines) - 1 else self.lines[line]
-        return Cursor(line, characters(content, units, self.encoding))
+        text = self.lines[line]
+        end = len(text) if line == len(self.lines) - 1 else len(text) - (2 if text.endswith("\r\n") else 1)
+        return Cursor(line, self._ruler.column(line, text, end, units))
 
-    def line_before(self, cursor: Cursor) -> str:
-        return self.lines[cursor.line][:cursor.column]
+    def _cut(self, line: int, units: int) -> tuple[Cursor, str]:
+        """The place of a position, and the two halves of the character there if the position is between them."""
+        cursor = self.cursor(line, units)
+        between = self._ruler.inside and self.encoding == UTF16 and line < len(self.lines)
+        return cursor, halves(self.lines[cursor.line][cursor.column]) if between else ""
 
     def before(self, cursor: Cursor, size: int) -> str:
-        """The end of the text before the cursor: whole lines, as many as have at least `size` characters, or all.
-        Line ends are \\n."""
-        parts, length, line = [self.line_before(cursor)], cursor.column, cursor.line
+        """The end of the text before the cursor: whole lines, as many as have at least `size` characters, or all; of a
+        long line only twice as many characters. As `plain` has it."""
+        line = cursor.line
+        parts = [self.lines[line][max(0, cursor.column - 2 * size):cursor.column]]
+        length = len(parts[0])
         while line and length < size:
             line -= 1
-            parts.append(self.lines[line])
-            length += len(self.lines[line])
-        return unix("".join(reversed(parts)))
+            parts.append(self.lines[line][-2 * size:])
+            length += len(parts[-1])
+        return plain("".join(reversed(parts)))
 
     def after(self, cursor: Cursor, lines: int) -> str:
-        """The text from the cursor on, up to the end of so many lines, each cut after 1000 characters."""
-        parts = [self.lines[cursor.line][cursor.column:], *self.lines[cursor.line + 1:cursor.line + lines]]
-        return unix("".join(part if len(part) <= 1000 else part[:1000] + "\n" for part in parts))
+        """The text from the cursor on, up to the end of so many lines, each cut after 1000 characters. As `plain` has
+        it."""
+        parts = [self.lines[cursor.line][cursor.column:cursor.column + _LONG + 1],
+                 *(line[:_LONG + 1] for line in self.lines[cursor.line + 1:cursor.line + lines])]
+        return plain("".join(part if len(part) <= _LONG else part[:_LONG] + "\n" for part in parts))
 
     def text(self) -> str:
         return "".join(self.lines)
@@ -88,20 +105,22 @@ class Document:
 
 def split(text: str) -> list[str]:
     """The lines of a text, each with its end, and a last one that has none."""
-    lines = _LINE.findall(text)
+    lines = StringIO(text, newline="").readlines()
     if not lines or lines[-1][-1] in "\r\n":
         lines.append("")
     return lines
 
 
-def unix(text: str) -> str:
-    """The text with \\n for every line end."""
-    return _END.sub("\n", text) if "\r" in text else text
+def plain(text: str) -> str:
+    """The text with \\n for every line end, and U+FFFD for half characters."""
+    return replaced(_END.sub("\n", text) if "\r" in text else text)
 
 
 def _after(head: str, line: int, merged: str) -> Cursor:
     """The place at the end of `head`, which begins at `line`; `merged` begins with it and may go on with half of a
-    line end."""
+    line end, or have one character of its last and the next."""
+    if not merged.startswith(head[-1:], len(head) - 1):
+        head = head[:-1]
     if head.endswith("\r") and merged[len(head):len(head) + 1] == "\n":
         head = head[:-1]
     lines = split(head)

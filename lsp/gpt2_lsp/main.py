@@ -1,6 +1,7 @@
 """`gpt2-lsp`: the language server on standard input and output."""
 import argparse
 import logging
+import os
 import sys
 
 from gpt2_assist import __version__
@@ -19,10 +20,13 @@ def _run(argv: list[str] | None) -> int:
     parser.add_argument("--stdio", action="store_true", help="speak on standard input and output (always so)")
     parser.add_argument("--clientProcessId", help=argparse.SUPPRESS)  # vscode-languageclient says it
     parser.parse_args(argv)
+    from gpt2_lsp.wire import STARTED_BY_HAND
     if sys.stdin.isatty():
-        print("gpt2-lsp is started by an editor, which speaks to it: see docs/editors.md.", file=sys.stderr)
+        print(STARTED_BY_HAND, file=sys.stderr)
         return 2
     logging.basicConfig(format="%(levelname)s %(message)s", level=logging.WARNING)
     logging.getLogger("pygls").setLevel(logging.CRITICAL + 1)  # its lines hold what is typed
     from gpt2_lsp.server import Gpt2Server
-    return Gpt2Server().serve()
+    code = Gpt2Server().serve()
+    sys.stderr.flush()
+    os._exit(code)

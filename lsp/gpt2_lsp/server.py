@@ -2,20 +2,19 @@
 import asyncio
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from functools import partial
 from itertools import count
-from pathlib import Path
 from typing import Any
 
 from lsprotocol import types
 from pygls.exceptions import JsonRpcInvalidParams
-from pygls.uris import to_fs_path
 
 from gpt2_assist import __version__
 from gpt2_assist.config import read_settings
 from gpt2_assist.errors import AssistError
 from gpt2_assist.model.store import list_models
+from gpt2_lsp.addresses import files
 from gpt2_lsp.completer import SUPERSEDED, Answer, Completer, Question
 from gpt2_lsp.daemon import Daemon
 from gpt2_lsp.documents import Cursor, Document
@@ -33,7 +32,7 @@ _LABEL = 60
 """Characters of a menu's entry."""
 _MENU_S = 0.8
 """A menu that opens by itself asks within this of the last key."""
-_WORD_END = re.compile(r"\w*\Z")
+_WORD_END = re.compile(r"\w{0,60}\Z")
 
 
 class Gpt2Server:
@@ -86,7 +85,7 @@ class Gpt2Server:
         self._wants_status = options.get("statusNotifications") is True
         self._wants_finished = options.get("finishedNotifications") is True
         folders = [folder.uri for folder in params.workspace_folders or []] or [params.root_uri or ""]
-        self._workspace.folders = [Path(path) for path in map(to_fs_path, filter(None, folders)) if path]
+        self._workspace.folders = [path for folder in folders for path in files(folder)]
         self._configure(options)
         streaming = options.get("streaming") is True
         if streaming:
@@ -99,9 +98,9 @@ class Gpt2Server:
     def _initialized(self, params: types.InitializedParams) -> None:
         self._load()
 
-    async def _shut_down(self, params: None) -> None:
+    def _shut_down(self, params: None) -> None:
         self._completer.forget()
-        await self._daemon.close()
+        self._begin(self._daemon.close())
 
     def _configure(self, wanted: Any) -> None:
         settings, complaints = changed(self._workspace.settings, wanted)
@@ -129,17 +128,20 @@ class Gpt2Server:
                 self._load()
 
     def _folders_changed(self, params: types.DidChangeWorkspaceFoldersParams) -> None:
-        gone = {to_fs_path(folder.uri) for folder in params.event.removed}
-        new = [Path(path) for path in (to_fs_path(folder.uri) for folder in params.event.added) if path]
-        folders = [folder for folder in self._workspace.folders if str(folder) not in gone] + new
+        gone = {path for folder in params.event.removed for path in files(folder.uri)}
+        new = [path for folder in params.event.added for path in files(folder.uri)]
+        folders = [folder for folder in self._workspace.folders if folder not in gone] + new
         self._workspace.configure(self._workspace.settings, folders)
 
     def _load(self) -> None:
         """Has the daemon load the model, so that the first key finds it ready. Off means that it isn't touched."""
         if self._workspace.settings.enabled:
-            task = asyncio.ensure_future(self._loaded())
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._begin(self._loaded())
+
+    def _begin(self, work: Coroutine) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def _loaded(self) -> None:
         model = self._workspace.settings.model
@@ -236,7 +238,7 @@ class Gpt2Server:
         """Entries of a menu that begin with the word at the cursor, so that editors don't filter them away."""
         uri, position = params.text_document.uri, params.position
         document = self._workspace.document(uri)
-        before = document.line_before(document.cursor(position.line, position.character)) if document else ""
+        before = document.before(document.cursor(position.line, position.character), _LABEL) if document else ""
         answer, range, _ = await self._ask(uri, position, self._by_hand(document, position), None)
         if answer.reason == SUPERSEDED:
             return None

@@ -1,15 +1,19 @@
 """LSP over standard input and output: pygls, with documents of our own, fair order and logs without text."""
 import asyncio
+import json
 import logging
 import os
+import re
+import select
 import stat
 import sys
 import traceback
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from lsprotocol import types
 from pygls.exceptions import JsonRpcException
-from pygls.io_ import StdoutWriter, run_async
 from pygls.lsp.server import LanguageServer
 from pygls.protocol import (
     JsonRPCNotification,
@@ -19,8 +23,14 @@ from pygls.protocol import (
     lsp_method,
 )
 
+from gpt2_assist.errors import ProtocolError
+
 LIMIT_BYTES = 64 * 1024 * 1024
 """A longer message ends the server: no editor sends it."""
+STARTED_BY_HAND = "gpt2-lsp is started by an editor, which speaks to it: see docs/editors.md."
+_LENGTH = re.compile(rb"content-length:[ \t]*([0-9]{1,18})[ \t]*\r?\n", re.IGNORECASE)
+_PARENT_S = 1.0
+"""How often it is looked whether the process that began this one is there."""
 _log = logging.getLogger("gpt2_lsp")
 
 
@@ -67,42 +77,102 @@ class Server(LanguageServer):
         _log.error("%s in %s\n%s", type(error).__name__, source.__name__, places)
 
     def serve(self) -> int:
-        """Until the editor ends it or goes away. Returns the exit code."""
-        self.protocol.set_writer(StdoutWriter(sys.stdout.buffer))
+        """Until the editor ends it or goes away. Returns the exit code; what still waits for the daemon then isn't
+        waited for, so the process has to be left at once."""
+        loop, parent = asyncio.new_event_loop(), os.getppid()
         try:
-            asyncio.run(self._serve())
-        except BrokenPipeError:
-            return 1
+            return loop.run_until_complete(self._serve(parent))
+        except ProtocolError as error:
+            print(error, file=sys.stderr)
+            return error.exit_code
+        except KeyboardInterrupt:
+            return 130
         except SystemExit as end:
             return end.code
-        return 0
 
-    async def _serve(self) -> None:
-        import threading
-        self._stop_event = threading.Event()
-        await run_async(self._stop_event, _InTurn(await _input()), self.protocol, _log, self.report_server_error)
+    async def _serve(self, parent: int) -> int:
+        reader, self._editor_went = await _input(), asyncio.Event()
+        self.protocol.set_writer(_Output(self._editor_went.set))
+        reading = asyncio.ensure_future(self._read(reader))
+        going = [asyncio.ensure_future(waiting) for waiting in (self._editor_went.wait(), _orphaned(parent))]
+        await asyncio.wait([reading, *going], return_when=asyncio.FIRST_COMPLETED)
+        if reading.done() and not reading.result():
+            print(STARTED_BY_HAND, file=sys.stderr)
+            return 2
+        return 0 if self.protocol._shutdown else 1
 
+    async def _read(self, reader: asyncio.StreamReader) -> bool:
+        """Handles messages until there are no more; whether there were any.
 
-class _InTurn:
-    """Lets what a message has begun take its first step before the next message is read.
+        What a message has begun takes its first step before the next one is read: a question is a task, and takes the
+        document's text in that step; it must not see a change that came after it.
+        """
+        any = False
+        while body := await _body(reader):
+            any = True
+            try:
+                message = json.loads(body, object_hook=self.protocol.structure_message)
+            except (ValueError, RecursionError):
+                message = None
+            if hasattr(message, "jsonrpc"):
+                self._handle(message)
+            else:
+                _log.error("A message came that is none of JSON-RPC.")
+            await asyncio.sleep(0)
+        return any
 
-    A question is a task, and takes the document's text in that step: it must not see a change that came after it.
-    """
-
-    def __init__(self, reader: asyncio.StreamReader) -> None:
-        self._reader = reader
-
-    async def readline(self) -> bytes:
-        await asyncio.sleep(0)
-        return await self._reader.readline()
-
-    async def readexactly(self, size: int) -> bytes:
-        if size > LIMIT_BYTES:
-            raise BrokenPipeError
+    def _handle(self, message: Any) -> None:
         try:
-            return await self._reader.readexactly(size)
-        except asyncio.IncompleteReadError:
-            return b""
+            self.protocol.handle_message(message)
+        except Exception as error:
+            self.report_server_error(error, JsonRpcException)
+
+
+async def _body(reader: asyncio.StreamReader) -> bytes:
+    """The next message's; empty at the end. Raises ProtocolError where one would be too long."""
+    size = 0
+    try:
+        while True:
+            line = await reader.readline()
+            if not line or size and not line.strip():
+                break
+            found = _LENGTH.match(line)
+            size = size or (int(found[1]) if found else 0)
+            if size > LIMIT_BYTES:
+                raise ProtocolError(f"A message of {size} bytes was announced; at most {LIMIT_BYTES} are allowed.")
+        return await reader.readexactly(size) if line else b""
+    except ValueError:  # a line without an end
+        raise ProtocolError("What comes on standard input are no messages of the Language Server Protocol.") from None
+    except (asyncio.IncompleteReadError, OSError):
+        return b""
+
+
+class _Output:
+    """Standard output, as pygls wants it."""
+
+    def __init__(self, refused: Callable[[], object]) -> None:
+        """`refused` is called when nobody reads any more."""
+        self._number, self._refused = sys.stdout.fileno(), refused
+
+    def write(self, data: bytes) -> None:
+        rest = memoryview(data)
+        try:
+            while rest:
+                try:
+                    rest = rest[os.write(self._number, rest):]
+                except BlockingIOError:  # where input and output are one socket
+                    select.select([], [self._number], [])
+        except OSError:
+            self._refused()
+
+    def close(self) -> None:
+        """Nothing is held back."""
+
+
+async def _orphaned(parent: int) -> None:
+    """Until the process that began this one is gone: another one may hold the other end of standard input."""
+    while os.name == "nt" or os.getppid() == parent:
+        await asyncio.sleep(_PARENT_S)
 
 
 async def _input() -> asyncio.StreamReader:
@@ -110,7 +180,7 @@ async def _input() -> asyncio.StreamReader:
     loop = asyncio.get_running_loop()
     reader = asyncio.StreamReader()
     mode = os.fstat(sys.stdin.fileno()).st_mode
-    if os.name != "nt" and (stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) or stat.S_ISCHR(mode)):
+    if os.name != "nt" and (stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)):
         await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
     else:
         _feed_from_thread(loop, reader)
@@ -121,8 +191,9 @@ def _feed_from_thread(loop: asyncio.AbstractEventLoop, reader: asyncio.StreamRea
     import threading
 
     def feed() -> None:
-        while data := os.read(sys.stdin.fileno(), 1 << 16):
-            loop.call_soon_threadsafe(reader.feed_data, data)
+        with suppress(OSError):  # a closed stream, a folder
+            while data := os.read(sys.stdin.fileno(), 1 << 16):
+                loop.call_soon_threadsafe(reader.feed_data, data)
         loop.call_soon_threadsafe(reader.feed_eof)
 
     threading.Thread(target=feed, daemon=True).start()

@@ -2,9 +2,8 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from pygls.uris import to_fs_path
-
 from gpt2_assist.exclusions import Exclusions
+from gpt2_lsp.addresses import files
 from gpt2_lsp.context import MAX_OTHERS
 from gpt2_lsp.documents import Document
 from gpt2_lsp.settings import Settings
@@ -65,7 +64,7 @@ class Workspace:
                 yield other
 
     def _unread(self, document: Document) -> str:
-        path = to_fs_path(document.uri)
-        if path and not document.uri.startswith("untitled:"):
-            return self._exclusions.reason(Path(path), document.size)
-        return "" if document.size <= self.settings.max_file_kb * 1024 else "too large"
+        reasons = (self._exclusions.reason(file, document.size)
+                   for file in files(document.uri, tuple(self.folders)))
+        reason = next(filter(None, reasons), "")
+        return reason or ("" if document.size <= self.settings.max_file_kb * 1024 else "too large")

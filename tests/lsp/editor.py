@@ -75,7 +75,7 @@ class Editor:
     def end(self, uri: str) -> types.Position:
         """The position at the end of the document, in utf-16."""
         lines = self.texts[uri].split("\n")
-        return types.Position(len(lines) - 1, len(lines[-1].encode("utf-16-le")) // 2)
+        return types.Position(len(lines) - 1, len(lines[-1].encode("utf-16-le", "surrogatepass")) // 2)
 
     def ask(self, uri: str, kind: types.InlineCompletionTriggerKind = AUTOMATIC, position: types.Position | None = None,
             info: types.SelectedCompletionInfo | None = None) -> asyncio.Future:

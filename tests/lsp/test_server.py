@@ -161,6 +161,22 @@ async def test_positions_are_counted_as_agreed(encoding, width):
         assert first == await one.texts_at("file:///nowhere/other.txt", position=moved)
 
 
+async def test_half_a_character_keeps_no_document_from_its_completions():
+    async with editor(capabilities=with_encoding("utf-16")) as one:
+        one.open("file:///nowhere/half.txt", PROSE + "\ud83d " + PROSE)
+        assert await one.texts_at("file:///nowhere/half.txt")
+        one.open(URI, PROSE)
+        (shown,) = await one.texts_at(URI)
+        one.change(URI, types.Position(0, 0), types.Position(0, 0), "\ud83d")
+        one.change(URI, types.Position(0, 1), types.Position(0, 1), "\ude00 ")
+        whole = await one.texts_at(URI, position=types.Position(0, 3 + len(PROSE)))
+        one.change(URI, types.Position(0, 1), types.Position(0, 3), "")  # its second half
+        one.change(URI, types.Position(0, 0), types.Position(0, 1), "")
+        assert await one.texts_at(URI, position=types.Position(0, len(PROSE))) == [shown]
+        one.open("file:///nowhere/whole.txt", "😀 " + PROSE)
+        assert await one.texts_at("file:///nowhere/whole.txt") == whole
+
+
 async def test_the_text_of_a_selected_menu_entry_is_gone_on_from():
     async with editor() as one:
         text = "The lighthouse keeper saw the sh"

@@ -1,4 +1,6 @@
 """Streams against an obvious slow one: decode all, look for every stop string at every place."""
+import codecs
+
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -38,12 +40,14 @@ def pieces(content: bytes, cuts: list[int]) -> list[bytes]:
 @example(b"aab", ["ab"], [1, 2])
 @example(b"abcx", ["abcd", "c"], [1, 2, 3])
 @example(b"a\xc3", ["\ufffd"], [1])
+@example(b"a\xff\xffbcd", ["bc"], [1, 2, 3, 4, 5])
 @settings(max_examples=500, deadline=None)
 def test_a_stream_gives_what_the_slow_one_gives(content, stops, cuts):
     stream = TextStream(stops)
     given_out = "".join(stream.feed(piece) for piece in pieces(content, cuts))
     text = given_out + stream.finish()
-    assert (text, stream.stopped) == slow(content.decode("utf-8", "replace"), stops)
+    whole, stopped = slow(_without_a_cut_character(content), stops)
+    assert (text, stream.stopped) == (whole.rstrip("\ufffd"), stopped)
     text.encode()  # whole characters only
     assert stream.feed(b"more") == "" or not stream.stopped
 
@@ -65,7 +69,12 @@ def test_nothing_is_withheld_longer_than_needed(content, stops):
         decoded = _settled(content[:end])
         assert decoded.startswith(given_out)
         withheld = decoded[len(given_out):]
-        assert withheld == "" or could_become_a_stop(withheld, stops)
+        broken = len(withheld) - len(withheld.lstrip("\ufffd"))
+        assert any(withheld[cut:] == "" or could_become_a_stop(withheld[cut:], stops) for cut in range(broken + 1))
+
+
+def _without_a_cut_character(content: bytes) -> str:
+    return codecs.getincrementaldecoder("utf-8")("replace").decode(content)
 
 
 def _settled(content: bytes) -> str:
@@ -92,7 +101,7 @@ def _is_whole(content: bytes) -> bool:
 def test_stop_strings_span_tokens(tiny_model_tokenizer, text, stops):
     stream = TextStream(stops)
     parts = [stream.feed(tiny_model_tokenizer.token_bytes(id)) for id in tiny_model_tokenizer.encode(text)]
-    assert "".join(parts) + stream.finish() == slow(text, stops)[0]
+    assert "".join(parts) + stream.finish() == slow(text, stops)[0].rstrip("\ufffd")
 
 
 @pytest.fixture(scope="module")
@@ -105,10 +114,19 @@ def test_characters_come_as_soon_as_they_are_whole():
     assert [stream.feed(bytes([byte])) for byte in "é😀".encode()] == ["", "é", "", "", "", "😀"]
 
 
-def test_an_unfinished_character_at_the_end_becomes_a_replacement():
+@pytest.mark.parametrize("cut", range(1, len("春眠".encode()) + 1))
+def test_of_a_character_that_is_cut_off_nothing_is_left(cut):
     stream = TextStream([])
-    assert stream.feed("😀".encode()[:3]) == ""
-    assert stream.finish() == "\ufffd"
+    assert stream.feed("春眠".encode()[:cut]) + stream.finish() == "春眠"[:cut // 3]
+
+
+def test_no_sample_ends_in_broken_characters_and_those_inside_are_said():
+    stream = TextStream(["end"])
+    said = [stream.feed(data) for data in (b"a\x98", b"\xff", b"b", b"\xe6", b"\xe6")]
+    assert said == ["a", "", "\ufffd\ufffdb", "", ""]
+    assert stream.finish() == ""
+    stream = TextStream(["end"])
+    assert stream.feed(b"a\xffend") + stream.finish() == "a"
 
 
 def test_samples_with_the_same_stop_strings_do_not_share_their_state():

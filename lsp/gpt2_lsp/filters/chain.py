@@ -1,8 +1,9 @@
 """The filters one after another.
 
-The order: first what ends a completion by its shape alone, which is cheap and tells later filters that nothing more
-comes; then what compares it with the document around it; then what judges the text by itself; then the model's own
-doubts; and last, since all others may shorten the text, what is left at its end and whether that is worth showing.
+The order: first what ends a completion by its characters and its shape alone, which is cheap and tells later filters
+that nothing more comes; then what compares it with the document around it; then what judges the text by itself; then
+the model's own doubts; and last, since all others may shorten the text, what is left at its end and whether that is
+worth showing.
 
 Each filter obeys the same law, so the chain does: of longer and longer beginnings of a text it lets longer and longer
 beginnings through; what it has ended stays as it is, whatever comes; and at the end comes what it let through before,
@@ -11,6 +12,7 @@ or more. Only a rejection takes back, and filters that reject let nothing throug
 from gpt2_lsp.filters import (
     blank_lines,
     brackets,
+    characters,
     confidence,
     indentation,
     lines,
@@ -23,8 +25,8 @@ from gpt2_lsp.filters import (
 )
 from gpt2_lsp.filters.draft import Draft, Place
 
-ORDER = (single_line.apply, blank_lines.apply, suffix.apply, brackets.apply, lines.apply, indentation.apply,
-         sentence.apply, repetition.apply, confidence.apply, trailing_space.apply, minimum.apply)
+ORDER = (characters.apply, single_line.apply, blank_lines.apply, suffix.apply, brackets.apply, lines.apply,
+         indentation.apply, sentence.apply, repetition.apply, confidence.apply, trailing_space.apply, minimum.apply)
 
 
 def filtered(place: Place, draft: Draft) -> Draft:

@@ -20,7 +20,7 @@ PIECES = [
     "\n        ", "\n\t", " ", "  ", "\t", ", ", ";", ":", ". ", ".", "…", "? ", "Mr. ", "e.g. ", "The", " the cat",
     "1.", "- ", "\n- ", "# ", "//", "#", "\\", "if x:", "else:", "end", "</div>", "<", "return x", "\n    return x",
     "\n}", "\n    }", "\n)", "import os", "\nimport os", "\nimport", "語。", "」", "👍🏽", "é", "I", "case",
-    "```",
+    "\u200d", "\u200b", "\ufffd", "\x1b", "```",
     "a b a b ", "foo, bar)"]
 
 texts = st.lists(st.sampled_from(PIECES), max_size=12).map("".join)
