@@ -75,8 +75,6 @@ def file_mode() -> int:
 
 def mend() -> None:
     """Closes to others what earlier versions left open to them, as far as it is ours."""
-    if os.name == "nt":
-        return
     for name, ours in _OURS.items():
         folder = Path(os.path.realpath(getattr(config, name)()))
         with suppress(OSError):
@@ -97,6 +95,8 @@ def make_private(folder: Path) -> None:
 
 def _tighten(path: Path) -> bool:
     """Whether a file or folder of ours was open to others, and isn't any more."""
+    if os.name == "nt":  # where folders in the user's profile are the user's
+        return False
     with suppress(OSError):
         state = path.lstat()
         kind = stat.S_ISDIR(state.st_mode) or stat.S_ISREG(state.st_mode)

@@ -55,7 +55,7 @@ def ready() -> None:
         stream = getattr(sys, name)
         if stream is getattr(sys, f"__{name}__") and type(stream) is io.TextIOWrapper:
             encoding, live = stream.encoding, stream.line_buffering
-            with suppress(OSError):
+            with suppress(OSError, AttributeError):  # the latter on Windows
                 os.set_blocking(stream.fileno(), True)  # who shares it may have made it refuse what it can't take yet
             _put(name, kind(stream.detach(), encoding=encoding, errors="replace", line_buffering=live))
 
