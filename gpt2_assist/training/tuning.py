@@ -79,7 +79,7 @@ class Tuning:
         """`checkpoints` is a folder, to which a state goes after each validation and after `save_every` steps, or,
         with 0, after a minute. `shard`: where several processes train, each keeps a part of the model only."""
         self.model, self.settings, self.state = model, settings, State()
-        self._texts, self._threads, self._folder = (train, validation, general), threads, checkpoints
+        self._text, self._threads, self._folder = train, threads, checkpoints
         self._save_every, self._team, self._saved_step = save_every, Team(), -1
         self.estimate = Estimate(settings, save_every)
         self._empty = copy.deepcopy(model).to("meta") if shard and self._team.size > 1 else None
@@ -93,6 +93,8 @@ class Tuning:
         groups = [{"params": group, "weight_decay": strength} for group, strength in ((matrices, decay), (others, 0.0))
                   if group]
         self._adam = torch.optim.AdamW(groups, lr=settings.rate, betas=(0.9, 0.95), fused=not self._empty)
+        self._validation = Pieces(validation, settings.context, 0)  # as it was at first: losses are compared
+        self._general = Pieces(general, settings.context, 0) if general else None
         self._gradients: ParallelGradients | None = None
         self._cut()
 
@@ -106,10 +108,7 @@ class Tuning:
         shared = sharing(self.model.config, settings, self._threads) if cpu and not self._empty else 1
         kind = torch.bfloat16 if settings.precision == "bf16" else torch.float32
         self._gradients = ParallelGradients(self.model, self._threads, kind, shared)
-        train, validation, general = self._texts
-        self._train = Pieces(train, settings.context, settings.seed)
-        self._validation = Pieces(validation, settings.context, 0)
-        self._general = Pieces(general, settings.context, 0) if general else None
+        self._train = Pieces(self._text, settings.context, settings.seed)
 
     def steps(self, stop: Callable[[], bool] = lambda: False) -> Iterator[Report]:
         """Trains to the end, early or not, or until `stop()`. The state is saved now and then and at the end."""

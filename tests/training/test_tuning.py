@@ -115,6 +115,17 @@ def test_a_lack_of_memory_makes_the_portions_smaller(tiny_model, tmp_path):
     assert int(done.stdout.split()[-1]) < 8192
 
 
+def test_rows_that_get_shorter_change_no_measure(tiny_model, tmp_path):
+    """A loss on shorter rows is larger, so nothing would ever be better again."""
+    one = tuning(tiny_model, tmp_path, context=64, batch_tokens=64, recompute=True)
+    before = one._measure(one._validation)
+    one.settings = replace(one.settings, context=16)
+    one._cut()
+    assert one._measure(one._validation) == before and len(one._train.rows(0)) > 1
+    shorter = tuning(tiny_model, tmp_path, context=16)
+    assert shorter._measure(shorter._validation) != before
+
+
 def test_settings_that_make_no_sense_are_named(tiny_model):
     from gpt2_assist.errors import UsageError
     config = read_config(tiny_model)
