@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,8 @@ from gpt2_assist.daemon.devices import settled
 
 if settled("auto") != "cuda":
     os.environ["TRITON_INTERPRET"] = "1"  # before anything imports Triton: its interpreter runs the fused kernels
+
+pytest_plugins = ["ends"]
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
@@ -25,7 +28,9 @@ def own_folders(tmp_path_factory):
         os.environ["GPT2_ASSIST_HOME"] = str(tmp_path_factory.mktemp("home"))
         os.environ["GPT2_ASSIST_RUNTIME"] = runtime
         yield
-        subprocess.run([sys.executable, "-m", "gpt2_assist.cli", "daemon", "stop"], stdout=subprocess.DEVNULL)
+        with suppress(subprocess.TimeoutExpired):  # what is left, `ends` kills
+            subprocess.run([sys.executable, "-m", "gpt2_assist.cli", "daemon", "stop"], stdout=subprocess.DEVNULL,
+                           timeout=60)
 
 
 def make_model(folder: Path, n_layer: int, n_head: int, n_embd: int, n_ctx: int, seed: int = 0,

@@ -420,7 +420,7 @@ def test_two_dont_train_one_run_at_once(notes, tiny_model):
         assert done.returncode == 2 and "another process" in done.stderr
     finally:
         one.kill()
-        one.wait()
+        one.wait(60)
 
 
 @pytest.mark.slow

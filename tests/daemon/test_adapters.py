@@ -94,7 +94,7 @@ def test_each_request_has_the_adapter_that_it_names_and_one_worker_serves_them_a
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join()
+        thread.join(60)
     assert together == alone
     worker, = (worker for worker in client.status()["workers"] if worker["precision"] == "fp32")
     assert worker["adapters"] == ["adapter1", "adapter1@0.5", "adapter2"]

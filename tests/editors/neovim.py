@@ -84,7 +84,7 @@ class Neovim:
 
     def close(self) -> None:
         self._process.kill()
-        self._process.wait()
+        self._process.wait(60)
 
     def _read(self) -> None:
         unpacker = msgpack.Unpacker(raw=False, strict_map_key=False, ext_hook=lambda code, data: None,

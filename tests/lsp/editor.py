@@ -10,6 +10,8 @@ from lsprotocol import types
 from pygls.lsp.client import LanguageClient
 
 AUTOMATIC, INVOKED = types.InlineCompletionTriggerKind.Automatic, types.InlineCompletionTriggerKind.Invoked
+_END_S = 30
+"""A server that takes longer to end has a fault."""
 PROSE = "The old man went down to the sea and looked at the "
 
 
@@ -49,9 +51,15 @@ class Editor:
 
     async def stop(self) -> None:
         if self.client._server.returncode is None:
-            await self.client.shutdown_async(None)
-            self.client.exit(None)
-            await self.client._server.wait()
+            try:
+                async with asyncio.timeout(_END_S):
+                    await self.client.shutdown_async(None)
+                    self.client.exit(None)
+                    await self.client._server.wait()
+            except TimeoutError:
+                self.client._server.kill()
+                await self.client._server.wait()
+                raise
         await self.client.stop()
 
     def open(self, uri: str, text: str, language: str = "plaintext") -> None:

@@ -140,7 +140,7 @@ def test_a_pull_that_was_killed_is_no_model_and_a_later_one_goes_on(hub, home, f
                                env=environment(home, hub.url), stderr=subprocess.DEVNULL)
     assert reached.wait(100)
     process.kill()
-    process.wait()
+    process.wait(60)
     released.set()
     assert names_in_store(home) == set()
     hub.stalls.clear()

@@ -71,7 +71,7 @@ def test_a_killed_training_ends_with_the_weights_of_an_undisturbed_one(recipe, t
             if line.startswith("step 20 "):
                 process.send_signal(signal.SIGKILL)
                 break
-    assert process.wait() == -signal.SIGKILL
+    assert process.wait(60) == -signal.SIGKILL
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     expected = weights(undisturbed)
     assert all(torch.equal(value, expected[name]) for name, value in weights(killed).items())
