@@ -24,6 +24,7 @@ from gpt2_assist import config
 from gpt2_assist.errors import DataError, ModelError, StorageError, UsageError
 from gpt2_assist.model.whole_file import whole_file
 from gpt2_assist.privacy import make_private
+from gpt2_assist.text_file import read_json
 
 DEFAULT = "run1"
 RUN_FILE, BEST_FILE = "run.json", "best.json"
@@ -283,7 +284,7 @@ def _inside(member) -> bool:
 
 def _read(path: Path) -> dict:
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = read_json(path)
     except FileNotFoundError:
         return {}
     except (OSError, ValueError):

@@ -1,6 +1,5 @@
 """A worker as the supervisor sees it: a process with a pipe, alive until its pipe closes."""
 import asyncio
-import signal
 import sys
 from collections.abc import Callable
 from contextlib import suppress
@@ -25,8 +24,8 @@ class WorkerProcess:
         self.pulse = Pulse()
         self.trouble = ""
         """Why it could not be started."""
-        self.was_killed = False
-        """Whether somebody else ended it by force, as the system does where memory is short."""
+        self.ended_by = 0
+        """The signal that ended it, if we didn't."""
         self._unsent: list[object] = []
         self._lost = asyncio.Event()
         self._on_message, self._on_exit = on_message, on_exit
@@ -119,5 +118,6 @@ class WorkerProcess:
         except TimeoutError:
             self.kill()
             await self._process.wait()
-        self.was_killed = not self.ending and self._process.returncode == -signal.SIGKILL
+        if not self.ending:
+            self.ended_by = max(0, -self._process.returncode)
         self._on_exit(self)

@@ -1,5 +1,6 @@
 """One base model in one precision on one device: the requests for it and the worker that serves them."""
 import logging
+import signal
 import time
 from dataclasses import replace
 from typing import NamedTuple
@@ -10,6 +11,8 @@ from gpt2_assist.errors import AssistError, DaemonError
 from gpt2_assist.protocol import Adapted, Cancel, Chunk, Failure, Finished, Load, Loaded, SampleDone, WorkerState
 
 STANDING = "its worker stands still; if it stays so, another one takes over"
+_OF_SHORTAGE = (signal.SIGABRT, getattr(signal, "SIGKILL", signal.SIGABRT))
+"""The system kills what takes too much, and some libraries end themselves where they get nothing more."""
 LOAD = 0
 """The number under which a worker is told to load; jobs count from 1."""
 
@@ -125,8 +128,9 @@ class Slot:
         """The worker is gone: its jobs wait for the next one, those that it dies of are given up; all, where none can
         be started."""
         trouble, why = self.worker.trouble, ""
-        if self.worker.was_killed:
-            why = ", killed by the system or by somebody: most likely memory is short"
+        if self.worker.ended_by:
+            why = f", by signal {self.worker.ended_by}"
+            why += ": most likely memory is short" if self.worker.ended_by in _OF_SHORTAGE else ""
         if self._loaded is None:
             self._load_deaths += 1
         for job in list(self.jobs.values()):

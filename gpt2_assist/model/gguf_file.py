@@ -7,6 +7,7 @@ import torch
 
 from gpt2_assist.errors import UsageError
 from gpt2_assist.text.tokenizer import TextTokenizer
+from gpt2_assist.text_file import read_json
 
 try:
     from gguf import GGMLQuantizationType, GGUFWriter, TokenType
@@ -24,7 +25,7 @@ def write_gguf(folder: Path, weights: Mapping[str, torch.Tensor], path: Path) ->
 
     Raises OSError where the disk refuses.
     """
-    sizes = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    sizes = read_json(folder / "config.json")
     writer = GGUFWriter(path, "gpt2")
     writer.add_block_count(sizes["n_layer"])
     writer.add_context_length(sizes["n_positions"])

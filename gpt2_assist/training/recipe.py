@@ -4,6 +4,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from gpt2_assist.errors import DataError
+from gpt2_assist.text_file import read_text
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ class Recipe:
 def read_recipe(path: Path, corpora: Path | None = None) -> Recipe:
     """The recipe at `path`; relative corpus paths start at `corpora`, or else at its own folder. Raises DataError."""
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        table = tomllib.loads(read_text(path))
         sources = tuple(_source(entry, corpora or path.parent) for entry in table["source"])
         top = {key: value for key, value in table.items() if key not in ("shape", "schedule", "source")}
         recipe = Recipe(shape=Shape(**table["shape"]), schedule=Schedule(**table["schedule"]), sources=sources, **top)

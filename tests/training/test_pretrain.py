@@ -83,6 +83,12 @@ def test_it_learns_and_keeps_a_log(recipe, tmp_path):
     assert len(losses) == 50 and losses[-1] < 0.7 * losses[0]
 
 
+def test_a_recipe_may_have_been_edited_anywhere(recipe):
+    expected = read_recipe(recipe)
+    recipe.write_text(recipe.read_text(encoding="utf-8"), encoding="utf-8-sig")
+    assert read_recipe(recipe) == expected
+
+
 def test_a_damaged_checkpoint_and_an_empty_corpus_get_a_sentence(recipe, tmp_path):
     path = tmp_path / "checkpoint.safetensors"
     save_checkpoint(path, {"a": torch.zeros(100)}, {"step": 1})
