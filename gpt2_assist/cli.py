@@ -84,14 +84,17 @@ def _unexpected(error: Exception) -> int:
     import traceback
 
     from gpt2_assist import config
-    path = config.home() / "error.log"
     try:
+        path = config.home() / "error.log"
+        place = f"the details could not be written to {path}"
         path.parent.mkdir(parents=True, exist_ok=True)
-        with open(path, "a", encoding="utf-8") as log:
+        with open(path, "a", encoding="utf-8", errors="replace") as log:
             traceback.print_exception(error, file=log)
         place = f"the details are in {path}"
+    except AssistError as none:
+        place = f"there is no place for the details. {none}".removesuffix(".")
     except OSError:
-        place = f"the details could not be written to {path}"
+        pass
     print(f"Something went wrong inside gpt2-assist ({type(error).__name__}); {place}.", file=sys.stderr)
     return 1
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from gpt2_assist.errors import UsageError
+from gpt2_assist.text.valid import valid
 
 BUNDLED_MODELS = Path(__file__).parent / "models"
 DEFAULT_MODEL = "mini"
@@ -44,12 +45,15 @@ _RANGES = {"cache_mb": (0, 1 << 20), "threads": (0, MOST_THREADS), "shrink_after
 
 
 def home() -> Path:
-    """Where models, runs, sessions and settings lie."""
-    given = _given(_HOME)
-    if given:
-        return given
-    from platformdirs import user_data_path  # only where it is needed: clients start within 100 ms
-    return user_data_path("gpt2-assist").absolute()
+    """Where models, runs, sessions and settings lie. Raises UsageError where nothing can."""
+    folder = _given(_HOME)
+    if not folder:
+        from platformdirs import user_data_path  # only where it is needed: clients start within 100 ms
+        folder = user_data_path("gpt2-assist").absolute()
+    if valid(str(folder)) != str(folder):
+        raise UsageError(f"The home folder {valid(str(folder))} has a name that is no UTF-8, so models can't be read "
+                         f"there: set {_HOME} to another one.")
+    return folder
 
 
 def runtime() -> Path:

@@ -8,6 +8,7 @@ import pytest
 
 import gpt2_assist
 from gpt2_assist.errors import UsageError
+from gpt2_assist.runs import find_run
 
 
 class Session:
@@ -92,3 +93,16 @@ def test_a_wrong_argument_is_named_in_a_sentence(call, given, named):
 def test_what_stands_where_a_session_stood_is_refused_with_a_hint(call):
     with pytest.raises(UsageError, match="needs no session"):
         getattr(gpt2_assist, call)(object(), run_name="run1")
+
+
+def test_what_a_callback_raises_ends_a_training_saved_and_comes_back(tiny_model, tmp_path):
+    for number in range(12):
+        (tmp_path / f"{number}.txt").write_text(f"Day {number}: the fox of Rome sang to {number} bees. " * 9, "utf-8")
+
+    def callback(report):
+        if report.step == 2:
+            raise OSError("the network is gone")
+    with pytest.raises(OSError, match="the network is gone"):
+        gpt2_assist.finetune(tmp_path, tiny_model, "called-back", steps=30, context=32, batch_tokens=128,
+                             callback=callback, quiet=True)
+    assert list(find_run("called-back").folder.glob("checkpoints/*"))

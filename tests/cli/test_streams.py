@@ -83,6 +83,8 @@ def test_a_command_line_that_is_no_utf_8_is_a_prompt_and_a_file_all_the_same(tin
     assert done.returncode == 0, done
     with open(os.path.join(os.fsencode(tmp_path), b"out\xe9.txt"), encoding="utf-8") as made:
         assert made.read().startswith("The model")
+    done = shell("gpt2_assist runs", tiny_model, "", env={**os.environ, "GPT2_ASSIST_HOME": "/tmp/caf\udce9"})
+    assert done.returncode == 2 and "The home folder /tmp/caf\ufffd" in done.stderr.decode()
     for words in ("generate hi --model", "models show", "models import"):
         done = shell(f"gpt2_assist {words} $'/tmp/no\\xe9'", tiny_model, "")
         assert done.returncode in (3, 4) and b"inside" not in done.stderr and done.stderr.count(b"\n") == 1, done
