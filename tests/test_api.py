@@ -34,7 +34,7 @@ def test_the_module_lists_its_calls_and_imports_nothing_for_it():
 def test_one_text_is_one_stop_string(generate):
     text = generate(prefix="The model", include_prefix=False)[0]
     cut = text[8:11]
-    expected = text[:text.index(cut)]
+    expected = text[:text.index(cut)].rstrip("\ufffd")  # no sample ends in a broken character
     for stop in (cut, [cut], (cut,), np.array([cut]), (part for part in [cut])):
         assert generate(prefix="The model", include_prefix=False, stop=stop) == [expected]
     assert generate(prefix="The model", include_prefix=False, truncate=cut) == [expected]
@@ -105,4 +105,6 @@ def test_what_a_callback_raises_ends_a_training_saved_and_comes_back(tiny_model,
     with pytest.raises(OSError, match="the network is gone"):
         gpt2_assist.finetune(tmp_path, tiny_model, "called-back", steps=30, context=32, batch_tokens=128,
                              callback=callback, quiet=True)
-    assert list(find_run("called-back").folder.glob("checkpoints/*"))
+    folder = find_run("called-back").folder
+    assert list(folder.glob("checkpoints/*"))
+    assert not [path for path in [folder, *folder.rglob("*")] if path.stat().st_mode & 0o077], "open to others"
