@@ -4,13 +4,15 @@ import shutil
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import NoReturn
 
 _CONTROLS = {code: "\ufffd" for code in (*range(32), 127, *range(128, 160)) if chr(code) not in "\n\t"}
 
 
+_NARROWEST = 8
+"""Columns: less is a terminal that is being made."""
 _TIED = "\N{NO-BREAK SPACE}"
 _ENDINGS = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
 _stopped_by = int(signal.SIGINT)
@@ -40,14 +42,22 @@ def wrapped(text: str, columns: int, whole_words: bool = True) -> str:
     parts = text.split("`")
     joined = "`".join(tied(part) if number % 2 and number < len(parts) - 1 and len(part) < columns - 2
                       else part for number, part in enumerate(parts))
-    lines = [wrap(line, columns, break_long_words=not whole_words, break_on_hyphens=False, replace_whitespace=False,
-                  propagate_sgr=False) or [""] for line in joined.split("\n")]
+    lines = [wrap(line, max(_NARROWEST, columns), break_long_words=not whole_words, break_on_hyphens=False,
+                  replace_whitespace=False, propagate_sgr=False) or [""] for line in joined.split("\n")]
     return "\n".join(part for line in lines for part in line).replace(_TIED, " ")
 
 
 def fitted(text: str) -> str:
     """`text` for standard output: wrapped if that is a terminal."""
     return wrapped(text, shutil.get_terminal_size().columns) if sys.stdout.isatty() else text
+
+
+def fitted_parts(parts: Iterable[str]) -> str:
+    """Parts of a line for standard output; where it is wrapped they stay whole, if they can."""
+    if not sys.stdout.isatty():
+        return "  ".join(parts)
+    columns = shutil.get_terminal_size().columns
+    return fitted("  ".join(tied(part) if len(part) <= columns else part for part in parts))
 
 
 def tied(text: str) -> str:

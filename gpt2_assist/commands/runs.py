@@ -1,10 +1,11 @@
 """`gpt2-assist runs`: what fine-tuning made, listed, compared, carried elsewhere and turned into plain models."""
 import argparse
+import shutil
 import sys
 from pathlib import Path
 
 from gpt2_assist.commands.help import Help
-from gpt2_assist.errors import UsageError
+from gpt2_assist.errors import DataError, UsageError
 
 _EXAMPLE = """examples:
   gpt2-assist runs                             # all of them
@@ -57,42 +58,54 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 def list_all(args: argparse.Namespace) -> int:
     from gpt2_assist.runs import list_runs
-    from gpt2_assist.terminal import visible
+    from gpt2_assist.terminal import fitted_parts, visible
     rows = [["run", "base", "method", "steps", "before", "best", "general", "tokens", "MB"]]
     for run in list_runs():
-        state, curve, best = run.state(), run.curve(), run.best()
-        settings = state.get("settings", {})
-        general = [entry["general"] for entry in curve if "general" in entry]
-        done = curve[-1]["step"] if curve else 0
-        rows.append([run.name, state.get("base", ""), settings.get("method", ""), f"{done}/{settings.get('steps', 0)}",
-                     _loss(best.get("before")), _loss(best.get("loss")), _loss(general[-1] if general else None),
-                     f"{state.get('tokens', 0):,}", f"{run.size_bytes / 1e6:.0f}"])
+        try:
+            rows.append(_row(run))
+        except (DataError, TypeError, ValueError, KeyError, AttributeError):
+            rows.append([run.name, "damaged", *[""] * (len(rows[0]) - 2)])
     if len(rows) == 1:
         print("There are no runs yet; `gpt2-assist finetune PATH` makes one.")
         return 0
     widths = [max(map(len, column)) for column in zip(*rows)]
-    for row in rows:
-        print(visible("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip()))
+    table = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows]
+    if sys.stdout.isatty() and max(map(len, table)) > shutil.get_terminal_size().columns:
+        table = [fitted_parts([f"{name}:", *(f"{title} {cell}" for title, cell in zip(rows[0][1:], cells) if cell)])
+                 for name, *cells in rows[1:]]
+    print(visible("\n".join(table)))
     return 0
+
+
+def _row(run) -> list[str]:
+    state, curve, best = run.state(), run.curve(), run.best()
+    settings = state.get("settings", {})
+    general = [entry["general"] for entry in curve if "general" in entry]
+    done = curve[-1]["step"] if curve else 0
+    return [run.name, state.get("base", ""), settings.get("method", ""), f"{done}/{settings.get('steps', 0)}",
+            _loss(best.get("before")), _loss(best.get("loss")), _loss(general[-1] if general else None),
+            f"{state.get('tokens', 0):,}", f"{run.size_bytes / 1e6:.0f}"]
 
 
 def show(args: argparse.Namespace) -> int:
     from gpt2_assist.runs import find_run
-    from gpt2_assist.terminal import barred, visible
+    from gpt2_assist.terminal import barred, fitted, fitted_parts, visible
     run = find_run(args.name)
     state, best = run.state(), run.best()
-    print(visible(f"{run.name}: {state['base']}, trained on {', '.join(state['paths'])}"))
-    print("  ".join(f"{name}={value}" for name, value in state["settings"].items()))
+    print(fitted(visible(f"{run.name}: {state['base']}, trained on {', '.join(state['paths'])}")))
+    print(fitted_parts(f"{name}={', '.join(value) if isinstance(value, list) else value}"
+                       for name, value in state["settings"].items()))
     measured = [entry for entry in run.curve() if "validation" in entry]
     for entry in measured[-10:]:
-        mark = "  best" if entry["step"] == best.get("step") else ""
-        general = f"  general {entry['general']:.3f}" if "general" in entry else ""
-        print(f"step {entry['step']}  loss {entry['loss']:.3f}  validation {entry['validation']:.3f}{general}{mark}")
+        losses = [f"{name} {entry[name]:.3f}" for name in ("loss", "validation", "general") if name in entry]
+        best_too = ["best"] if entry["step"] == best.get("step") else []
+        print(fitted_parts([f"step {entry['step']}", *losses, *best_too]))
     for sample in run.last_samples():
-        print(f"A sample at the end:\n{barred(visible(sample))}")
+        columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+        print(f"A sample at the end:\n{barred(visible(sample), columns)}")
     if not run.states():
-        print(f"There is no saved state of its training: --resume can't go on with it. `gpt2-assist finetune PATH "
-              f"--from {run.name} --run NAME` trains its model further.")
+        print(fitted("There is no saved state of its training: --resume can't go on with it. `gpt2-assist finetune "
+                     f"PATH --from {run.name} --run NAME` trains its model further."))
     print(f"In {run.folder}.")
     return 0
 

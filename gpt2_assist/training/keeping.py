@@ -162,7 +162,8 @@ class Keeper:
     def _written(self, writer: Writer, prompt: str, seed: int) -> str:
         tokenizer = self._base.tokenizer
         ids = sample_prompt(tokenizer, self._state["short"], prompt)
-        return tokenizer.decode(writer.write(ids, self._state["sample_tokens"], seed, tokenizer.end_of_text))
+        text = tokenizer.decode(writer.write(ids, self._state["sample_tokens"], seed, tokenizer.end_of_text))
+        return text.partition(START)[0] if self._state["short"] else text  # a stop string of such models
 
     def last_sample(self) -> str:
         """What the best model writes behind the first prompt; nothing where it can't be had."""

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pexpect
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -18,6 +19,7 @@ from gpt2_assist.errors import DataError, ModelError, StorageError, UsageError
 from gpt2_assist.model.sizes import read_config
 from gpt2_assist.model.store import find_model, new_model
 from gpt2_assist.runs import find_run, has_run, list_runs, run_model, slim_run
+from gpt2_assist.training import finetune
 from gpt2_assist.training.disk import needed_on_disk
 from gpt2_assist.training.settings import Settings
 
@@ -192,6 +194,47 @@ def test_a_run_that_the_disk_has_no_room_for_is_not_begun(notes, tiny_model, tra
     assert not has_run("wide")
     run = find_run(trained)
     assert run.size_bytes < needed_on_disk(read_config(tiny_model), Settings.from_json(run.state()["settings"]), 6000)
+
+
+class Ended:
+    """Who is asked for nothing but when to interrupt: at the first line with these words."""
+
+    def __init__(self, words: str) -> None:
+        self._words = words
+        self.goes_on = self.corpus = self.step = self.sample = lambda *arguments: None
+
+    def say(self, line: str) -> None:
+        if self._words in line:
+            raise KeyboardInterrupt
+
+    def plan(self, plan) -> None:
+        self.say("plan")
+
+
+def test_what_is_interrupted_before_the_first_step_leaves_nothing_or_what_goes_on(notes, tiny_model):
+    settings = Settings(steps=2, context=32, batch_tokens=128, rate=1e-3)
+    request = finetune.Request((str(notes),), str(tiny_model), "early", settings, threads=1)
+    with pytest.raises(KeyboardInterrupt):
+        finetune.finetune(request, Ended("Indexing"))
+    assert not has_run("early")
+    with pytest.raises(KeyboardInterrupt):
+        finetune.finetune(request, Ended("plan"))
+    assert finetune.resume(request, Ended("nothing")).finished and find_run("early").saved_step == 2
+
+
+def test_runs_fit_their_terminal_and_a_damaged_one_hides_no_other(trained):
+    broken = copied(find_run(trained), "broken")
+    (broken.folder / "run.json").write_text("{", encoding="utf-8")
+    done = assist("runs")
+    assert done.returncode == 0 and f"{trained} " in done.stdout and "damaged" in done.stdout, done.stderr
+    shutil.rmtree(broken.folder)
+    for arguments in (["runs"], ["runs", "show", trained]):
+        child = pexpect.spawn(sys.executable, ["-m", "gpt2_assist.cli", *arguments], dimensions=(50, 50), timeout=60,
+                              encoding="utf-8", env=dict(os.environ))  # without readline's COLUMNS
+        child.expect(pexpect.EOF)
+        lines = [line for line in child.before.replace("\r", "").split("\n") if "/" not in line]
+        assert max(map(len, lines)) <= 50 and "validation" in child.before.replace("best", "validation"), lines
+        assert not re.search(r"(loss|general|best|validation)$", child.before, re.MULTILINE), "a value without its name"
 
 
 KILLER = """

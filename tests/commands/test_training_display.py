@@ -129,7 +129,8 @@ def test_terminals_that_can_do_little_get_what_they_can_show(more):
 
 def test_a_terminal_that_becomes_narrower_loses_no_line():
     code = DRIVER.replace('print("READY", flush=True)', 'print("READY", flush=True)\ninput()')
-    child = pexpect.spawn(sys.executable, ["-c", code], dimensions=(50, 120), encoding="utf-8", timeout=60)
+    child = pexpect.spawn(sys.executable, ["-c", code], dimensions=(50, 120), encoding="utf-8", timeout=60,
+                          env=dict(os.environ))
     child.expect("READY")
     child.setwinsize(50, 40)
     child.sendline("")
