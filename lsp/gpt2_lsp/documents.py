@@ -105,6 +105,8 @@ class Document:
 
 def split(text: str) -> list[str]:
     """The lines of a text, each with its end, and a last one that has none."""
+    if "\n" not in text and "\r" not in text:
+        return [text]
     lines = StringIO(text, newline="").readlines()
     if not lines or lines[-1][-1] in "\r\n":
         lines.append("")
