@@ -50,6 +50,12 @@ def test_headers_are_read_as_those_of_the_web():
     assert b'"id": 1' in done.stdout
 
 
+def test_questions_after_a_shutdown_are_refused():
+    data = INITIALIZE + message("shutdown", 2) + message("gpt2/inlineCompletion", 3) + message("exit")
+    done = subprocess.run(SERVER, input=data, capture_output=True, timeout=WAIT_S)
+    assert b'"id": 3' in done.stdout and b'"code": -32600' in done.stdout and done.returncode == 0
+
+
 def test_it_ends_when_nobody_hears_it():
     with subprocess.Popen(SERVER, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as server:
         server.stdout.close()
