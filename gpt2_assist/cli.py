@@ -47,6 +47,9 @@ def _said(work) -> int:
         return _INTERRUPTED
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
+    except MemoryError:
+        print("There is too little memory for this: end some programs and try again.", file=sys.stderr)
+        return AssistError.exit_code
     except Exception as error:
         from gpt2_assist.terminal import interrupted, unwinding
         return interrupted() if unwinding() else _unexpected(error)

@@ -26,7 +26,7 @@ _MAGIC = {
     b"\x89HDF": "an HDF5 file, which is TensorFlow's",
     b"\x1f\x8b": "packed with gzip: unpack it",
 }
-_RUSTS = re.compile(r"[(]os error (\d+)[)]")
+_NUMBER = re.compile(r"[(](?:os error )?(\d+)[)]")
 _BEGIN = 4096
 """Bytes that are looked at."""
 _SHOWN, _LONG = 40, 120
@@ -95,8 +95,9 @@ def _systems_error(path: Path, error: BaseException | None) -> OSError | None:
         return OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
     if isinstance(error, OSError) and error.errno:
         return error
-    if number := _RUSTS.search(str(error)):
-        return OSError(int(number[1]), os.strerror(int(number[1])))
+    for number in map(int, _NUMBER.findall(str(error))):
+        if os.strerror(number) in str(error):
+            return OSError(number, os.strerror(number))
     try:
         with open(path, "rb") as file:
             file.read(_BEGIN)

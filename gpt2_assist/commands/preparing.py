@@ -13,7 +13,7 @@ def prepare_with_progress(model: ModelFolder) -> bool:
     Where it doesn't, for want of disk above all, a sentence on stderr says so, and the model stays as it is: its first
     use prepares it, or says the same again.
     """
-    from gpt2_assist.daemon.loading import cpu_engine
+    from gpt2_assist.daemon.loading import cpu_engine, enough_memory
     shown = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
 
     def show(words: str) -> None:
@@ -21,7 +21,8 @@ def prepare_with_progress(model: ModelFolder) -> bool:
             print(f"\r{model.name}: {words}\033[K", end="", file=sys.stderr, flush=True)
 
     try:
-        cpu_engine(model, "auto", read_settings(), show)
+        with enough_memory(model):
+            cpu_engine(model, "auto", read_settings(), show)
     except AssistError as error:
         print(f"{error} The model itself is there.", file=sys.stderr)
         return False

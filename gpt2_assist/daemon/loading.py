@@ -1,8 +1,8 @@
 """From a model's folder to an engine that is ready for a keystroke. For workers: its import is most of their start."""
 import os
 import sys
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from gpt2_assist import config
@@ -43,8 +43,15 @@ class Model:
 def load(request: Load, settings: Settings, progress: Progress = lambda words: None) -> Model:
     """Reads and warms a model. Raises ModelError, UsageError or StorageError with a sentence."""
     folder = find_model(request.model)
-    try:
+    with enough_memory(folder):
         return _load(folder, request, settings, progress)
+
+
+@contextmanager
+def enough_memory(folder: ModelFolder) -> Iterator[None]:
+    """Turns a lack of memory within the block into a ModelError about the model."""
+    try:
+        yield
     except MemoryError:
         raise ModelError(f"There is too little memory for {folder.name}: end some programs, choose a smaller model or "
                          "--precision int8, or set a smaller cache_mb.") from None

@@ -108,7 +108,7 @@ def _read(source: Path, folder: Path) -> tuple[GPT2Config, dict[str, torch.Tenso
 def _safetensors(path: Path) -> dict[str, torch.Tensor]:
     try:
         return load_file(path)
-    except (OSError, SafetensorError, ValueError, MemoryError) as error:
+    except (OSError, SafetensorError, ValueError, MemoryError, RuntimeError) as error:  # the last is torch's
         raise DataError(str(unreadable(path, error))) from None
 
 

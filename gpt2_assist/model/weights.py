@@ -56,5 +56,5 @@ def _stored(folder: Path) -> Iterator[tuple[str, torch.Tensor]]:
             with safe_open(path, framework="pt") as file:
                 for name in file.keys():  # noqa: SIM118 (no mapping: it has no iterator)
                     yield name, file.get_tensor(name)
-        except (OSError, SafetensorError, ValueError, MemoryError) as error:
+        except (OSError, SafetensorError, ValueError, MemoryError, RuntimeError) as error:  # the last is torch's
             raise unreadable(path, error) from None

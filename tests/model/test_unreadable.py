@@ -167,6 +167,7 @@ def test_too_many_open_files_are_no_damage(folder, reader):
     (OSError(errno.EACCES, "Permission denied"), "may not be read by you"),
     (OSError(errno.EIO, "Input/output error"), "its disk fails"), (MemoryError(), "too little memory"),
     (Exception("Cannot allocate memory (os error 12)"), "too little memory"),
+    (RuntimeError("unable to mmap 497772432 bytes from file </a>: Cannot allocate memory (12)"), "too little memory"),
     (OSError(errno.ESTALE, "Stale file handle"), "could not be read: Stale file handle"),
 ])
 def test_what_the_system_says_is_no_damage(folder, error, words):
