@@ -1,4 +1,6 @@
 """The picture of a run's losses."""
+import math
+
 from gpt2_assist.runs import Run
 
 
@@ -30,7 +32,9 @@ _BARS = "▁▂▃▄▅▆▇█"
 
 
 def sparkline(values: list[float], width: int = 20) -> str:
-    """The last values as little bars."""
+    """The last values as little bars; a cross stands for what is no finite number."""
     values = values[-width:]
-    low, high = min(values, default=0), max(values, default=0)
-    return "".join(_BARS[round((value - low) / (high - low or 1) * (len(_BARS) - 1))] for value in values)
+    finite = [value for value in values if math.isfinite(value)]
+    low, high = min(finite, default=0), max(finite, default=0)
+    return "".join(_BARS[round((value - low) / (high - low or 1) * (len(_BARS) - 1))] if math.isfinite(value) else "×"
+                   for value in values)

@@ -134,8 +134,9 @@ def finetune(request: Request, show: Show, stop: Callable[[], bool] = lambda: Fa
     show.say(parts.line())
     train, validation = _texts(parts, base)
     settings = _settings(request, base, train)
-    check_disk(_disk(base, settings, train, validation),
-               free_on_disk() + (find_run(request.run).size_bytes if replaced else 0))
+    if not _rank():
+        check_disk(_disk(base, settings, train, validation),
+                   free_on_disk() + (find_run(request.run).size_bytes if replaced else 0))
     if replaced and not _rank():
         remove_run(request.run)
     state = _state(request, base, documents, parts, settings, train, validation)
@@ -187,7 +188,8 @@ def resume(request: Request, show: Show, stop: Callable[[], bool] = lambda: Fals
     with _alone(run), _writing(run):
         train, validation = (read_text(run.folder / "data", name) for name in ("train", "validation"))
         settings = Settings.from_json(state["settings"])
-        check_disk(_disk(base, settings, train, validation), free_on_disk() + run.size_bytes)
+        if not _rank():
+            check_disk(_disk(base, settings, train, validation), free_on_disk() + run.size_bytes)
         if changed and not _rank():
             run.write_state(state)
         return _train(run, state, base, train, validation, request, show, stop)
