@@ -87,7 +87,7 @@ def test_what_is_learnt_is_its_writers_alone(household, tiny_model):
     household.assist("runs", "merge", "run1")
     household.assist("runs", "export", "run1", "plain")
     household.assist("runs", "remove", "again")
-    household.assist("models", "remove", "tiny")
+    household.assist("models", "remove", "tiny", "--force")
     for path in (household.mine / "run1.tar.gz", *(household.mine / "plain").iterdir()):
         assert mode(path) == 0o666 & ~household.umask, path
     assert mode(household.mine / "plain") == 0o777 & ~household.umask
