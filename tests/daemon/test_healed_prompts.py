@@ -33,7 +33,7 @@ def vocabulary(tiny_model) -> Vocabulary:
     return Vocabulary(TextTokenizer.from_folder(tiny_model), Card())
 
 
-@pytest.fixture(params=[TorchEngine, CudaEngine])
+@pytest.fixture(params=[TorchEngine, pytest.param(CudaEngine, marks=pytest.mark.slow)])
 def make_engine(tiny_model, request) -> Callable[[], Engine]:
     """Of one kind, each with an empty cache."""
     weights = load_weights(tiny_model)
@@ -105,7 +105,8 @@ def test_the_new_tokens_spell_the_prompts_end_again_and_what_is_shown_comes_behi
     assert outcome.finished.prompt_tokens == len(kept)
 
 
-@pytest.mark.parametrize("prompt", PROMPTS)
+@pytest.mark.parametrize("prompt", ["The mod", *(pytest.param(prompt, marks=pytest.mark.slow)
+                                                 for prompt in PROMPTS if prompt != "The mod")])
 def test_the_same_text_alone_in_a_batch_with_a_warm_cache_and_after_every_restart(engine, make_engine, vocabulary,
                                                                                  prompt):
     whole, *_ = run(engine, vocabulary, generate(prompt, n=2), *(generate(other, id + 2, seed=id)
