@@ -98,7 +98,7 @@ def _interrupt(number: int, frame: object) -> NoReturn:
 def _unwind(number: int, frame: object) -> NoReturn:
     global _unwinding, _stopped_by
     _unwinding, _stopped_by = True, number
-    signal.signal(number, signal.SIG_DFL)
+    signal.signal(number, _again(number))
     raise SystemExit(128 + number)
 
 
@@ -106,6 +106,13 @@ def unwinding() -> bool:
     """Whether a signal has ended what this process does: a fault after it may come of a library's import that it cut
     off."""
     return _unwinding
+
+
+def _again(number: int):
+    """What a signal does the second time. A terminal that is closed hangs up twice: by the system and by its shell."""
+    if number == getattr(signal, "SIGHUP", None):
+        return signal.SIG_IGN
+    return _interrupt if number == signal.SIGINT else signal.SIG_DFL
 
 
 def interrupted() -> int:
@@ -117,7 +124,7 @@ def interrupted() -> int:
 def on_interrupt(stop: Callable[[], None], ended: bool = False) -> Iterator[None]:
     """Within the block the first Ctrl-C calls `stop`; a second one raises KeyboardInterrupt.
 
-    With `ended`, so does a signal that asks for the end; a second one ends the process.
+    With `ended`, so does a signal that asks for the end; a second one ends the process, but for a terminal's end.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -126,7 +133,8 @@ def on_interrupt(stop: Callable[[], None], ended: bool = False) -> Iterator[None
     def first(number, frame):
         global _stopped_by
         _stopped_by = number
-        signal.signal(number, _interrupt if number == signal.SIGINT else signal.SIG_DFL)
+        for other in before:
+            signal.signal(other, _again(other))
         stop()
 
     endings = [number for number in _ENDINGS if ended and signal.getsignal(number) is not signal.SIG_IGN]
