@@ -145,7 +145,7 @@ def test_what_is_wrong_is_said_in_a_sentence_and_the_base_goes_on(runs, client, 
     weights.write_bytes(weights.read_bytes()[:100])
     with pytest.raises(ModelError, match="damaged"):
         read_adapter(broken.model_of(1))
-    for name, words in (("broken", "missing or damaged"), ("adapter1@much", "strength"), ("adapter1@-1", "strength"),
+    for name, words in (("broken", "damaged or cut short"), ("adapter1@much", "strength"), ("adapter1@-1", "strength"),
                         ("adapter1@nan", "strength"), ("nothing@1", "no model")):
         with pytest.raises(AssistError, match=words):
             text_of(client, name)

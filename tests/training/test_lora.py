@@ -88,7 +88,7 @@ def test_what_makes_no_sense_is_said_in_a_sentence(tiny_model, tmp_path):
         LoraShape(targets=("attn.c_nothing",))
     with pytest.raises(UsageError, match="rank"):
         LoraShape(rank=0)
-    with pytest.raises(ModelError, match="missing or damaged"):
+    with pytest.raises(ModelError, match="is missing"):
         read_adapter(tmp_path)
     write_adapter(tmp_path, adapter_tensors(adapted(tiny_model)), SHAPE, str(tiny_model))
     adapter, sizes = read_adapter(tmp_path), read_config(tiny_model)
@@ -98,5 +98,5 @@ def test_what_makes_no_sense_is_said_in_a_sentence(tiny_model, tmp_path):
     whole = (tmp_path / "adapter_model.safetensors").read_bytes()
     for damaged in (b"", whole[:-1], whole[:100], whole.replace(b"lora_A", b"lora_C", 1)):
         (tmp_path / "adapter_model.safetensors").write_bytes(damaged)
-        with pytest.raises(ModelError, match="missing or damaged"):
+        with pytest.raises(ModelError, match="damaged|is empty"):
             read_adapter(tmp_path)
