@@ -21,8 +21,9 @@ SECRETS = (
     ".dockercfg", ".databrickscfg", ".vault-token", ".vault_pass*", ".terraformrc", "terraform.rc", ".git-credentials",
     "credentials*", ".credentials*", "secrets", "secrets.*", ".secrets", ".secrets.*", "auth.json",
     "client_secret*.json", "service-account*.json", "service_account*.json", "serviceaccount*.json", "wp-config.php",
-    "local.settings.json", "*.publishsettings", "kubeconfig", "kubeconfig.*", "*.kubeconfig", "*.tfstate",
-    "*.tfstate.*", "*.tfvars", "*.tfvars.json", "*.ovpn",
+    "passwords", "passwords.txt", "passwords.md", "passwords.csv", "passwords.json", "passwords.org",
+    "*passwords.csv", "logins.json", "local.settings.json", "*.publishsettings", "kubeconfig", "kubeconfig.*",
+    "*.kubeconfig", "*.tfstate", "*.tfstate.*", "*.tfvars", "*.tfvars.json", "*.ovpn",
     # keys, and what keeps them
     "*.pem", "*.key", "*.p8", "*.p12", "*.pfx", "*.pkcs12", "*.ppk", "*.jks", "*.keystore", "*.keytab", "*.kdb",
     "*.kdbx", "*.agekey", "id_rsa*", "id_dsa*", "id_ecdsa*", "id_ed25519*", "id_xmss*", "secring.*", "wallet.dat",

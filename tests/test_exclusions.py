@@ -22,10 +22,11 @@ SECRET = [
     "kubeconfig", "dev.kubeconfig", ".kube/config", ".docker/config.json", ".config/gcloud/access_tokens.db",
     ".config/gh/hosts.yml", ".git/config", "service-account-1.json", ".bash_history", ".pgpass", ".env~", "#.env#",
     ".#.env", ".env.swp", ".server.key.swp", ".id_rsa.swp", "server.key.bak", ".netrc.orig", ".env/bin/activate",
-    ".env.", "site.jks", "AuthKey_1.p8"]
+    ".env.", "site.jks", "AuthKey_1.p8",
+    "Passwords.md", "Chrome Passwords.csv"]
 HARMLESS = [
     "main.py", "environment.py", "env.py", "keys.py", "keyboard.key.py", "monkey", "ssh.md", "aws/readme.md",
-    "secret.py", "shadow/dom.ts", "docker/config.json", "config.json", ".git/COMMIT_EDITMSG", "netrc.c",
+    "secret.py", "shadow/dom.ts", "docker/config.json", "config.json", ".git/COMMIT_EDITMSG", "netrc.c", "passwords.py",
     "history.txt", "pem.c"]
 PATTERNS = [
     "a", "b", "/a", "a/", "!a", "!a/", "*.x", "!*.x", "a/b", "a/**", "!a/**", "**/b", "a/**/b", "*", "!*", "*/", "!*/",

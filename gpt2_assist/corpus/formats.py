@@ -13,7 +13,7 @@ from gpt2_assist.corpus.parting import parted
 from gpt2_assist.corpus.records import encoded, json_lines, json_text
 from gpt2_assist.corpus.tables import rows
 
-_MAILS = frozenset((".eml", ".emlx", ".mbox"))
+_MAILS = frozenset((".eml", ".emlx", ".mbox", ".mht", ".mhtml"))
 _ADVICE = {
     "save it as .docx": (".doc", ".dot", ".wps", ".wpd", ".pages"),
     "save it as CSV": (".xls", ".xlsx", ".xlsm", ".xlsb", ".ods", ".numbers"),
@@ -31,7 +31,7 @@ _LARGE_FILE = re.compile(rb"version https://git-lfs\.github\.com/spec/v\d\s|vers
 _BEGINNINGS = ((b"%PDF-", ".pdf"), (b"{\\rtf", ".rtf"))
 _OFFICE_BEFORE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _IN_ZIP = ((b"mimetypeapplication/epub+zip", ".epub"), (b"mimetypeapplication/vnd.oasis.opendocument.text", ".odt"),
-           (b"word/", ".docx"))
+           (b"word/", ".docx"), (b"xl/", ".xlsx"), (b"ppt/", ".pptx"))
 
 
 @dataclass(frozen=True)
@@ -50,10 +50,12 @@ def documents_in(content: bytes, kind: str, source: str, choices: Choices,
     `kind` is the file's suffix in small letters; with `whole` plain text stays one document, as it stands. Raises
     UnreadableFile.
     """
+    if not content:
+        return Reading([]), ""
     if _LARGE_FILE.match(content[:512]):
         raise UnreadableFile(f"{source} only points to a file that is kept elsewhere (Git LFS or the like): fetch it, "
                              "for instance with `git lfs pull`.", "that only point to a file (git lfs pull fetches it)")
-    kind = _by_content(content, kind)
+    kind = _by_content(content, kind, source)
     if kind in _POINTERS:
         raise UnreadableFile(f"{source} only points to something that is kept elsewhere: fetch or export that.",
                              "that only point elsewhere")
@@ -77,12 +79,14 @@ def documents_in(content: bytes, kind: str, source: str, choices: Choices,
     return _of_text(read[0], kind, source, choices, whole), read[1]
 
 
-def _by_content(content: bytes, kind: str) -> str:
-    """The suffix that a file should have."""
+def _by_content(content: bytes, kind: str, source: str) -> str:
+    """The suffix that a file should have. Raises UnreadableFile where it is encrypted."""
     for beginning, suffix in _BEGINNINGS:
         if content.startswith(beginning):
             return suffix
     if content.startswith(_OFFICE_BEFORE):
+        if kind in PAPERS:
+            raise UnreadableFile(f"{source} is encrypted: save it without a password.", "encrypted")
         return kind if kind in _ADVICE_BY_SUFFIX else ".doc"
     if content.startswith(b"PK\3\4") and kind not in (".npz", *PAPERS, *_ADVICE_BY_SUFFIX):
         return next((suffix for sign, suffix in _IN_ZIP if sign in content[:4096]), kind)

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 _BETWEEN = re.compile(rb"(?:\A|(?<=\n)\r?\n)From [^\r\n]*\r?\n(?=[A-Za-z-]+:)")
 _MBOX = re.compile(rb"\AFrom [^\r\n]*\r?\n[A-Za-z-]+:")
+_TIMED_MBOX = re.compile(rb"\AFrom [^\r\n]*\d\d:\d\d[^\r\n]*\r?\n[A-Za-z-]+:")
 _HEADERS = re.compile(
     rb"\A(?:Return-Path|Delivered-To|Received|X-[\w-]+|MIME-Version|Message-ID): [^\n]*\n(?:[\w-]+:|[ \t])",
     re.IGNORECASE)
@@ -22,7 +23,7 @@ _SIGNATURE = re.compile(r"^-- \n.*\Z", re.MULTILINE | re.DOTALL)
 
 def is_mail(content: bytes) -> bool:
     """Whether a file without a telling name is a mail or a box of them, by how it begins."""
-    return _MBOX.match(content) is not None or _HEADERS.match(content[:4096]) is not None
+    return _TIMED_MBOX.match(content[:4096]) is not None or _HEADERS.match(content[:4096]) is not None
 
 
 def mails(content: bytes, source: str) -> Reading:

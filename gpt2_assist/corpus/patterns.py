@@ -35,8 +35,9 @@ def matching(pattern: str, skip: Callable[[str], None]) -> list[str]:
         seen.add(state)
         folder, place = state
         if place == len(pieces):
-            if not folders_only or os.path.isdir(folder):
-                found.add(folder)
+            there = folder or os.curdir
+            if os.path.isdir(there) or not folders_only and os.path.lexists(there):
+                found.add(there)
         elif pieces[place] == _ANY_DEPTH:
             waiting.append((folder, place + 1))
             if place + 1 < len(pieces):  # else all below it is meant already

@@ -114,7 +114,7 @@ def _records(value: Any, depth: int) -> Sequence | None:
 
 def _has_texts(value: Any) -> bool:
     return isinstance(value, list) and any(
-        isinstance(entry, dict) and isinstance(entry.get(name), str) for entry in value[:10] for name in USUAL[:5])
+        isinstance(entry, dict) and " " in str(entry.get(name) or "") for entry in value[:10] for name in USUAL[:5])
 
 
 def _of_records(records: Sequence[tuple[Any, int]], source: str, column: str | None, what: str,

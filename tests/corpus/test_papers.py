@@ -189,6 +189,15 @@ iVBORw0KGgo=
 PAGE = b"Subject: Page\nContent-Type: text/html; charset=utf-8\n\n<p>One <b>word</b></p>\n"
 
 
+def test_what_is_called_otherwise_than_it_is():
+    with pytest.raises(UnreadableFile, match="x.docx is encrypted"):
+        texts(".docx", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(99))
+    with pytest.raises(UnreadableFile, match="save it as CSV"):
+        texts(".csv", archive(xl__workbook___xml=""))
+    assert texts(".txt", b"From there on\nNote: it is no mail.") == ["From there on\nNote: it is no mail."]
+    assert texts(".pdf", b"") == texts(".ipynb", b"") == []
+
+
 def test_mail_is_what_was_written():
     assert texts(".eml", MAIL) == ["Grüße\n\nSchöne Zeit."]
     assert texts(".eml", MAIL.replace(b"\n", b"\r\n")) == ["Grüße\n\nSchöne Zeit."]
@@ -198,7 +207,7 @@ def test_mail_is_what_was_written():
 
 
 def test_a_box_of_mail_has_a_document_for_each():
-    box = b"From a@b Mon Jan  1\n" + MAIL + b"\nFrom c@d Tue Jan  2\n" + PAGE + \
+    box = b"From a@b Mon Jan  1 10:00:00 2024\n" + MAIL + b"\nFrom c@d Tue Jan  2\n" + PAGE + \
         b"\nFrom e@f Wed Jan  3\nSubject: Third\n\n>From here on.\n"
     for kind in (".mbox", ""):
         documents = documents_in(box, kind, "x", Choices())[0].documents

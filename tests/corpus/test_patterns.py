@@ -70,6 +70,11 @@ def test_the_part_without_stars():
     assert [is_pattern(name) for name in ("a.md", "a*", "a?", "[a]", "a*\0")] == [False, True, True, True, False]
 
 
+def test_everything_here(tree, monkeypatch):
+    monkeypatch.chdir(tree / "xa")
+    assert matching("**", print) == ["."] and matching("nothing/**", print) == []
+
+
 def test_folders_alone_where_a_slash_is_last(tree):
     assert matching(f"{tree}/*/", print) == [f"{tree}/{name}" for name in ("a", "b", "xa")]
     assert matching(f"{tree}/*.md/", print) == []

@@ -159,7 +159,7 @@ def test_files_of_secrets_are_read_where_they_are_named_themselves():
         read_corpus(["innocent.txt"])
     for path in (".", "*", "**/*", "notes", "[.]env", "id_*", ".ssh/*"):
         try:
-            assert set(texts(read_corpus([path]))) <= {"./notes/passwords.md", "notes/passwords.md"}
+            assert not texts(read_corpus([path]))
         except DataError as error:
             assert "secret" in str(error) or "There is no file" in str(error)
 

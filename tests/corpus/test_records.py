@@ -59,7 +59,7 @@ def test_a_last_line_that_is_still_written_is_passed_over():
     ([{"text": "a", "id": 1}, {"text": None}, {"id": 3}], ["a"]),
     ({"data": [{"content": "a"}, {"content": "b"}]}, ["a", "b"]),
     ({"version": 2, "notes": [{"quote": "a b"}, {"quote": "c d"}]}, ["a b", "c d"]),
-    ({"version": 2, "things": [{"body": "a"}]}, ["a"]),
+    ({"version": 2, "things": [{"body": "a b"}]}, ["a b"]),
     ([{"tweet": {"full_text": "a", "id": "1"}}], ["a"]),
     ('window.YTD.tweets.part0 = [{"tweet": {"full_text": "a"}}]', ["a"]),
     ({"title": "t", "textContent": "a", "isTrashed": False}, ["a"]),
@@ -82,7 +82,8 @@ def test_the_field_is_said_and_can_be_chosen():
 
 @pytest.mark.parametrize("text", [
     '{"name": "p", "files": ["a", "b c"], "scripts": {"test": "x y"}}', '{"references": [{"path": "./a"}]}', "[1, 2]",
-    '[{"a": 1}]', "5", "[]", '{ // settings\n "a": 1,\n}', '{"a": [[1, 2], [3]]}', '{"lockfileVersion": 3}'])
+    '[{"a": 1}]', "5", "[]", '{ // settings\n "a": 1,\n}', '{"a": [[1, 2], [3]]}', '{"lockfileVersion": 3}',
+    '{"model": {}, "added_tokens": [{"content": "x"}]}'])
 def test_settings_and_numbers_stay_as_they_stand(text):
     assert of(text) == [text]
 
