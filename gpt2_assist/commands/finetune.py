@@ -78,7 +78,7 @@ def run(args: argparse.Namespace) -> int:
     from gpt2_assist.terminal import fitted, interrupted, on_interrupt, visible
     from gpt2_assist.training import finetune
     if args.check:
-        print(fitted(visible("\n".join(finetune.check(request).lines(request.model)))))
+        print(fitted(visible("\n".join(finetune.check(request)))))
         return 0
     from gpt2_assist.model.device import choose_device
     choose_device(request.device)

@@ -98,10 +98,11 @@ class Result:
     """A prompt, and what went on from it before the first step and in the end."""
 
 
-def check(request: Request) -> CorpusReport:
-    """What is in the texts. Raises DataError where they can't be read, ModelError where there is no such model."""
-    base = Base.of(find_model(request.model))
-    return _read(request, base)[1]
+def check(request: Request) -> list[str]:
+    """What is in the texts and what of them would be held out, in words. Raises DataError where they can't be read,
+    ModelError where there is no such model."""
+    documents, report = _read(request, Base.of(find_model(request.model)))
+    return [*report.lines(request.model), _split(documents, request).line()]
 
 
 def plan(request: Request, show: Show) -> Plan:

@@ -88,7 +88,7 @@ def test_a_text_begins_as_those_that_were_learned_from(trained, tiny_model):
 def test_checking_trains_nothing(notes, tiny_model):
     before = [run.name for run in list_runs()]
     done = assist("finetune", str(notes), "--model", str(tiny_model), "--check")
-    assert done.returncode == 0 and "tokens" in done.stdout
+    assert done.returncode == 0 and "tokens" in done.stdout and "Held out to measure by: 2 of 20" in done.stdout
     done = assist("finetune", str(notes), "--model", str(tiny_model), "--plan", *QUICK)
     assert done.returncode == 0 and "tokens a second" in done.stdout, done.stderr
     assert [run.name for run in list_runs()] == before
