@@ -47,16 +47,26 @@ def wrapped(text: str, columns: int, whole_words: bool = True) -> str:
     return "\n".join(part for line in lines for part in line).replace(_TIED, " ")
 
 
+def columns_shown() -> int:
+    """Columns of the terminal that standard output is, as it is now: what COLUMNS says may be of another one, or of
+    before it was resized."""
+    try:
+        columns = os.get_terminal_size(sys.stdout.fileno()).columns
+    except (OSError, ValueError, AttributeError):  # it is none
+        columns = 0
+    return columns or shutil.get_terminal_size().columns
+
+
 def fitted(text: str) -> str:
     """`text` for standard output: wrapped if that is a terminal."""
-    return wrapped(text, shutil.get_terminal_size().columns) if sys.stdout.isatty() else text
+    return wrapped(text, columns_shown()) if sys.stdout.isatty() else text
 
 
 def fitted_parts(parts: Iterable[str]) -> str:
     """Parts of a line for standard output; where it is wrapped they stay whole, if they can."""
     if not sys.stdout.isatty():
         return "  ".join(parts)
-    columns = shutil.get_terminal_size().columns
+    columns = columns_shown()
     return fitted("  ".join(tied(part) if len(part) <= columns else part for part in parts))
 
 

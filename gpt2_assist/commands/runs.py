@@ -1,6 +1,5 @@
 """`gpt2-assist runs`: what fine-tuning made, listed, compared, carried elsewhere and turned into plain models."""
 import argparse
-import shutil
 import sys
 from pathlib import Path
 
@@ -58,7 +57,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 def list_all(args: argparse.Namespace) -> int:
     from gpt2_assist.runs import list_runs
-    from gpt2_assist.terminal import fitted_parts, visible
+    from gpt2_assist.terminal import columns_shown, fitted_parts, visible
     rows = [["run", "base", "method", "steps", "before", "best", "general", "tokens", "MB"]]
     for run in list_runs():
         try:
@@ -70,7 +69,7 @@ def list_all(args: argparse.Namespace) -> int:
         return 0
     widths = [max(map(len, column)) for column in zip(*rows)]
     table = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows]
-    if sys.stdout.isatty() and max(map(len, table)) > shutil.get_terminal_size().columns:
+    if sys.stdout.isatty() and max(map(len, table)) > columns_shown():
         table = [fitted_parts([f"{name}:", *(f"{title} {cell}" for title, cell in zip(rows[0][1:], cells) if cell)])
                  for name, *cells in rows[1:]]
     print(visible("\n".join(table)))
@@ -89,7 +88,7 @@ def _row(run) -> list[str]:
 
 def show(args: argparse.Namespace) -> int:
     from gpt2_assist.runs import find_run
-    from gpt2_assist.terminal import barred, fitted, fitted_parts, visible
+    from gpt2_assist.terminal import barred, columns_shown, fitted, fitted_parts, visible
     run = find_run(args.name)
     state, best = run.state(), run.best()
     print(fitted(visible(f"{run.name}: {state['base']}, trained on {', '.join(state['paths'])}")))
@@ -101,7 +100,7 @@ def show(args: argparse.Namespace) -> int:
         best_too = ["best"] if entry["step"] == best.get("step") else []
         print(fitted_parts([f"step {entry['step']}", *losses, *best_too]))
     for sample in run.last_samples():
-        columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+        columns = columns_shown() if sys.stdout.isatty() else None
         print(f"A sample at the end:\n{barred(visible(sample), columns)}")
     if not run.states():
         print(fitted("There is no saved state of its training: --resume can't go on with it. `gpt2-assist finetune "

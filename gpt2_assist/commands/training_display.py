@@ -1,10 +1,9 @@
 """What somebody who waits for a training sees: one line that changes, and between what is to stay."""
 import os
-import shutil
 from contextlib import suppress
 
 from gpt2_assist.streams import Telling
-from gpt2_assist.terminal import barred, tied, visible, wrapped
+from gpt2_assist.terminal import barred, columns_shown, tied, visible, wrapped
 from gpt2_assist.training.curves import sparkline
 from gpt2_assist.training.finetune import Result
 from gpt2_assist.training.outcome import outcome
@@ -36,7 +35,7 @@ class Display:
         if not self._quiet:
             self._clear()
             text = visible(text)
-            self._out.write((wrapped(text, _columns()) if self._live else text) + "\n")
+            self._out.write((wrapped(text, columns_shown()) if self._live else text) + "\n")
 
     def goes_on(self, step: int, validations: list[float]) -> None:
         """A run that was stopped is taken up, with what was measured before."""
@@ -69,7 +68,7 @@ class Display:
             self._say_parts([*parts, *self._measured(report)])
         if self._live and not self._quiet:
             self._clear()
-            line = _fitting(parts, _columns() - _ECHO)
+            line = _fitting(parts, columns_shown() - _ECHO)
             self._width = len(line)
             self._out.write(line)
 
@@ -92,12 +91,12 @@ class Display:
     def sample(self, step: int, prompt: str, text: str) -> None:
         if not self._quiet:
             self.say(f"A sample at step {step}:")
-            self._out.write(barred(visible(prompt + text), _columns() if self._live else None) + "\n")
+            self._out.write(barred(visible(prompt + text), columns_shown() if self._live else None) + "\n")
 
     def stopping(self) -> None:
         """Says that it has been asked to stop. For a signal's handler: it may come in the middle of another word."""
         if self._live and not self._quiet:
-            text = wrapped("Stopping after this step and saving; Ctrl-C again ends it at once.", _columns())
+            text = wrapped("Stopping after this step and saving; Ctrl-C again ends it at once.", columns_shown())
             with suppress(OSError):
                 os.write(1, f"{self._blank()}{text}\n".encode("ascii"))
             self._width = 0
@@ -115,12 +114,8 @@ class Display:
     def _blank(self) -> str:
         """Takes the line that changes back, with what keys have left in it. Where the terminal has become narrower than
         the line, no one knows in which rows it stands: it stays."""
-        columns = _columns()
+        columns = columns_shown()
         return "\n" if self._width >= columns else "\r" + " " * (columns - 1) + "\r"
-
-
-def _columns() -> int:
-    return shutil.get_terminal_size().columns
 
 
 def _fitting(parts: list[str], columns: int) -> str:

@@ -126,7 +126,7 @@ def test_a_writing_session_says_what_is_copied(by_heart):
     child.expect("longest copied piece has [123] word|Nothing of it")
     child.send("/quit\r")
     child.expect(pexpect.EOF)
-    assert child.wait(60) == 0
+    assert child.wait() == 0
 
 
 def test_copied_words_are_marked_as_they_come(by_heart):
