@@ -34,11 +34,12 @@ def own_folders(tmp_path_factory):
 
 
 def make_model(folder: Path, n_layer: int, n_head: int, n_embd: int, n_ctx: int, seed: int = 0,
-               scale: float = 8.0, vocab_size: int = 400) -> Path:
+               scale: float = 8.0, vocab_size: int = 400, printable: bool = False) -> Path:
     """A model folder with random weights and a tokenizer trained on this very file.
 
     The weights are scaled up so that the next token's distribution is far from flat: then text really depends on
-    the prompt and on the cache. The end of text is made impossible, so that a generation lasts as long as it may.
+    the prompt and on the cache. The end of text is made impossible, so that a generation lasts as long as it may, and
+    so is all but printable ASCII where it is to be `printable`.
     """
     import torch
     from safetensors.torch import save_file
@@ -60,6 +61,9 @@ def make_model(folder: Path, n_layer: int, n_head: int, n_embd: int, n_ctx: int,
         model.ln_f.weight[0], model.ln_f.bias[0] = 0, 1
         model.wte.weight[:, 0] = 0
         model.wte.weight[tokenizer.token_to_id("<|endoftext|>"), 0] = -1000
+        for token, id in tokenizer.get_vocab().items() if printable else ():
+            if not all("!" <= character <= "~" or character == "Ġ" for character in token):
+                model.wte.weight[id, 0] = -1000
     save_file({name: value.contiguous() for name, value in model.state_dict().items()}, folder / "model.safetensors",
               metadata={"format": "pt"})
     (folder / "config.json").write_text(json.dumps(config.to_hub()), encoding="utf-8")

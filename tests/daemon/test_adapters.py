@@ -161,10 +161,10 @@ def test_a_run_without_its_base_says_so_and_a_whole_model_has_no_strength(tiny_m
     with pytest.raises(ModelError, match="adapter of the model .*base, which is not here"):
         find_model("lost")
     assert "lost" not in [model.name for model in list_models()]
-    shutil.copytree(tiny_model, new_run("whole", {"base": "x", "base_path": "x"}).model_of(1))
-    assert find_model("whole").adapter is None
+    shutil.copytree(tiny_model, new_run("adapterless", {"base": "x", "base_path": "x"}).model_of(1))
+    assert find_model("adapterless").adapter is None
     with pytest.raises(UsageError, match="changed the whole model"):
-        find_model("whole@0.5")
+        find_model("adapterless@0.5")
 
 
 def test_the_adapter_used_longest_ago_goes_unless_it_is_in_use(runs, tiny_model):

@@ -161,5 +161,6 @@ def test_a_text_that_came_late_grows_where_it_stands(page: Page, code: Workbench
 
 @pytest.fixture(scope="module")
 def slow_model(tmp_path_factory) -> Path:
-    """Random weights, enough of them for a millisecond a token."""
-    return make_model(tmp_path_factory.mktemp("models") / "slow", n_layer=12, n_head=12, n_embd=384, n_ctx=1024)
+    """Random weights, enough of them for a millisecond a token. Ghost text ends before what is no character."""
+    return make_model(tmp_path_factory.mktemp("models") / "slow", n_layer=12, n_head=12, n_embd=384, n_ctx=1024,
+                      printable=True)
