@@ -125,7 +125,8 @@ async def complete(client: AsyncClient, model: str, case: Case, settings: Settin
     unnamed = document if name else replace(document, uri="untitled:1")
     prompt = Context(WINDOW).prompt(unnamed, case.cursor, lambda: case.others if files else ())
     run = Run(Spot.of(document, case.cursor), place)
-    generation = Generation(max_new_tokens=settings.max_tokens, temperature=0.0, top_k=0, seed=0, logprobs=0, heal=heal)
+    generation = Generation(max_new_tokens=settings.max_tokens, temperature=0.0, top_k=0, seed=0, logprobs=0, heal=heal,
+                            begins=False)
     async for message in await client.generate(model, prompt, generation):
         if isinstance(message, Chunk):
             run.add(message.text, message.logprobs)

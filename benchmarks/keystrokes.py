@@ -65,7 +65,7 @@ class Ours:
     def ask(self, prompt: str) -> tuple[Reply, threading.Thread]:
         """Starts a request, which replaces the one before."""
         reply = Reply()
-        settings = Generation(max_new_tokens=NEW_TOKENS, temperature=0.0, heal=self._heal)
+        settings = Generation(max_new_tokens=NEW_TOKENS, temperature=0.0, heal=self._heal, begins=False)
         stream = self._client.generate(self._model, prompt, settings, "keystroke", "document", self._precision, "cpu")
         thread = threading.Thread(target=self._read, args=(stream, reply))
         thread.start()

@@ -112,6 +112,7 @@ def test_ctrl_c_saves_and_resume_goes_on_to_the_same_model(notes, tiny_model, tr
     assert curves[0] == curves[1]
 
 
+@pytest.mark.slow
 def test_a_finished_run_says_so_and_is_left_as_it_is(notes, tiny_model, trained):
     run = find_run(trained)
     before = {path: path.read_bytes() for path in run.folder.rglob("*") if path.is_file()}
@@ -282,6 +283,7 @@ def test_killed_at_random_moments_it_comes_to_the_same_end(notes, tiny_model, me
     assert all(torch.equal(value, other[name]) for name, value in mine.items())
 
 
+@pytest.mark.slow
 def test_a_request_to_end_saves_as_ctrl_c_does(notes, tiny_model):
     one = subprocess.Popen([sys.executable, "-m", "gpt2_assist", "finetune", str(notes), "--model", str(tiny_model),
                             "--run", "ended", "--steps", "4000", *QUICK], stdout=subprocess.PIPE, text=True)
@@ -302,6 +304,7 @@ def test_output_that_is_refused_ends_no_training(notes, tiny_model, name, redire
     assert find_run(name).curve()[-1]["step"] == 6 and find_run(name).best()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["full", "lora"])
 def test_the_model_as_it_was_stays_where_nothing_is_better(notes, method):
     name = f"worse-{method}"
@@ -315,6 +318,7 @@ def test_the_model_as_it_was_stays_where_nothing_is_better(notes, method):
     assert assist("generate", "--model", name, *greedy).stdout == assist("generate", "--model", "mini", *greedy).stdout
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_said_and_loses_nothing(notes, tiny_model):
     size = (tiny_model / "model.safetensors").stat().st_size
     done = assist("finetune", str(notes), "--model", str(tiny_model), "--run", "disk", "--steps", "6", *QUICK,
@@ -451,6 +455,7 @@ def test_what_cant_be_done_is_one_sentence(trained, notes, tiny_model, tmp_path,
     assert len(done.stderr.splitlines()) == (1 if code else 0)
 
 
+@pytest.mark.slow
 def test_two_dont_train_one_run_at_once(notes, tiny_model):
     arguments = ["--model", str(tiny_model), "--run", "twice", "--steps", "4000", *QUICK]
     one = subprocess.Popen([sys.executable, "-m", "gpt2_assist.cli", "finetune", str(notes), *arguments],

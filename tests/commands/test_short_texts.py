@@ -78,6 +78,7 @@ def test_twenty_finished_texts_come_without_marks(by_heart):
     assert copies > 10, "it has learned them by heart"
 
 
+@pytest.mark.slow
 def test_unique_ones_are_neither_copies_nor_repeated(by_heart):
     texts = gpt2_assist.generate(by_heart, nsamples=8, length=60, seed=5, unique=True, temperature=1.3)
     assert len(texts) == len(set(texts)) == 8 and not set(texts) & set(TEXTS)

@@ -32,6 +32,8 @@ from gpt2_assist.protocol import (
 
 KILLS = int(os.environ.get("GPT2_ASSIST_KILLS", "8"))
 FUZZED_FRAMES = int(os.environ.get("GPT2_ASSIST_FUZZ", "100000"))
+FEW = 8
+"""Of those, and of the races, one in so many in the fast suite."""
 REQUESTS = int(os.environ.get("GPT2_ASSIST_REQUESTS", "500"))
 RACES = 50
 PROMPT = "The model"
@@ -90,10 +92,11 @@ def test_a_worker_killed_again_and_again_gives_the_undisturbed_text(runtime, tin
 
 
 @pytest.mark.timeout(300)
-def test_starts_that_race_give_one_daemon(runtime):
+@pytest.mark.parametrize("races", [RACES // FEW, pytest.param(RACES, marks=pytest.mark.slow)])
+def test_starts_that_race_give_one_daemon(runtime, races):
     program = ("from gpt2_assist.client import Client\n"
                "with Client.connect('racer') as client: print(client.status()['pid'])")
-    for number in range(RACES):
+    for number in range(races):
         racers = [subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
                   for _ in range(8 if number == 0 else 2)]
         pids = {racer.communicate(timeout=60)[0] for racer in racers}
@@ -141,7 +144,8 @@ def test_a_client_that_lies_gets_a_sentence_and_is_cut_off(runtime, name, data):
         assert client.status()["clients"] >= 1
 
 
-def test_fuzzed_frames_crash_nothing_and_leak_nothing(runtime, tiny_model):
+@pytest.mark.parametrize("frames", [FUZZED_FRAMES // FEW, pytest.param(FUZZED_FRAMES, marks=pytest.mark.slow)])
+def test_fuzzed_frames_crash_nothing_and_leak_nothing(runtime, tiny_model, frames):
     dice = random.Random(5)
     seeds = [hello(), to_wire(StatusRequest(3)),
              to_wire(Generate(4, str(tiny_model), PROMPT, Generation(max_new_tokens=2)))]
@@ -163,7 +167,7 @@ def test_fuzzed_frames_crash_nothing_and_leak_nothing(runtime, tiny_model):
         pid = client.status()["pid"]
         before = len(os.listdir(f"/proc/{pid}/fd"))
         sent = 0
-        while sent < FUZZED_FRAMES:
+        while sent < frames:
             connection = raw_connection()
             burst = [fuzzed() for _ in range(dice.randrange(1, 6))]
             sent += len(burst)
@@ -182,6 +186,7 @@ def test_fuzzed_frames_crash_nothing_and_leak_nothing(runtime, tiny_model):
         assert len(os.listdir(f"/proc/{pid}/fd")) <= before
 
 
+@pytest.mark.slow
 def test_a_slow_reader_is_cut_off_and_nobody_else_notices(runtime, tiny_model):
     with Client.connect("honest") as client:
         expected = text_of(client, tiny_model, 50, 3)

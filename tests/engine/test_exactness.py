@@ -35,9 +35,10 @@ def alone(kind: str, prompt: tuple[int, ...], sampling: int, index: int, adapter
 
 
 @pytest.mark.timeout(600)
+@pytest.mark.parametrize("few", [True, pytest.param(False, marks=pytest.mark.slow)], ids=["few", "many"])
 @pytest.mark.parametrize("kind", KINDS)
-def test_whatever_happens_around_it_a_sample_is_the_same(kind):
-    rounds = {"cpu": 100, "torch": 8, "cuda": 4, "card": 4}[kind.split("-")[0]]
+def test_whatever_happens_around_it_a_sample_is_the_same(kind, few):
+    rounds = {"cpu": 100, "torch": 8, "cuda": 4, "card": 4}[kind.split("-")[0]] // (4 if few else 1)
     compared = sum(one_round(kind, random.Random(f"{kind} {number}")) for number in range(rounds))
     assert compared > 50 * rounds
 

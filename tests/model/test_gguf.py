@@ -46,7 +46,7 @@ def test_nothing_is_overwritten(mini):
 def test_llama_cpp_writes_the_same_greedy_text(mini):
     from llama import LlamaServer
     ids = TextTokenizer.from_folder(config.BUNDLED_MODELS / "mini").encode(PROMPT)
-    settings = Generation(max_new_tokens=32, temperature=0.0, heal=False)
+    settings = Generation(max_new_tokens=32, temperature=0.0, heal=False, begins=False)
     ours = []
     with Client.connect("tests") as client:
         for message in client.generate("mini", PROMPT, settings, precision="fp32"):

@@ -222,6 +222,7 @@ def own_digests() -> dict[str, str]:
     return digests.digests()
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(400)  # a form that was never used here is compiled first
 @pytest.mark.parametrize("form", [form for form in forms.available() if form != forms.NAME])
 def test_all_forms_give_the_same_bits(form):

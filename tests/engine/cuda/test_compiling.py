@@ -12,6 +12,7 @@ SHARED_OF_A_SMALL_CARD = 99 << 10
 """Bytes that a program can have on compute capability 8.6, 8.9 and 12.0."""
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(240)
 @pytest.mark.skipif(NO_BUILDS, reason="Triton has no builds for this platform")
 @pytest.mark.parametrize(("capability", "precision", "width", "batch"), [(90, "bf16", 768, 1), (89, "int8", 1024, 8),

@@ -61,7 +61,8 @@ def near(found: torch.Tensor, expected: torch.Tensor, tolerance: float) -> bool:
     return bool((found.cpu() - expected.cpu()).abs().max() <= tolerance * expected.abs().max().cpu())
 
 
-@pytest.mark.parametrize(("name", "precision"), [("odd", "fp32"), ("odd", "bf16"), ("odd", "int8"), ("wide", "bf16")])
+@pytest.mark.parametrize(("name", "precision"), [("odd", "fp32"), ("odd", "bf16"), ("odd", "int8"),
+                                                 pytest.param("wide", "bf16", marks=pytest.mark.slow)])
 def test_a_prefill_and_a_step_are_what_they_are_in_plain_torch(name, precision):
     config = CONFIGS[name]
     both = [made(config, precision, fused) for fused in (False, True)]
@@ -87,7 +88,8 @@ def test_a_prefill_and_a_step_are_what_they_are_in_plain_torch(name, precision):
     assert torch.equal(fused.tokens[0, :5].cpu()[clear], plain.tokens[0, :5].cpu()[clear])
 
 
-@pytest.mark.parametrize(("name", "precision"), [("wide", "bf16"), ("odd", "fp32"), ("odd", "int8")])
+@pytest.mark.parametrize(("name", "precision"), [("odd", "fp32"), ("odd", "int8"),
+                                                 pytest.param("wide", "bf16", marks=pytest.mark.slow)])
 def test_a_row_has_the_same_bits_alone_and_among_others(name, precision):
     step, pool = made(CONFIGS[name], precision, True)
     pages, others = list(range(8)), list(range(8, 16))
@@ -208,6 +210,7 @@ def test_what_needs_more_room_is_left_to_the_host(choice):
         assert choose(choice, flat, sampling, 0, 0)[0] == -1
 
 
+@pytest.mark.slow
 def test_a_fused_engine_leaves_no_token_out_that_the_host_must_choose():
     from gpt2_assist.engine.cuda.cuda_engine import CudaEngine
     config = GPT2Config(1, 1, 16, 64, V)
