@@ -159,7 +159,7 @@ class Gpt2Server:
 
     def _opened(self, params: types.DidOpenTextDocumentParams) -> None:
         item = params.text_document
-        document = Document(item.uri, item.language_id, item.version, str(self._encoding))
+        document = Document(item.uri, item.language_id, item.version, self._encoding)
         document.replace_all(item.text)
         self._completer.closed(item.uri)
         self._workspace.open(document)
@@ -243,7 +243,7 @@ class Gpt2Server:
         if answer.reason == SUPERSEDED:
             return None
         word = _WORD_END.search(before)[0]
-        start = types.Position(position.line, position.character - units(word, str(self._encoding)))
+        start = types.Position(position.line, position.character - units(word, self._encoding))
         items = []
         for number, text in enumerate(answer.texts):
             label = (word + text).strip().split("\n")[0]
@@ -358,7 +358,7 @@ class Gpt2Server:
 
     @property
     def _encoding(self) -> str:
-        return self.server.workspace.position_encoding
+        return types.PositionEncodingKind(self.server.workspace.position_encoding).value
 
 
 def _wish(wish: dict, on: bool) -> bool:

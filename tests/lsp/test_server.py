@@ -161,8 +161,9 @@ async def test_positions_are_counted_as_agreed(encoding, width):
         assert first == await one.texts_at("file:///nowhere/other.txt", position=moved)
 
 
-async def test_half_a_character_keeps_no_document_from_its_completions():
-    async with editor(capabilities=with_encoding("utf-16")) as one:
+@pytest.mark.parametrize("capabilities", [None, with_encoding("utf-16")])
+async def test_half_a_character_keeps_no_document_from_its_completions(capabilities):
+    async with editor(capabilities=capabilities) as one:
         one.open("file:///nowhere/half.txt", PROSE + "\ud83d " + PROSE)
         assert await one.texts_at("file:///nowhere/half.txt")
         one.open(URI, PROSE)
@@ -175,6 +176,11 @@ async def test_half_a_character_keeps_no_document_from_its_completions():
         assert await one.texts_at(URI, position=types.Position(0, len(PROSE))) == [shown]
         one.open("file:///nowhere/whole.txt", "😀 " + PROSE)
         assert await one.texts_at("file:///nowhere/whole.txt") == whole
+        one.change(URI, types.Position(0, 0), types.Position(0, 0), "😀")
+        one.change(URI, types.Position(0, 1), types.Position(0, 1), "x")  # between its halves
+        one.change(URI, types.Position(0, 1), types.Position(0, 2), "")
+        one.change(URI, types.Position(0, 0), types.Position(0, 2), "")
+        assert await one.texts_at(URI, position=types.Position(0, len(PROSE))) == [shown]
 
 
 async def test_the_text_of_a_selected_menu_entry_is_gone_on_from():
