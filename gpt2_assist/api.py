@@ -124,12 +124,14 @@ def finetune(dataset: Sequence[str | Path] = (), model_name: str | Path = "", ru
 def generate(run_name: str = "run1", model_name: str | Path = "", prefix: str = "", nsamples: int = 1,
              batch_size: int = 8, length: int = 128, temperature: float = 0.8, top_k: int = 40, top_p: float = 1.0,
              truncate: str | None = None, include_prefix: bool = True, destination_path: str | Path | None = None,
-             seed: int | None = None, unique: bool = False, stop: Sequence[str] = (), **settings: object) -> Samples:
+             seed: int | None = None, unique: bool = False, stop: Sequence[str] = (), suffix: str | None = None,
+             **settings: object) -> Samples:
     """Texts from a run, or from the model `model_name`, by the daemon, which is started if need be.
 
     `length` is new tokens at most; `destination_path` gets the texts too, with a line between; `unique` leaves out what
-    came before or stands in the training texts; `settings` are further ones of protocol.Generation. Raises AssistError
-    with a sentence.
+    came before or stands in the training texts; `suffix` is what follows: a model that was taught to fill in writes
+    what fits between `prefix` and it; `settings` are further ones of protocol.Generation. Raises AssistError with a
+    sentence.
     """
     from gpt2_assist.client import Client
     from gpt2_assist.commands.copied import Copied
@@ -149,7 +151,8 @@ def generate(run_name: str = "run1", model_name: str | Path = "", prefix: str = 
             raise UsageError(f"{name} must be a whole number from 1 on, not {value!r}.")
     file = None if destination_path is None else OutputFile(destination_path)
     model = str(model_name) or run_name
-    job, size = Job(model, prefix, generation, defaults.precision, defaults.device), min(batch_size, MAX_SAMPLES)
+    job = Job(model, prefix, generation, defaults.precision, defaults.device, suffix)
+    size = min(batch_size, MAX_SAMPLES)
     texts = Samples()
 
     def done(sample) -> None:

@@ -201,11 +201,15 @@ def _named_anywhere(model: str) -> str:
 
 
 def _request(id: int, model: str, prompt: str, settings: Generation, priority: str, document: str, precision: str,
-             device: str) -> Generate:
+             device: str, around: dict[str, Any]) -> Generate:
     """With texts that can be sent, whatever they hold. Raises UsageError where a setting is wrong."""
-    settings.validate()
+    request = Generate(id, "", valid(prompt), settings, priority, valid(document), precision, device, **around)
+    request.validate()
+    suffix = None if request.suffix is None else valid(request.suffix)
+    beside = [[valid(path), valid(text)] for path, text in request.beside]
     settings = replace(settings, stop=[valid(text) for text in settings.stop])
-    return Generate(id, _named_anywhere(model), valid(prompt), settings, priority, valid(document), precision, device)
+    return replace(request, model=_named_anywhere(model), settings=settings, suffix=suffix, path=valid(request.path),
+                   repository=valid(request.repository), beside=beside)
 
 
 class Client:
@@ -233,10 +237,11 @@ class Client:
         self._link.close()
 
     def generate(self, model: str, prompt: str, settings: Generation, priority: str = "session", document: str = "",
-                 precision: str = "auto", device: str = "auto") -> "Stream":
-        """Starts a generation; see Stream."""
+                 precision: str = "auto", device: str = "auto", **around: Any) -> "Stream":
+        """Starts a generation; see Stream. `around`: protocol.Generate's suffix, path, repository and beside."""
         id = next(self._ids)
-        return Stream(self, self._ask(_request(id, model, prompt, settings, priority, document, precision, device)))
+        return Stream(self, self._ask(_request(id, model, prompt, settings, priority, document, precision, device,
+                                               around)))
 
     def load(self, model: str, precision: str = "auto", device: str = "auto") -> Loaded:
         """Makes a model ready and waits until it is."""
@@ -349,10 +354,11 @@ class AsyncClient:
             pass  # the daemon was gone before us
 
     async def generate(self, model: str, prompt: str, settings: Generation, priority: str = "session",
-                       document: str = "", precision: str = "auto", device: str = "auto") -> "AsyncStream":
-        """Starts a generation; see AsyncStream."""
+                       document: str = "", precision: str = "auto", device: str = "auto",
+                       **around: Any) -> "AsyncStream":
+        """Starts a generation; see AsyncStream. `around` as in Client."""
         id = next(self._ids)
-        await self._ask(_request(id, model, prompt, settings, priority, document, precision, device))
+        await self._ask(_request(id, model, prompt, settings, priority, document, precision, device, around))
         return AsyncStream(self, id)
 
     async def load(self, model: str, precision: str = "auto", device: str = "auto") -> Loaded:

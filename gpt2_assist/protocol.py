@@ -12,7 +12,7 @@ import msgpack
 
 from gpt2_assist.errors import ProtocolError, UsageError
 
-PROTOCOL_VERSION = 4
+PROTOCOL_VERSION = 5
 MAX_FRAME_BYTES = 8 * 1024 * 1024
 MAX_DEPTH = 16
 MAX_REQUESTS_PER_CLIENT = 256
@@ -23,6 +23,7 @@ MAX_SAMPLES = 64
 MAX_NEW_TOKENS = 1_000_000
 MAX_STOP_STRINGS = 32
 MAX_STOP_CHARACTERS = 1024
+MAX_PIECES = 64
 PRIORITIES = ("keystroke", "session", "bulk")
 _LENGTH = struct.Struct(">I")
 
@@ -132,6 +133,27 @@ class Generate:
     """If set, an earlier unfinished request of this client with the same document is cancelled."""
     precision: str = "auto"
     device: str = "auto"
+    suffix: str | None = None
+    """What follows behind the new text, which is to fit in between; None: nothing is known of it. The entries below
+    count only with it."""
+    path: str = ""
+    """Of the file in which both stand."""
+    repository: str = ""
+    """The name of what that file belongs to."""
+    beside: list = field(default_factory=list)
+    """Pairs [path, text] of other files, or pieces of them; what changes least should come first."""
+
+    def validate(self) -> None:
+        """Raises UsageError with a sentence that names what is wrong."""
+        self.settings.validate()
+        if self.priority not in PRIORITIES:
+            raise UsageError(f"There is no priority {self.priority[:20]!r}; say {', '.join(PRIORITIES)}.")
+        if len(self.beside) > MAX_PIECES:
+            raise UsageError(f"There are {len(self.beside)} pieces of other files; at most {MAX_PIECES} are allowed.")
+        for piece in self.beside:
+            if not isinstance(piece, (list, tuple)) or len(piece) != 2 or not all(isinstance(text, str)
+                                                                                  for text in piece):
+                raise UsageError("beside must hold pairs of a path and a text.")
 
 
 @dataclass(frozen=True)

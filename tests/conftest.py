@@ -1,12 +1,14 @@
 """Fixtures that several test files share: small models, and a home and runtime folder of the test's own."""
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
 from contextlib import suppress
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from gpt2_assist.daemon.devices import settled
@@ -80,3 +82,26 @@ def tiny_model(tmp_path_factory) -> Path:
 def other_tiny_model(tmp_path_factory) -> Path:
     """A second one, with other weights."""
     return make_model(tmp_path_factory.mktemp("models") / "other", **TINY, seed=1)
+
+
+@pytest.fixture(scope="session")
+def infill_model(tiny_model, tmp_path_factory) -> Path:
+    """The tiny one with control tokens for filling in, as known by their names, and ones for files; what it writes is
+    as random as before."""
+    from safetensors.numpy import load_file, save_file
+    from tokenizers import Tokenizer
+    folder = tmp_path_factory.mktemp("models") / "infill"
+    shutil.copytree(tiny_model, folder, ignore=shutil.ignore_patterns("prepared-*", "card.json"))
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    added = tokenizer.add_special_tokens(["<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>", "<|file_sep|>",
+                                          "<|repo_name|>"])
+    tokenizer.save(str(folder / "tokenizer.json"))
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    config["vocab_size"] += added
+    (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    weights = load_file(folder / "model.safetensors")
+    rows = np.random.default_rng(2).normal(0, 0.16, (added, config["n_embd"]))
+    rows[:, 0] = -1000  # never written
+    weights["wte.weight"] = np.concatenate([weights["wte.weight"], rows.astype(np.float32)])
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    return folder

@@ -2,8 +2,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpt2_assist.errors import ProtocolError
-from gpt2_assist.protocol import MAX_DEPTH, MAX_FRAME_BYTES, Decoder, encode
+from gpt2_assist.errors import ProtocolError, UsageError
+from gpt2_assist.protocol import (
+    MAX_DEPTH,
+    MAX_FRAME_BYTES,
+    MAX_PIECES,
+    Decoder,
+    Generate,
+    Generation,
+    encode,
+    from_wire,
+    to_wire,
+)
 
 scalars = (st.none() | st.booleans() | st.integers(-2**63, 2**64 - 1) | st.floats(allow_nan=False) | st.text()
            | st.binary())
@@ -44,3 +54,31 @@ def test_nesting_is_bounded_on_both_sides():
     body = msgpack.packb(deep)
     with pytest.raises(ProtocolError):
         Decoder().feed(len(body).to_bytes(4, "big") + body)
+
+
+@given(st.none() | st.text(), st.text(), st.text(), st.lists(st.lists(st.text(), min_size=2, max_size=2), max_size=4))
+def test_what_stands_around_the_cursor_survives_the_wire(suffix, path, repository, beside):
+    sent = Generate(1, "m", "p", Generation(), suffix=suffix, path=path, repository=repository, beside=beside)
+    sent.validate()
+    entries, = Decoder().feed(to_wire(sent))
+    assert from_wire(entries) == sent
+
+
+@given(st.dictionaries(st.sampled_from(["suffix", "path", "repository", "beside", "prompt"]),
+                       scalars | st.lists(scalars | st.lists(scalars, max_size=3), max_size=3), max_size=5))
+def test_wild_entries_give_a_message_that_is_right_or_an_error_with_a_sentence(wild):
+    entries, = Decoder().feed(to_wire(Generate(1, "m", "p", Generation())))
+    try:
+        message = from_wire({**entries, **wild})
+        message.validate()
+    except (ProtocolError, UsageError) as error:
+        assert str(error).endswith(".")
+    else:
+        assert message.suffix is None or isinstance(message.suffix, str)
+        assert all(isinstance(text, str) for piece in message.beside for text in piece)
+
+
+def test_other_files_pieces_are_few():
+    many = [["a", "b"]] * (MAX_PIECES + 1)
+    with pytest.raises(UsageError, match=str(MAX_PIECES)):
+        Generate(1, "m", "p", Generation(), beside=many).validate()

@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 from gpt2_assist.commands.help import Help
-from gpt2_assist.commands.prompt import read_prompt
+from gpt2_assist.commands.prompt import read_beside, read_prompt, read_suffix
 from gpt2_assist.commands.sampling import add_sampling_arguments, settings_from
 from gpt2_assist.errors import UsageError
 
@@ -12,7 +12,8 @@ _DEFAULT_BATCH = 8
 _EXAMPLE = """example:
   gpt2-assist generate "Once upon a time" --max-new-tokens 60 --temperature 0.7
   gpt2-assist generate --prefix "Title:" --truncate "\\n" --include-prefix -n 20 --batch-size 5 -o titles.txt
-  cat chapter.txt | gpt2-assist generate --json"""
+  cat chapter.txt | gpt2-assist generate --json
+  gpt2-assist generate --model code "def area(" --suffix "    return width * height\n" """
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
@@ -24,6 +25,13 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
                         help="read the prompt from a file, of any kind that finetune reads")
     parser.add_argument("--prefix", metavar="S",
                         help="the text that each sample goes on from, as it stands; as in gpt-2-simple")
+    parser.add_argument("--suffix", metavar="S",
+                        help="the text that follows: what is written is to fit in between; for models that were taught "
+                             "to fill in (finetune --infill)")
+    parser.add_argument("--suffix-file", type=Path, metavar="FILE",
+                        help="read it from a file; with either, a line end at the end of the prompt's file stays")
+    parser.add_argument("--beside", type=Path, action="append", default=[], metavar="FILE",
+                        help="with a suffix: another file that the model is to have seen; may be repeated")
     parser.add_argument("--include-prefix", "--echo", action="store_true", help="print the prompt before each sample")
     parser.add_argument("--truncate", metavar="S", help="cut each sample at the first S, which is read as in --stop")
     parser.add_argument("-n", type=int, default=1, metavar="N", help="so many samples (default 1)")
@@ -46,8 +54,10 @@ def run(args: argparse.Namespace) -> int:
     from gpt2_assist.config import read_settings
     defaults = read_settings()
     model = args.model or defaults.model
-    prompt = read_prompt(args.prompt, args.prefix, args.file, lambda: _begins_texts(model))
+    suffix = read_suffix(args.suffix, args.suffix_file)
+    prompt = read_prompt(args.prompt, args.prefix, args.file, lambda: _begins_texts(model), suffix is not None)
     stops = [] if args.truncate is None else [args.truncate]
+    beside = read_beside(args.beside, suffix)
     settings = settings_from(args, stops)
     batch_size = _DEFAULT_BATCH if args.batch_size is None else args.batch_size
     for name, value in (("-n", args.n), ("--batch-size", batch_size)):
@@ -60,7 +70,8 @@ def run(args: argparse.Namespace) -> int:
     from gpt2_assist.output_file import OutputFile
     from gpt2_assist.protocol import MAX_SAMPLES
     from gpt2_assist.terminal import interrupted
-    job = Job(model, prompt, settings, args.precision or defaults.precision, args.device or defaults.device)
+    job = Job(model, prompt, settings, args.precision or defaults.precision, args.device or defaults.device, suffix,
+              beside)
     if args.unique or args.show_copied:
         from gpt2_assist.commands.copied import Copied
         copied = Copied(model, args.show_copied)

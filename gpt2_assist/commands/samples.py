@@ -28,6 +28,9 @@ class Job:
     settings: Generation
     precision: str
     device: str
+    suffix: str | None = None
+    beside: tuple[tuple[str, str], ...] = ()
+    """Paths and texts of other files; they count only with a suffix."""
 
 
 def generate_series(client: Client, job: Job, count: int, batch_size: int,
@@ -43,7 +46,8 @@ def generate_series(client: Client, job: Job, count: int, batch_size: int,
         samples = [Sample(first + place) for place in range(size)]
         reported = 0
         stream = client.generate(job.model, job.prompt, settings, "session" if count == 1 else "bulk",
-                                 precision=job.precision, device=job.device)
+                                 precision=job.precision, device=job.device, suffix=job.suffix,
+                                 beside=list(job.beside))
         done: set[int] = set()
         with on_interrupt(stream.cancel):
             for message in stream:

@@ -6,15 +6,18 @@ from pathlib import Path
 
 import numpy as np
 
-from gpt2_assist.engine.engine import Engine, Sampling, Sequence, Token
+from gpt2_assist.engine.engine import NO_LIMIT, Engine, Sampling, Sequence, Token
 from gpt2_assist.errors import UsageError
 from gpt2_assist.model.card import Card
 from gpt2_assist.protocol import Chunk, Finished, Generate, Resume, SampleDone
 from gpt2_assist.text.healing import Healing, Respelling
+from gpt2_assist.text.infill import Piece, infill_of, reserve
 from gpt2_assist.text.opening import opening
 from gpt2_assist.text.stream import TextStream
 
 Send = Callable[[object], None]
+_MOST_CHARACTERS = 16
+"""Of a text after the cursor, per token of the context: what is beyond is not even encoded."""
 
 
 class Vocabulary:
@@ -24,12 +27,14 @@ class Vocabulary:
         """`copies`: where the index of the texts lies that the model was fine-tuned on, if it was."""
         self.tokenizer, self.card, self._copies = tokenizer, card, copies
         self._index = None
+        self.infill = infill_of(card.infill, tokenizer)
         self.healing = Healing(tokenizer.ordinary_tokens(), tokenizer.encode)
 
     def of(self, card: Card, copies: Path | None) -> "Vocabulary":
         """That of a model with the same tokenizer."""
         other = copy(self)
         other.card, other._copies, other._index = card, copies, None
+        other.infill = infill_of(card.infill, self.tokenizer)
         return other
 
     def prompt(self, text: str, heal: bool, begins: bool = True) -> tuple[list[int], bytes]:
@@ -49,6 +54,24 @@ class Vocabulary:
             taken -= 1
         kept = len(ids) - taken
         return [*before, *ids[:kept]] or begin, b"".join(map(self.tokenizer.token_bytes, ids[kept:]))
+
+    def infill_prompt(self, message: Generate, n_ctx: int) -> tuple[list[int], bytes]:
+        """As `prompt`, between a prefix and a suffix. Raises UsageError where the model can't do that."""
+        if self.infill is None:
+            raise UsageError("The model can't fill in between a text and what follows it: it has no tokens for that. "
+                             "`gpt2-assist finetune PATH --infill` teaches it to.")
+        encode, settings = self.tokenizer.encode, message.settings
+        room = n_ctx - reserve(n_ctx, settings.max_new_tokens)
+        ids, unsettled = self.tokenizer.encode_unsettled(message.prompt, plain=True)
+        taken = self.healing.taken(ids, unsettled) if settings.heal else 0
+        kept = len(ids) - taken
+        after, *others = (encode(text[:_MOST_CHARACTERS * n_ctx], plain=True)
+                          for text in (message.suffix, *(text for _, text in message.beside)))
+        names = [encode(f"{name}\n", plain=True) if name else []
+                 for name in (message.path, message.repository, *(path for path, _ in message.beside))]
+        beside = [Piece(path, text) for path, text in zip(names[2:], others)]
+        prompt = self.infill.prompt(ids[:kept], after, room, beside, *names[:2])
+        return prompt, b"".join(map(self.tokenizer.token_bytes, ids[kept:]))
 
     def likely_spelling(self, spelling: bytes) -> list[tuple[int, np.ndarray]]:
         """Tokens that spell just these bytes as the tokenizer would, each with the ids that are allowed in its place;
@@ -70,7 +93,7 @@ class Vocabulary:
         return list(dict.fromkeys([*asked, *self.card.stop_strings]))
 
     def stop_tokens(self, asked: list[int]) -> frozenset[int]:
-        return frozenset([*asked, *self.tokenizer.ends])
+        return frozenset([*asked, *self.tokenizer.ends, *(self.infill.ends if self.infill else ())])
 
     def refused(self, most: int) -> Callable[[list[int]], np.ndarray]:
         """For an engine's Sequence: the ids by which more than `most` new tokens in a row would stand in the texts of
@@ -93,14 +116,21 @@ class Vocabulary:
 class Request:
     """A generation under way. Its samples are opened one after the other by the scheduler."""
 
-    def __init__(self, message: Generate | Resume, vocabulary: Vocabulary, send: Send, adapter: int = 0) -> None:
-        """`adapter`: the engine's number of it."""
+    def __init__(self, message: Generate | Resume, vocabulary: Vocabulary, send: Send, n_ctx: int,
+                 adapter: int = 0) -> None:
+        """`n_ctx`: of the engine, and `adapter` its number of one."""
         self.adapter = adapter
         self.message = message.request if isinstance(message, Resume) else message
         settings = self.message.settings
         self.id, self.priority = self.message.id, self.message.priority
         self.vocabulary, self._send = vocabulary, send
-        self.prompt, self.spelling = vocabulary.prompt(self.message.prompt, settings.heal, settings.begins)
+        self._n_ctx, self.most_tokens = n_ctx, NO_LIMIT
+        """Tokens that a sample can have, those included that spell the prompt's end again."""
+        if self.message.suffix is None:
+            self.prompt, self.spelling = vocabulary.prompt(self.message.prompt, settings.heal, settings.begins)
+        else:
+            self.prompt, self.spelling = vocabulary.infill_prompt(self.message, n_ctx)
+            self.most_tokens = n_ctx - len(self.prompt)  # a window that moved would have lost its first control token
         self.stops = vocabulary.stop_strings(settings.stop)
         self.stop_tokens = vocabulary.stop_tokens(settings.stop_tokens)
         self.sampling = Sampling(
@@ -124,10 +154,10 @@ class Request:
         if index == 0:
             self._cached, self._context = sequence.cached_tokens, sequence.context
 
-    def finish(self, n_ctx: int) -> None:
+    def finish(self) -> None:
         """Says that all samples have ended."""
         self._send(Finished(self.id, self.message.model, self.message.settings.seed, len(self.prompt), self._cached,
-                            self._context, n_ctx, time.monotonic() - self._begun))
+                            self._context, self._n_ctx, time.monotonic() - self._begun))
 
 
 class Sample:
@@ -147,7 +177,7 @@ class Sample:
         self._respelling = Respelling(request.vocabulary.healing, request.spelling)
         self._delivered = list(delivered or [])
         self._silent = delivered is not None
-        self._new = 0
+        self._decoded = self._new = 0
         self._stop_token = False
         self.heard = False
         """Whether something of it was sent."""
@@ -207,6 +237,7 @@ class Sample:
 
     def _read(self, token: int) -> str:
         """The text that a token makes safe to show."""
+        self._decoded += 1
         if self._respelling.allowed is None:
             data = self.request.vocabulary.tokenizer.token_bytes(token)
         else:
@@ -220,7 +251,8 @@ class Sample:
     def _reason(self) -> str:
         if self._stream.stopped or self._stop_token:
             return "stop"
-        return "length" if 0 < self._settings.max_new_tokens <= self._new else ""
+        full = self._decoded >= self.request.most_tokens
+        return "length" if full or 0 < self._settings.max_new_tokens <= self._new else ""
 
     def _flush(self, text: str) -> None:
         self._send(Chunk(self.request.id, self.index, text, self._held, self._held_logprobs))

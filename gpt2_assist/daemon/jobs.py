@@ -38,7 +38,10 @@ class Job:
     @property
     def size(self) -> int:
         """Characters that it keeps in memory, about."""
-        return len(self.request.prompt) if isinstance(self.request, Generate) else 0
+        if not isinstance(self.request, Generate):
+            return 0
+        texts = [self.request.prompt, self.request.suffix or "", *(text for _, text in self.request.beside)]
+        return sum(map(len, texts))
 
     def for_worker(self) -> Generate | Resume:
         """What a worker is sent to begin a generation or to go on with it."""

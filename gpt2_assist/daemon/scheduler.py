@@ -33,6 +33,10 @@ class Scheduler:
         self.prompt_tokens = self.cached_tokens = self.decoded_tokens = 0
 
     @property
+    def n_ctx(self) -> int:
+        return self._engine.n_ctx
+
+    @property
     def busy(self) -> bool:
         return bool(self._requests)
 
@@ -161,4 +165,4 @@ class Scheduler:
 
     def _settle(self, request: Request) -> None:
         if request.ended and self._requests.pop(request.id, None):
-            request.finish(self._engine.n_ctx)
+            request.finish()

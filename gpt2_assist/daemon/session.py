@@ -12,7 +12,6 @@ from gpt2_assist.daemon.jobs import Job
 from gpt2_assist.errors import AssistError, DaemonError, ProtocolError, UsageError
 from gpt2_assist.protocol import (
     MAX_REQUESTS_PER_CLIENT,
-    PRIORITIES,
     PROTOCOL_VERSION,
     Cancel,
     Failure,
@@ -124,9 +123,7 @@ class ClientSession:
             job.fail(error)
 
     def _checked(self, message: Generate) -> Generate:
-        message.settings.validate()
-        if message.priority not in PRIORITIES:
-            raise UsageError(f"There is no priority {message.priority[:20]!r}; say {', '.join(PRIORITIES)}.")
+        message.validate()
         if message.document:
             for job in list(self.jobs.values()):
                 if isinstance(job.request, Generate) and job.request.document == message.document:

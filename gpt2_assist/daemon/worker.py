@@ -139,7 +139,7 @@ class Worker:
             request = message.request if isinstance(message, Resume) else message
             try:
                 number, vocabulary = adapters.of(request.model, scheduler.adapters)
-                scheduler.add(Request(message, vocabulary, self._pipe.send, number))
+                scheduler.add(Request(message, vocabulary, self._pipe.send, scheduler.n_ctx, number))
             except AssistError as error:
                 self._pipe.send(Failure(request.id, str(error), error.exit_code))
 

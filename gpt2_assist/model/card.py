@@ -5,6 +5,7 @@ from pathlib import Path
 
 from gpt2_assist.errors import ModelError
 from gpt2_assist.model.whole_file import whole_file
+from gpt2_assist.text.infill import wrong_entry
 from gpt2_assist.text_file import read_json
 from gpt2_assist.unreadable import not_json
 
@@ -27,6 +28,9 @@ class Card:
     """SHA-256 by file name, in hexadecimal."""
     figures: dict = field(default_factory=dict)
     """Whatever else is known in numbers: tokens seen, bits per byte."""
+    infill: dict = field(default_factory=dict)
+    """The control tokens by which it fills in between a prefix and a suffix, and their order; see text/infill.py.
+    Empty: what its tokenizer has of names that are known."""
 
 
 def read_card(folder: Path) -> Card:
@@ -48,6 +52,8 @@ def read_card(folder: Path) -> Card:
             raise ModelError(f"The entry {name} of the model card {path} must be a {known[name].__name__}.")
     if not all(isinstance(stop, str) and stop for stop in entries.get("stop_strings", [])):
         raise ModelError(f"The stop strings of the model card {path} must be texts that are not empty.")
+    if wrong := wrong_entry(entries.get("infill", {})):
+        raise ModelError(f"The infill entry of the model card {path} {wrong}.")
     return Card(**entries)
 
 

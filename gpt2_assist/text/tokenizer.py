@@ -48,7 +48,7 @@ class TextTokenizer:
         self._tokenizer = tokenizer
         self._special = {id: token.content.encode() for id, token in tokenizer.get_added_tokens_decoder().items()}
         self.vocab_size: int = tokenizer.get_vocab_size()
-        self._heads = Heads()
+        self._heads, self._plain_heads = Heads(), Heads()
         special = special or special_tokens(tokenizer)
         self.begin_of_text, self.ends = special.begin, special.ends
         self.end_of_text: int | None = special.ends[0] if special.ends else None
@@ -83,12 +83,14 @@ class TextTokenizer:
         """The library's own, for many texts at once."""
         return self._tokenizer
 
-    def encode(self, text: str) -> list[int]:
-        """Token ids of `text`. Surrogates, which no UTF-8 can hold, count as U+FFFD."""
-        return self._encoding(text).ids
+    def encode(self, text: str, plain: bool = False) -> list[int]:
+        """Token ids of `text`; `plain`: what looks like a special token is text too. Surrogates, which no UTF-8 can
+        hold, count as U+FFFD."""
+        return self._encoding(text, plain).ids
 
-    def encode_unsettled(self, text: str) -> tuple[list[int], int]:
-        """Token ids of `text`, and how many of the last would be others if more text followed in the same word.
+    def encode_unsettled(self, text: str, plain: bool = False) -> tuple[list[int], int]:
+        """Token ids of `text` as `encode` gives them, and how many of the last would be others if more text followed in
+        the same word.
 
         BPE joins bytes within a word only, so these are the tokens of the last word, where a word is what GPT-2's
         pattern cuts off: letters, digits or other signs with a space before them, or white space. All of these can
@@ -97,8 +99,9 @@ class TextTokenizer:
         contraction ("'s"), behind which the pattern always cuts, are settled. "they'r" counts back to its
         apostrophe, with which "e" would make a contraction of it.
         """
-        head, rest = self._heads.split(text, lambda part: self._encoding(part).ids)
-        encoding = self._encoding(rest)
+        heads = self._plain_heads if plain else self._heads
+        head, rest = heads.split(text, lambda part: self._encoding(part, plain).ids)
+        encoding = self._encoding(rest, plain)
         ids = encoding.ids
         if not ids or ids[-1] in self._special:
             return head + ids, 0
@@ -112,12 +115,28 @@ class TextTokenizer:
                 count += 1
         return head + ids, count
 
-    def _encoding(self, text: str) -> Encoding:
+    def has_token(self, name: str) -> bool:
+        return self._tokenizer.token_to_id(name) is not None
+
+    def id_of(self, name: str) -> int:
+        """The id of a control token, which the vocabulary gets if it lacks it. From now on it is a special one: no text
+        gives it where it is encoded plainly."""
+        self._tokenizer.add_special_tokens([name])
+        id = self._tokenizer.token_to_id(name)
+        self._special[id] = name.encode()
+        self.vocab_size = self._tokenizer.get_vocab_size()
+        return id
+
+    def _encoding(self, text: str, plain: bool = False) -> Encoding:
         try:
             text.encode()
         except UnicodeEncodeError:
             text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-        return self._tokenizer.encode(text, add_special_tokens=False)
+        self._tokenizer.encode_special_tokens = plain
+        try:
+            return self._tokenizer.encode(text, add_special_tokens=False)
+        finally:
+            self._tokenizer.encode_special_tokens = False
 
     def decode(self, ids: list[int]) -> str:
         """The text of `ids`, broken bytes inside as U+FFFD. Of a character that is cut off at the end nothing is left.

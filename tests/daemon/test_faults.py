@@ -148,7 +148,9 @@ def test_a_client_that_lies_gets_a_sentence_and_is_cut_off(runtime, name, data):
 def test_fuzzed_frames_crash_nothing_and_leak_nothing(runtime, tiny_model, frames):
     dice = random.Random(5)
     seeds = [hello(), to_wire(StatusRequest(3)),
-             to_wire(Generate(4, str(tiny_model), PROMPT, Generation(max_new_tokens=2)))]
+             to_wire(Generate(4, str(tiny_model), PROMPT, Generation(max_new_tokens=2))),
+             to_wire(Generate(5, str(tiny_model), PROMPT, Generation(max_new_tokens=2), suffix=" of all",
+                              path="a.py", repository="r", beside=[["b.py", "import json"]]))]
 
     def fuzzed() -> bytes:
         frame = bytearray(dice.choice(seeds))

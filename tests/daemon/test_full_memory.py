@@ -24,7 +24,8 @@ def test_texts_wait_for_room_and_a_keystroke_comes_first(tiny_model, room):
 
     def ask(id: int, priority: str, count: int, n: int = 1) -> None:
         settings = Generation(max_new_tokens=count, n=n, seed=id, stop_tokens=[])
-        scheduler.add(Request(Generate(id, "tiny", "The model", settings, priority), vocabulary, heard.append))
+        scheduler.add(Request(Generate(id, "tiny", "The model", settings, priority), vocabulary, heard.append,
+                              engine.n_ctx))
     most, typed = 0, False
     for id in range(1, 4):
         ask(id, "bulk", 30, n=3)
@@ -52,7 +53,8 @@ def test_a_text_that_memory_lacks_fails_alone(tiny_model, monkeypatch, when):
 
     def ask(id: int) -> None:
         settings = Generation(max_new_tokens=40, seed=id, heal=False)
-        scheduler.add(Request(Generate(id, "tiny", "The model " * id, settings), vocabulary, heard.append))
+        scheduler.add(Request(Generate(id, "tiny", "The model " * id, settings), vocabulary, heard.append,
+                              engine.n_ctx))
     ask(1)
     if when == "decode":
         while not heard:

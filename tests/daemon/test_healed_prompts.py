@@ -75,7 +75,7 @@ def run(engine: Engine, vocabulary: Vocabulary, *messages: Generate | Resume) ->
             outcome.finished = message
 
     scheduler = Scheduler(engine, hear)
-    requests = [Request(message, vocabulary, hear) for message in messages]
+    requests = [Request(message, vocabulary, hear, engine.n_ctx) for message in messages]
     for request in requests:
         scheduler.add(request)
     while scheduler.busy:
