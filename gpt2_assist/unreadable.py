@@ -22,7 +22,7 @@ _POINTERS = (b"version https://git-lfs", b"version https://hawser", b"# xet vers
 _PAGE = re.compile(rb"(\xef\xbb\xbf)?\s*<(!doctype|!--|html|head|body|script|\?xml)", re.IGNORECASE)
 _MAGIC = {
     b"PK\x03\x04": "a zip archive, as PyTorch writes its weights: name it .bin and import that",
-    b"GGUF": "a GGUF file, which is llama.cpp's",
+    b"GGUF": "a GGUF file, which is llama.cpp's: `gpt2-assist models import` converts it",
     b"\x89HDF": "an HDF5 file, which is TensorFlow's",
     b"\x1f\x8b": "packed with gzip: unpack it",
 }

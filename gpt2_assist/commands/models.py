@@ -2,6 +2,8 @@
 import argparse
 import json
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
@@ -9,6 +11,7 @@ from gpt2_assist.commands.help import Help
 from gpt2_assist.commands.preparing import prepare_with_progress
 from gpt2_assist.errors import AssistError
 from gpt2_assist.model import store
+from gpt2_assist.model.ollama import PREFIX as OLLAMA
 from gpt2_assist.model.store import ModelFolder
 from gpt2_assist.terminal import visible
 from gpt2_assist.text_file import read_json
@@ -34,11 +37,14 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     remove.add_argument("model", metavar="MODEL", help="a store name")
     remove.add_argument("--force", action="store_true", help="also where runs stand on it")
     _finish(remove, _remove)
-    bring = _command(actions, "import", "bring a GPT-2 that you have as files into the store",
+    bring = _command(actions, "import", "bring a model that you have as files into the store",
                      "gpt2-assist models import ./my-gpt2\n"
+                     "  gpt2-assist models import ./SmolLM2-135M-Instruct.Q4_1.gguf --name smollm2\n"
+                     "  gpt2-assist models import ollama:smollm2:135m\n"
                      "  gpt2-assist models import ./old/pytorch_model.bin --name old --tokenizer ./gpt2")
-    bring.add_argument("source", metavar="PATH", type=Path,
-                       help="a folder, or a .safetensors, .bin or .pt file beside its config.json")
+    bring.add_argument("source", metavar="PATH",
+                       help="a folder; a GGUF file; ollama:NAME[:TAG] for one of Ollama's own store; or a "
+                       ".safetensors, .bin or .pt file beside its config.json")
     bring.add_argument("--name", metavar="STORE_NAME", help="what to call it here (default: the folder's or file's)")
     bring.add_argument("--tokenizer", metavar="FOLDER", type=Path, help="a folder with its tokenizer's files")
     _finish(bring, _import)
@@ -99,10 +105,12 @@ def _show(args: argparse.Namespace) -> int:
     hashes, figures = lines.pop("hashes"), lines.pop("figures")
     lines["stop_strings"] = ", ".join(map(repr, model.card.stop_strings)) or "none"
     lines["prompt_prefix"] = repr(model.card.prompt_prefix) if model.card.prompt_prefix else "none"
+    lines["chat_template"] = repr(model.card.chat_template) if model.card.chat_template else "none"
     lines |= {name: json.dumps(value) if isinstance(value, (dict, list)) else value for name, value in figures.items()}
-    lines |= {f"SHA-256 of {name}": value for name, value in hashes.items()}
     for name, value in lines.items():
         print(visible(f"{name.replace('_', ' ')}: {value}"))
+    for name, value in hashes.items():
+        print(visible(f"SHA-256 of {name}: {value}"))
     for name, size in model.files():
         print(visible(f"  {_megabytes(size):>9}  {name}"))
     print(f"  {_megabytes(model.size_bytes):>9}  in all")
@@ -133,10 +141,44 @@ def _remove(args: argparse.Namespace) -> int:
 
 
 def _import(args: argparse.Namespace) -> int:
-    from gpt2_assist.model.importing import import_model
-    model = import_model(args.source, args.name, args.tokenizer)
+    source = Path(args.source)
+    if args.source.startswith(OLLAMA) and not source.exists():
+        from gpt2_assist.model.gguf_importing import import_from_ollama
+        with _converting(args.source) as progress:
+            model = import_from_ollama(args.source.removeprefix(OLLAMA), args.name, progress)
+    elif _is_gguf(source):
+        from gpt2_assist.model.gguf_importing import import_gguf
+        with _converting(source.name) as progress:
+            model = import_gguf(source, args.name, progress=progress)
+    else:
+        from gpt2_assist.model.importing import import_model
+        model = import_model(source, args.name, args.tokenizer)
     prepare_with_progress(model)
     return _say(args, model, f"{model.name} is imported: gpt2-assist generate --model {model.name}")
+
+
+@contextmanager
+def _converting(what: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar on stderr that is told (done, in all)."""
+    from tqdm import tqdm
+    with tqdm(desc=visible(what), unit_scale=True, file=sys.stderr, mininterval=0.2 if sys.stderr.isatty() else 5.0,
+              unit=" weights", delay=0.5) as bar:
+
+        def progress(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        yield progress
+
+
+def _is_gguf(path: Path) -> bool:
+    """By its name, or by how it begins: Ollama's files have none that says so."""
+    from gpt2_assist.model.gguf_reader import MAGIC
+    try:
+        with open(path.expanduser(), "rb") as file:
+            return path.suffix == ".gguf" or file.read(len(MAGIC)) == MAGIC
+    except OSError:
+        return path.suffix == ".gguf"
 
 
 def _say(args: argparse.Namespace, model: ModelFolder, sentence: str) -> int:

@@ -4,15 +4,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
+from gguf import GGMLQuantizationType, GGUFWriter, TokenType
 
-from gpt2_assist.errors import UsageError
 from gpt2_assist.text.tokenizer import TextTokenizer
 from gpt2_assist.text_file import read_json
-
-try:
-    from gguf import GGMLQuantizationType, GGUFWriter, TokenType
-except ImportError:
-    raise UsageError("GGUF files need the package gguf: pip install gguf in this program's environment.") from None
 
 _PARTS = {"ln_1": "attn_norm", "attn.c_attn": "attn_qkv", "attn.c_proj": "attn_output", "ln_2": "ffn_norm",
           "mlp.c_fc": "ffn_up", "mlp.c_proj": "ffn_down"}

@@ -30,6 +30,8 @@ def _byte_alphabet() -> dict[str, int]:
 
 
 _BYTE_OF = _byte_alphabet()
+BYTE_ALPHABET = frozenset(_BYTE_OF)
+"""The characters that tokens are made of, but for those that were added whole."""
 _TO_LATIN_1 = {code: None for code in range(256)} | {ord(key): chr(byte) for key, byte in _BYTE_OF.items()}
 """Translates a token to the text whose Latin-1 code is its bytes, the fast way to the bytes of many tokens."""
 _CONTRACTIONS = frozenset((b"'s", b"'d", b"'m", b"'t", b"'ll", b"'ve", b"'re"))

@@ -70,8 +70,8 @@ def export_folder(name: str, target: Path) -> None:
 
 
 def export_gguf(name: str, target: Path) -> None:
-    """Writes a model as llama.cpp reads it, in fp32. Raises UsageError where the package gguf is missing, StorageError
-    where the disk refuses or something is there already."""
+    """Writes a model as llama.cpp reads it, in fp32. Raises StorageError where the disk refuses or something is
+    there already."""
     from gpt2_assist.model.gguf_file import write_gguf
     source = find_model(name)
     if target.exists():

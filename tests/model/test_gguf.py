@@ -27,7 +27,7 @@ def mini(tmp_path_factory) -> Path:
 
 
 def test_the_weights_and_the_vocabulary_are_the_models(mini):
-    gguf = pytest.importorskip("gguf", reason="needs gguf: pip install gguf")
+    import gguf
     found = {tensor.name: tensor for tensor in gguf.GGUFReader(mini).tensors}
     sizes, weights = load_weights(config.BUNDLED_MODELS / "mini")
     assert len(found) == len(weights)
