@@ -43,14 +43,22 @@ class LlamaServer:
         finally:
             connection.close()
 
+    def tokenize(self, text: str) -> list[int]:
+        """The text's tokens, those that it spells (`<|endoftext|>`) among them, without any before it."""
+        connection = self._ask({"content": text, "add_special": False, "parse_special": True}, "/tokenize")
+        try:
+            return json.loads(connection.getresponse().read())["tokens"]
+        finally:
+            connection.close()
+
     def stream(self, prompt: str, count: int) -> "LlamaStream":
         """Greedy, with the prompt cache: starts and returns at once."""
         return LlamaStream(self._ask({"prompt": prompt, "n_predict": count, "temperature": 0, "cache_prompt": True,
                                       "ignore_eos": True, "stream": True}))
 
-    def _ask(self, request: dict) -> http.client.HTTPConnection:
+    def _ask(self, request: dict, path: str = "/completion") -> http.client.HTTPConnection:
         connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=600)
-        connection.request("POST", "/completion", json.dumps(request),
+        connection.request("POST", path, json.dumps(request),
                            {"Content-Type": "application/json", "Connection": "close"})
         return connection
 

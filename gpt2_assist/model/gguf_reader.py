@@ -124,7 +124,10 @@ class _Walk:
         return float(str(np.float32(value))) if form == "f" else value  # 1e-05, not 9.999999747378752e-06
 
     def text(self) -> str:
-        return self.take(self.number("Q")).decode()
+        try:
+            return self.take(self.number("Q")).decode()
+        except UnicodeDecodeError:
+            raise ValueError("a text in its header is no UTF-8") from None
 
     def count(self, least: int, what: str) -> int:
         """A number of things that take `least` bytes each."""

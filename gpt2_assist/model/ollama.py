@@ -15,8 +15,9 @@ _PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 _HOST_PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,252}(:\d{1,5})?")
 _DIGEST = re.compile(r"sha256[:-]([0-9a-f]{64})")
 _LAYER = "application/vnd.ollama.image."
+_SERVICE = Path("/usr/share/ollama/.ollama/models")
 _LONGEST_TEXT = 1_000_000
-"""Bytes of a licence, a template or parameters."""
+"""Bytes of a manifest, a licence, a template or parameters."""
 _SHOWN = 40
 """Names that a sentence lists at most."""
 
@@ -47,7 +48,7 @@ def find_in_ollama(name: str) -> OllamaModel:
     host, namespace, model, tag = _parsed(name)
     shown = _shown(host, namespace, model, tag)
     path = _store() / "manifests" / host / namespace / model / tag
-    if not path.is_file():
+    if not _is_file(path):
         there = _names()
         more = f" and {len(there) - _SHOWN} more" if len(there) > _SHOWN else ""
         raise ModelError(f"Ollama's store {_store()} holds no {shown}; it holds: "
@@ -82,8 +83,19 @@ def _shown(host: str, namespace: str, model: str, tag: str) -> str:
 
 
 def _store() -> Path:
-    set_here = os.environ.get("OLLAMA_MODELS")
-    return Path(set_here) if set_here else Path.home() / ".ollama" / "models"
+    """The one that the user set, the user's own, or that of a service of the system."""
+    if set_here := os.environ.get("OLLAMA_MODELS"):
+        return Path(set_here)
+    own = Path.home() / ".ollama" / "models"
+    return _SERVICE if not own.is_dir() and _SERVICE.is_dir() else own
+
+
+def _is_file(path: Path) -> bool:
+    """Raises DataError where the system refuses to say so."""
+    try:
+        return path.is_file()
+    except OSError as error:
+        raise DataError(str(unreadable(path, error))) from None
 
 
 def _names() -> list[str]:
@@ -99,6 +111,8 @@ def _names() -> list[str]:
 def _layers(path: Path) -> dict[str, list[str]]:
     """The hashes of a manifest's layers, by kind."""
     try:
+        if path.stat().st_size > _LONGEST_TEXT:
+            raise DataError(f"{path} is too long for a manifest of a model.")
         manifest = read_json(path)
         layers: dict[str, list[str]] = {}
         for layer in manifest["layers"]:
@@ -114,7 +128,7 @@ def _layers(path: Path) -> dict[str, list[str]]:
 def _blob(digest: str) -> Path:
     blobs = _store() / "blobs"
     for name in (f"sha256-{digest}", f"sha256:{digest}"):  # the second is older
-        if (blobs / name).is_file():
+        if _is_file(blobs / name):
             return blobs / name
     raise DataError(f"Ollama's store lacks the file {blobs / f'sha256-{digest}'}: fetch the model there again.")
 

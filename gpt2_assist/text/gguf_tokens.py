@@ -8,8 +8,7 @@ from tokenizers import AddedToken, Tokenizer, decoders
 from tokenizers.models import BPE
 
 from gpt2_assist.errors import ModelError
-from gpt2_assist.text.pre_tokenizers import begins_texts, pre_tokenizer, takes_words_whole
-from gpt2_assist.text.pre_tokenizers import names as known_pre_tokenizers
+from gpt2_assist.text.pre_tokenizers import PreTokenizer, by_name
 from gpt2_assist.text.tokenizer import BYTE_ALPHABET
 
 _OTHERS = {"llama": "SentencePiece (llama)", "bert": "WordPiece (bert)", "t5": "Unigram (t5)", "rwkv": "RWKV's (rwkv)"}
@@ -68,31 +67,34 @@ class GGUFTokens:
 
 def gguf_tokens(keys: Mapping[str, object]) -> GGUFTokens:
     """Raises ModelError where the keys describe no byte-level BPE, or none that is known here."""
-    name = _pre_tokenizer(keys)
+    words = _pre_tokenizer(keys)
     tokens = _texts(keys, "tokens")
     types = _types(keys, len(tokens))
-    tokenizer = _tokenizer(tokens, types, _texts(keys, "merges"), name)
+    tokenizer = _tokenizer(tokens, types, _texts(keys, "merges"), words)
     there = {id for id in range(len(tokens)) if types[id] != _UNUSED and tokens[id]}
     begin, ends = _id(keys, "bos", there), _ends(keys, tokens, types, there)
     if begin is None or tokens[begin] == _TURN:
         begin = ends[0] if ends else None
-    begun = keys.get(f"{_KEY}add_bos_token", begins_texts(name)) is True
+    begun = keys.get(f"{_KEY}add_bos_token", words.begins_texts) is True
     template = keys.get("tokenizer.chat_template", "")
     return GGUFTokens(tokenizer, begin, ends, begun, template if isinstance(template, str) else "")
 
 
-def _pre_tokenizer(keys: Mapping[str, object]) -> str:
+def _pre_tokenizer(keys: Mapping[str, object]) -> PreTokenizer:
     model = keys.get(f"{_KEY}model")
     if model != "gpt2":
         raise ModelError(f"The model's tokenizer is {_named(_OTHERS.get(str(model), model))}; only byte-level BPE "
                          "(gpt2) is known here." if model is not None else "The file holds no tokenizer.")
     name = keys.get(f"{_KEY}pre")
     if name in (None, "default") and keys.get("general.architecture") == "gpt2":
-        return "gpt-2"  # files from before the key was made
-    if name not in known_pre_tokenizers():
+        name = "gpt-2"  # files from before the key was made
+    if name is None:
+        raise ModelError(f"The file doesn't say how texts are cut into words ({_KEY}pre).")
+    known = by_name(name)
+    if known is None:
         raise ModelError(f"The model's texts are cut into words in a way ({_KEY}pre = {_named(name)}) that isn't known "
-                         "here." if name else f"The file doesn't say how texts are cut into words ({_KEY}pre).")
-    return name
+                         "here.")
+    return known
 
 
 def _named(name: object) -> str:
@@ -117,7 +119,7 @@ def _types(keys: Mapping[str, object], count: int) -> list[int]:
     return types.tolist()
 
 
-def _tokenizer(tokens: list[str], types: list[int], merges: list[str], name: str) -> Tokenizer:
+def _tokenizer(tokens: list[str], types: list[int], merges: list[str], words: PreTokenizer) -> Tokenizer:
     vocabulary: dict[str, int] = {}
     added: list[AddedToken] = []
     for id, (text, kind) in enumerate(zip(tokens, types)):
@@ -130,8 +132,8 @@ def _tokenizer(tokens: list[str], types: list[int], merges: list[str], name: str
             added.append(AddedToken(text, special=kind in (_UNKNOWN, _CONTROL), normalized=False))
     pairs = [_pair(merge, vocabulary) for merge in merges]
     try:
-        tokenizer = Tokenizer(BPE(vocabulary, pairs, ignore_merges=takes_words_whole(name)))
-        tokenizer.pre_tokenizer = pre_tokenizer(name)
+        tokenizer = Tokenizer(BPE(vocabulary, pairs, ignore_merges=words.takes_words_whole))
+        tokenizer.pre_tokenizer = words.build()
         tokenizer.decoder = decoders.ByteLevel()
         tokenizer.add_tokens(added)
     except Exception as error:  # tokenizers raises bare Exceptions

@@ -41,7 +41,7 @@ def random_parts(own: Decoder, seed: int = 0) -> dict[str, np.ndarray]:
 
 def write(path: Path, own: Decoder, parts: Mapping[str, np.ndarray], kind: str = "F32", pre: str = "gpt-2",
           change=lambda writer: None, tokens: tuple[str, ...] = VOCABULARY, merges: tuple[str, ...] = MERGES,
-          extra: Mapping[str, object] | None = None) -> Path:
+          types: list[int] | None = None, extra: Mapping[str, object] | None = None) -> Path:
     """`kind`: of the matrices; vectors are F32. `change` is called with the writer before the file is written."""
     writer = GGUFWriter(path, own.architecture)
     for key, value in architecture(own.architecture).to_gguf(own).items():
@@ -52,7 +52,7 @@ def write(path: Path, own: Decoder, parts: Mapping[str, np.ndarray], kind: str =
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre(pre)
     writer.add_token_list(list(tokens))
-    writer.add_token_types([TokenType.CONTROL if token in CONTROLS else TokenType.NORMAL for token in tokens])
+    writer.add_token_types(types or [TokenType.CONTROL if token in CONTROLS else TokenType.NORMAL for token in tokens])
     writer.add_token_merges(list(merges))
     writer.add_bos_token_id(1)
     writer.add_eos_token_id(2)

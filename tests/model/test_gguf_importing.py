@@ -179,10 +179,8 @@ def test_what_a_padded_vocabulary_lacks_is_no_token(tmp_path):
     from gguf import TokenType
     own = gguf_models.decoder("llama", vocab_size=len(gguf_models.VOCABULARY) + 3)
 
-    def padded(writer):
-        writer.add_token_types([TokenType.NORMAL] * len(gguf_models.VOCABULARY) + [TokenType.UNUSED] * 3)
-
-    path = gguf_models.write(tmp_path / "tiny.gguf", own, gguf_models.random_parts(own), change=padded,
+    types = [TokenType.NORMAL] * len(gguf_models.VOCABULARY) + [TokenType.UNUSED] * 3
+    path = gguf_models.write(tmp_path / "tiny.gguf", own, gguf_models.random_parts(own), types=types,
                              tokens=(*gguf_models.VOCABULARY, "[PAD1]", "[PAD2]", ""))
     tokens = TextTokenizer.from_folder(import_gguf(path).path)
     assert tokens.inner.token_to_id("[PAD1]") is None and tokens.token_bytes(own.vocab_size - 1) == b""
