@@ -57,7 +57,7 @@ class GGUFModel:
         return Card(origin=(f"{what}, " if what else "") + f"imported from {self.path.resolve()}",
                     licence=f"{licence} ({link})" if link else licence, data=_datasets(self.keys),
                     prompt_prefix=self.tokens.prompt_prefix, chat_template=self.tokens.chat_template,
-                    figures={"parameters": self.decoder.parameters()})
+                    infill=self.tokens.infill, figures={"parameters": self.decoder.parameters()})
 
     def _parts(self) -> tuple[dict[str, tuple[Part, ...]], dict[str, tuple[Part, ...]]]:
         """How the file holds the decoder's tensors, and how the hub does."""

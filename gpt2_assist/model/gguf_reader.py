@@ -108,7 +108,7 @@ class _Walk:
         return self._end - self.place
 
     def take(self, count: int) -> bytes:
-        if count > self.left():
+        if count > self._end - self.place:
             raise ValueError("its header speaks of more than there is")
         data = self._file.read(count)
         if len(data) != count:
@@ -125,7 +125,7 @@ class _Walk:
 
     def text(self) -> str:
         try:
-            return self.take(self.number("Q")).decode()
+            return self.take(int.from_bytes(self.take(8), "little")).decode()
         except UnicodeDecodeError:
             raise ValueError("a text in its header is no UTF-8") from None
 

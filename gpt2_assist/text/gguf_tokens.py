@@ -1,4 +1,4 @@
-"""The tokenizer that a GGUF file's keys describe, and what other files of a model say of its texts' ends."""
+"""The tokenizer that a GGUF file's keys describe, and what else they say of a model's texts."""
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,12 +8,13 @@ from tokenizers import AddedToken, Tokenizer, decoders
 from tokenizers.models import BPE
 
 from gpt2_assist.errors import ModelError
+from gpt2_assist.text.infill import infill_of, wrong_entry
 from gpt2_assist.text.pre_tokenizers import PreTokenizer, by_name
-from gpt2_assist.text.tokenizer import BYTE_ALPHABET
+from gpt2_assist.text.tokenizer import BYTE_ALPHABET, TextTokenizer
 
 _OTHERS = {"llama": "SentencePiece (llama)", "bert": "WordPiece (bert)", "t5": "Unigram (t5)", "rwkv": "RWKV's (rwkv)"}
-_UNKNOWN, _CONTROL, _USER_DEFINED, _UNUSED = 2, 3, 4, 5
-"""GGUF's types of tokens that are no ordinary ones."""
+ORDINARY, UNKNOWN, CONTROL, USER_DEFINED, UNUSED = 1, 2, 3, 4, 5
+"""GGUF's types of tokens."""
 _SEPARATORS = ("<|endoftext|>", "<|end_of_text|>")
 """They part the texts that a model learned from: where a chat model has one, it ends a text before the turn's end."""
 _ENDS = frozenset((*_SEPARATORS, "<|im_end|>", "<|eot_id|>", "<|eom_id|>", "<|end|>", "<end_of_turn>", "<EOT>",
@@ -21,7 +22,9 @@ _ENDS = frozenset((*_SEPARATORS, "<|im_end|>", "<|eot_id|>", "<|eom_id|>", "<|en
 """Control tokens that end a text or a turn by their very name, as llama.cpp takes them too."""
 _TURN = "<|im_start|>"
 """Begins a turn of a chat, never a text, though chat models' files call it their beginning."""
-_KEY = "tokenizer.ggml."
+KEY = "tokenizer.ggml."
+INFILL = {"prefix": "fim_pre", "suffix": "fim_suf", "middle": "fim_mid", "file": "fim_sep", "repository": "fim_rep"}
+"""GGUF's names for what a model card calls so."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,8 @@ class GGUFTokens:
     begun: bool
     """Whether the model was taught with `begin` before each text."""
     chat_template: str
+    infill: dict[str, str]
+    """A model card's entry, where the file states tokens that aren't known by their names."""
 
     @property
     def prompt_prefix(self) -> str:
@@ -71,28 +76,29 @@ def gguf_tokens(keys: Mapping[str, object]) -> GGUFTokens:
     tokens = _texts(keys, "tokens")
     types = _types(keys, len(tokens))
     tokenizer = _tokenizer(tokens, types, _texts(keys, "merges"), words)
-    there = {id for id in range(len(tokens)) if types[id] != _UNUSED and tokens[id]}
+    there = {id for id in range(len(tokens)) if types[id] != UNUSED and tokens[id]}
     begin, ends = _id(keys, "bos", there), _ends(keys, tokens, types, there)
     if begin is None or tokens[begin] == _TURN:
         begin = ends[0] if ends else None
-    begun = keys.get(f"{_KEY}add_bos_token", words.begins_texts) is True
+    begun = keys.get(f"{KEY}add_bos_token", words.begins_texts) is True
     template = keys.get("tokenizer.chat_template", "")
-    return GGUFTokens(tokenizer, begin, ends, begun, template if isinstance(template, str) else "")
+    return GGUFTokens(tokenizer, begin, ends, begun, template if isinstance(template, str) else "",
+                      _infill(keys, tokenizer, there))
 
 
 def _pre_tokenizer(keys: Mapping[str, object]) -> PreTokenizer:
-    model = keys.get(f"{_KEY}model")
+    model = keys.get(f"{KEY}model")
     if model != "gpt2":
         raise ModelError(f"The model's tokenizer is {_named(_OTHERS.get(str(model), model))}; only byte-level BPE "
                          "(gpt2) is known here." if model is not None else "The file holds no tokenizer.")
-    name = keys.get(f"{_KEY}pre")
+    name = keys.get(f"{KEY}pre")
     if name in (None, "default") and keys.get("general.architecture") == "gpt2":
         name = "gpt-2"  # files from before the key was made
     if name is None:
-        raise ModelError(f"The file doesn't say how texts are cut into words ({_KEY}pre).")
+        raise ModelError(f"The file doesn't say how texts are cut into words ({KEY}pre).")
     known = by_name(name)
     if known is None:
-        raise ModelError(f"The model's texts are cut into words in a way ({_KEY}pre = {_named(name)}) that isn't known "
+        raise ModelError(f"The model's texts are cut into words in a way ({KEY}pre = {_named(name)}) that isn't known "
                          "here.")
     return known
 
@@ -102,7 +108,7 @@ def _named(name: object) -> str:
 
 
 def _texts(keys: Mapping[str, object], name: str) -> list[str]:
-    texts = keys.get(_KEY + name)
+    texts = keys.get(KEY + name)
     if not isinstance(texts, list) or not texts and name == "tokens":
         if isinstance(texts, np.ndarray) and not len(texts):  # a list of nothing may be of any kind
             return []
@@ -111,9 +117,9 @@ def _texts(keys: Mapping[str, object], name: str) -> list[str]:
 
 
 def _types(keys: Mapping[str, object], count: int) -> list[int]:
-    types = keys.get(f"{_KEY}token_type")
+    types = keys.get(f"{KEY}token_type")
     if types is None:
-        return [1] * count
+        return [ORDINARY] * count
     if not isinstance(types, np.ndarray) or types.dtype.kind not in "iu" or len(types) != count:
         raise ModelError("The file's tokenizer has other types of tokens than tokens.")
     return types.tolist()
@@ -123,13 +129,13 @@ def _tokenizer(tokens: list[str], types: list[int], merges: list[str], words: Pr
     vocabulary: dict[str, int] = {}
     added: list[AddedToken] = []
     for id, (text, kind) in enumerate(zip(tokens, types)):
-        if kind == _UNUSED or not text:
+        if kind == UNUSED or not text:
             continue
         if text in vocabulary:
             raise ModelError(f"The file's tokenizer has the token {text[:80]!r} twice.")
         vocabulary[text] = id
-        if kind in (_UNKNOWN, _CONTROL, _USER_DEFINED) or not BYTE_ALPHABET.issuperset(text):
-            added.append(AddedToken(text, special=kind in (_UNKNOWN, _CONTROL), normalized=False))
+        if kind in (UNKNOWN, CONTROL, USER_DEFINED) or not BYTE_ALPHABET.issuperset(text):
+            added.append(AddedToken(text, special=kind in (UNKNOWN, CONTROL), normalized=False))
     pairs = [_pair(merge, vocabulary) for merge in merges]
     try:
         tokenizer = Tokenizer(BPE(vocabulary, pairs, ignore_merges=words.takes_words_whole))
@@ -151,15 +157,24 @@ def _pair(merge: str, vocabulary: dict[str, int]) -> tuple[str, str]:
 
 def _ends(keys: Mapping[str, object], tokens: list[str], types: list[int], there: set[int]) -> tuple[int, ...]:
     """What parts texts, what the file says, and what says so by its name, each once."""
-    named = {tokens[id]: id for id in sorted(there) if types[id] in (_CONTROL, _USER_DEFINED) and tokens[id] in _ENDS}
+    named = {tokens[id]: id for id in sorted(there) if types[id] in (CONTROL, USER_DEFINED) and tokens[id] in _ENDS}
     stated = (_id(keys, kind, there) for kind in ("eos", "eot", "eom"))
     first = [named[name] for name in _SEPARATORS if name in named]
     return tuple(dict.fromkeys([*first, *(id for id in stated if id is not None), *named.values()]))
 
 
 def _id(keys: Mapping[str, object], kind: str, there: set[int]) -> int | None:
-    id = keys.get(f"{_KEY}{kind}_token_id")
+    id = keys.get(f"{KEY}{kind}_token_id")
     return id if type(id) is int and id in there else None
+
+
+def _infill(keys: Mapping[str, object], tokenizer: Tokenizer, there: set[int]) -> dict[str, str]:
+    named = {entry: tokenizer.id_to_token(id) for entry, kind in INFILL.items()
+             if (id := _id(keys, kind, there)) is not None}
+    entries = {**named, "order": "PSM"}
+    if wrong_entry(entries) or infill_of({}, TextTokenizer(tokenizer)):
+        return {}
+    return entries
 
 
 def _json(entries: dict) -> str:
