@@ -40,8 +40,9 @@ def test_every_text_gives_the_same_tokens(known):
         assert first.encode(sample) == second.encode(sample)
         assert first.encode(sample, plain=True) == second.encode(sample, plain=True)
     assert (second.begin_of_text, second.ends) == (499, (499, 501))
-    assert second.ordinary_tokens()[:500] == first.ordinary_tokens()
-    assert not any(second.ordinary_tokens()[500:]) and second.token_bytes(511) == b""
+    known_here = len(first.ordinary_tokens())
+    assert second.ordinary_tokens()[:known_here] == first.ordinary_tokens()
+    assert not any(second.ordinary_tokens()[known_here:]) and second.token_bytes(511) == b""
 
 
 def test_what_the_card_says_comes_back():
