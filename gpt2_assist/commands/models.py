@@ -9,7 +9,7 @@ from pathlib import Path
 
 from gpt2_assist.commands.help import Help
 from gpt2_assist.commands.preparing import prepare_with_progress
-from gpt2_assist.errors import AssistError
+from gpt2_assist.errors import AssistError, UsageError
 from gpt2_assist.model import store
 from gpt2_assist.model.ollama import PREFIX as OLLAMA
 from gpt2_assist.model.store import ModelFolder
@@ -142,6 +142,8 @@ def _remove(args: argparse.Namespace) -> int:
 
 def _import(args: argparse.Namespace) -> int:
     source = Path(args.source)
+    if args.tokenizer and (args.source.startswith(OLLAMA) or _is_gguf(source)):
+        raise UsageError("A GGUF file has its tokenizer in it; leave --tokenizer out.")
     if args.source.startswith(OLLAMA) and not source.exists():
         from gpt2_assist.model.gguf_importing import import_from_ollama
         with _converting(args.source) as progress:

@@ -24,8 +24,6 @@ class Card:
     """Strings that end every generation of this model, besides the request's own."""
     prompt_prefix: str = ""
     """What stands before every prompt; models tuned with separators spelled in ordinary tokens want one."""
-    chat_template: str = ""
-    """How a chat with the model is written down, in Jinja's language; nothing here chats."""
     hashes: dict = field(default_factory=dict)
     """SHA-256 by file name, in hexadecimal."""
     figures: dict = field(default_factory=dict)
@@ -33,6 +31,8 @@ class Card:
     infill: dict = field(default_factory=dict)
     """The control tokens by which it fills in between a prefix and a suffix, and their order; see text/infill.py.
     Empty: what its tokenizer has of names that are known."""
+    chat_template: str = ""
+    """How a chat with the model is written down, in Jinja's language; nothing here chats."""
 
 
 def read_card(folder: Path) -> Card:

@@ -98,6 +98,8 @@ def _found(name: str) -> ModelFolder:
         return ModelFolder(str(path), path, read_card(path))
     if path and path.is_dir():
         raise ModelError(f"The folder {path} is no model: it has no config.json.")
+    if path and path.suffix == ".gguf" and path.is_file():
+        raise ModelError(f"{path} is a GGUF file; `gpt2-assist models import` makes a model of it.")
     if path and path.is_file():
         raise ModelError(f"{path} is a file; a model is named by its folder, as {path.parent}.")
     there = ", ".join([*sorted(_names()), *(run.name for run in runs.list_runs())]) or "none"

@@ -19,7 +19,7 @@ _SEPARATORS = ("<|endoftext|>", "<|end_of_text|>")
 """They part the texts that a model learned from: where a chat model has one, it ends a text before the turn's end."""
 _ENDS = frozenset((*_SEPARATORS, "<|im_end|>", "<|eot_id|>", "<|eom_id|>", "<|end|>", "<end_of_turn>", "<EOT>",
                    "<|return|>", "<|endofprompt|>", "<｜end▁of▁sentence｜>", "</s>"))
-"""Control tokens that end a text or a turn by their very name, as llama.cpp takes them too."""
+"""They end a text or a turn by their very name, whatever type a file gives them, as llama.cpp has it too."""
 _TURN = "<|im_start|>"
 """Begins a turn of a chat, never a text, though chat models' files call it their beginning."""
 KEY = "tokenizer.ggml."
@@ -74,7 +74,7 @@ def gguf_tokens(keys: Mapping[str, object]) -> GGUFTokens:
     """Raises ModelError where the keys describe no byte-level BPE, or none that is known here."""
     words = _pre_tokenizer(keys)
     tokens = _texts(keys, "tokens")
-    types = _types(keys, len(tokens))
+    types = [CONTROL if text in _ENDS else kind for text, kind in zip(tokens, _types(keys, len(tokens)))]
     tokenizer = _tokenizer(tokens, types, _texts(keys, "merges"), words)
     there = {id for id in range(len(tokens)) if types[id] != UNUSED and tokens[id]}
     begin, ends = _id(keys, "bos", there), _ends(keys, tokens, types, there)
@@ -157,7 +157,7 @@ def _pair(merge: str, vocabulary: dict[str, int]) -> tuple[str, str]:
 
 def _ends(keys: Mapping[str, object], tokens: list[str], types: list[int], there: set[int]) -> tuple[int, ...]:
     """What parts texts, what the file says, and what says so by its name, each once."""
-    named = {tokens[id]: id for id in sorted(there) if types[id] in (CONTROL, USER_DEFINED) and tokens[id] in _ENDS}
+    named = {tokens[id]: id for id in sorted(there) if tokens[id] in _ENDS}
     stated = (_id(keys, kind, there) for kind in ("eos", "eot", "eom"))
     first = [named[name] for name in _SEPARATORS if name in named]
     return tuple(dict.fromkeys([*first, *(id for id in stated if id is not None), *named.values()]))

@@ -15,7 +15,7 @@ from gpt2_assist import config
 from gpt2_assist.cli import main
 from gpt2_assist.errors import AssistError, DataError, ModelError, UsageError
 from gpt2_assist.model.gguf_importing import import_gguf
-from gpt2_assist.model.store import list_models
+from gpt2_assist.model.store import find_model, list_models
 from gpt2_assist.text.tokenizer import TextTokenizer
 
 ARCHITECTURES = ("gpt2", "llama", "qwen2", "qwen3")
@@ -170,6 +170,12 @@ def test_the_ends_of_turns_and_of_texts_end_a_text(tmp_path):
                                                  ("t", "he", "Ġ", "12", "<|im_end|>")]
 
 
+def test_an_end_that_is_called_an_ordinary_token_ends_a_text_too(tmp_path):
+    path = made(tmp_path, types=[1] * len(gguf_models.VOCABULARY))
+    tokens = TextTokenizer.from_folder(import_gguf(path).path)
+    assert tokens.ends == (0, 2) and tokens.encode("<|im_end|>") == [2] != tokens.encode("<|im_end|>", plain=True)
+
+
 @pytest.mark.parametrize("said, prefix", [({}, ""), ({"tokenizer.ggml.add_bos_token": True}, "<|endoftext|>")])
 def test_a_text_begins_with_its_token_where_the_model_was_taught_so(tmp_path, said, prefix):
     assert import_gguf(made(tmp_path, extra=said)).card.prompt_prefix == prefix
@@ -268,3 +274,6 @@ def test_the_command_imports_it(tmp_path, capsys):
     assert json.loads(capsys.readouterr().out)["licence"] == "mit"
     assert main(["models", "import", str(tmp_path / "missing.gguf")]) == DataError.exit_code
     assert "no file at" in capsys.readouterr().err
+    assert main(["models", "import", str(bare), "--tokenizer", str(tmp_path)]) == UsageError.exit_code
+    with pytest.raises(ModelError, match="models import` makes a model of it"):
+        find_model(str(made(tmp_path)))
