@@ -54,10 +54,11 @@ def ready() -> None:
     for name, kind in (("stdout", _Output), ("stderr", _Errors)):
         stream = getattr(sys, name)
         if stream is getattr(sys, f"__{name}__") and type(stream) is io.TextIOWrapper:
-            encoding, live = stream.encoding, stream.line_buffering
+            encoding, live, bare = stream.encoding, stream.line_buffering, stream.write_through
             with suppress(OSError, AttributeError):  # the latter on Windows
                 os.set_blocking(stream.fileno(), True)  # who shares it may have made it refuse what it can't take yet
-            _put(name, kind(stream.detach(), encoding=encoding, errors="replace", line_buffering=live))
+            _put(name, kind(stream.detach(), encoding=encoding, errors="replace", line_buffering=live,
+                            write_through=bare))
 
 
 def _open_null(number: int, mode: int) -> None:

@@ -108,3 +108,12 @@ def test_a_work_goes_on_where_nobody_hears_of_it(tiny_model):
     done = subprocess.run([sys.executable, "-c", program, "plain", "-"], capture_output=True, timeout=60,
                           env={**os.environ, "PYTHONIOENCODING": "latin-1"})
     assert done.stdout == b"0 ?? ?\n1 ?? ?\n2 ?? ?\n" and done.stderr == b"done\n"
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_what_is_written_to_both_streams_keeps_its_order(unbuffered):
+    words = ("import sys; from gpt2_assist.streams import ready; ready(); print('first', file=sys.stderr); "
+             "print('second', flush=True); print('third', file=sys.stderr)")
+    done = subprocess.run([sys.executable, "-c", words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=60,
+                          env={**os.environ, "PYTHONUNBUFFERED": unbuffered})
+    assert done.stdout.split() == [b"first", b"second", b"third"]
