@@ -18,6 +18,12 @@ _NORMS = {"attention_norm": "input_layernorm", "inner_norm": "post_attention_lay
 _GGUF = {"attention_norm": "attn_norm", "inner_norm": "ffn_norm", "query_norm": "attn_q_norm",
          "key_norm": "attn_k_norm", "output": "attn_output", "down": "ffn_down"}
 _OUTER = {"embedding": "embed_tokens", "norm": "norm"}
+_GGUF_MORE = {"rope.scaling.type": "rotary positions", "rope.scaling.factor": "rotary positions",
+              "rope.scale_linear": "rotary positions", "attention.sliding_window": "windows", "expert_count": "experts",
+              "attention.scale": "scores", "logit_scale": "logits", "residual_scale": "sums",
+              "embedding_scale": "embeddings", "attention.clamp_kqv": "queries", "final_logit_softcapping": "logits"}
+"""What a file may say besides, and what it is about."""
+_GGUF_NOTHING = ((1, "rope.scaling.factor"), (1, "rope.scale_linear"))
 _GGUF_OUTER = {"embedding": "token_embd", "norm": "output_norm", "head": "output"}
 
 
@@ -104,9 +110,8 @@ def from_gguf(keys: Mapping[str, object], vocab_size: int, names: Mapping[str, o
 
 def gguf_decoder_of(keys: Mapping[str, object], name: str, vocab_size: int, names: Mapping[str, object]) -> Decoder:
     """What the keys of Llama's and Qwen's models have in common; `name` stands before each."""
-    for key, what in (("rope.scaling.type", "rotary positions"), ("attention.sliding_window", "windows"),
-                      ("expert_count", "experts")):
-        if (value := keys.get(f"{name}.{key}")) not in (None, 0, "none"):
+    for key, what in _GGUF_MORE.items():
+        if (value := keys.get(f"{name}.{key}")) not in (None, 0, "none") and (value, key) not in _GGUF_NOTHING:
             raise ModelError(f"The model has {what} of a kind that isn't known here ({key} = {value}).")
     if "rope_freqs.weight" in names:
         raise ModelError("The model scales its rotary positions (rope_freqs), which isn't known here.")

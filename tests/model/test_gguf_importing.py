@@ -200,6 +200,10 @@ def test_what_a_padded_vocabulary_lacks_is_no_token(tmp_path):
     ({"general.architecture": "gemma3"}, "gemma3 model; known here are gpt2, llama"),
     ({"llama.expert_count": 8}, "experts"),
     ({"llama.rope.scaling.type": "yarn"}, "rotary positions"),
+    ({"llama.rope.scaling.factor": 4}, "rotary positions"),
+    ({"llama.attention.sliding_window": 4096}, "windows"),
+    ({"llama.rope.dimension_count": 8}, "a part of each head"),
+    ({"llama.attention.value_length": 32}, "values are of another width"),
     ({"llama.block_count": 3}, "lacks the tensor blk.2"),
     ({"llama.block_count": 4_000_000_000}, "4,000,000,000 layers"),
     ({"llama.embedding_length": 72}, "but its keys want"),
@@ -215,6 +219,12 @@ def test_a_model_that_is_none_of_ours_is_refused_by_name(tmp_path, said, words):
             (writer.add_string if isinstance(value, str) else writer.add_uint32)(key, value)
 
     refused(ModelError, words, made(tmp_path, change=change))
+
+
+def test_positions_scaled_by_a_tensor_are_refused_by_name(tmp_path):
+    own = gguf_models.decoder("llama")
+    parts = {**gguf_models.random_parts(own), "rope_freqs.weight": np.ones(8, np.float32)}
+    refused(ModelError, "rotary positions", gguf_models.write(tmp_path / "t.gguf", own, parts))
 
 
 def test_numbers_that_can_t_be_undone_are_refused_by_name(tmp_path):
