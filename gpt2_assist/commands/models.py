@@ -9,7 +9,7 @@ from pathlib import Path
 
 from gpt2_assist.commands.help import Help
 from gpt2_assist.commands.preparing import prepare_with_progress
-from gpt2_assist.errors import AssistError, UsageError
+from gpt2_assist.errors import AssistError, ModelError, UsageError
 from gpt2_assist.model import store
 from gpt2_assist.model.ollama import PREFIX as OLLAMA
 from gpt2_assist.model.store import ModelFolder
@@ -152,6 +152,8 @@ def _import(args: argparse.Namespace) -> int:
         from gpt2_assist.model.gguf_importing import import_gguf
         with _converting(source.name) as progress:
             model = import_gguf(source, args.name, progress=progress)
+    elif found := _ggufs(source):
+        raise ModelError(f"{source} holds GGUF files; name the one to import: {', '.join(found)}.")
     else:
         from gpt2_assist.model.importing import import_model
         model = import_model(source, args.name, args.tokenizer)
@@ -181,6 +183,12 @@ def _is_gguf(path: Path) -> bool:
             return path.suffix == ".gguf" or file.read(len(MAGIC)) == MAGIC
     except OSError:
         return path.suffix == ".gguf"
+
+
+def _ggufs(folder: Path) -> list[str]:
+    """Those in a folder that is no model of a hub's form."""
+    folder = folder.expanduser()
+    return [] if (folder / "config.json").exists() else sorted(path.name for path in folder.glob("*.gguf"))
 
 
 def _say(args: argparse.Namespace, model: ModelFolder, sentence: str) -> int:

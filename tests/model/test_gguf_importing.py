@@ -284,6 +284,9 @@ def test_the_command_imports_it(tmp_path, capsys):
     assert json.loads(capsys.readouterr().out)["licence"] == "mit"
     assert main(["models", "import", str(tmp_path / "missing.gguf")]) == DataError.exit_code
     assert "no file at" in capsys.readouterr().err
+    made(tmp_path)
+    assert main(["models", "import", str(tmp_path)]) == ModelError.exit_code
+    assert "name the one to import: tiny.gguf" in capsys.readouterr().err
     assert main(["models", "import", str(bare), "--tokenizer", str(tmp_path)]) == UsageError.exit_code
     with pytest.raises(ModelError, match="models import` makes a model of it"):
         find_model(str(made(tmp_path)))
