@@ -13,24 +13,24 @@ import numpy as np
 from peers import Peers
 from table import median, show
 
+from gpt2_assist.architectures.description import MATRICES, Decoder
 from gpt2_assist.engine.cpu.adapters import PackedAdapter
 from gpt2_assist.engine.cpu.cpu_engine import CpuEngine
 from gpt2_assist.engine.engine import Sampling
-from gpt2_assist.model.adapter import TARGETS, Adapter, LoraShape
+from gpt2_assist.model.adapter import Adapter, LoraShape
 from gpt2_assist.model.prepared import open_prepared, prepare
-from gpt2_assist.model.sizes import GPT2Config, expected_shapes
 
 RANK, TEXTS, CONTEXT, TOKENS = 8, 4, 200, 16
 
 
-def adapter_of(config: GPT2Config, seed: int) -> Adapter:
-    dice, shapes, pairs = np.random.default_rng(seed), expected_shapes(config), {}
+def adapter_of(config: Decoder, seed: int) -> Adapter:
+    dice, shapes, pairs = np.random.default_rng(seed), config.shapes(), {}
     for layer in range(config.n_layer):
-        for target in TARGETS:
-            inputs, outputs = shapes[f"h.{layer}.{target}.weight"]
-            pairs[f"h.{layer}.{target}"] = (dice.normal(0, 0.02, (RANK, inputs)).astype(np.float32),
+        for target in MATRICES:
+            inputs, outputs = shapes[f"layers.{layer}.{target}.weight"]
+            pairs[f"layers.{layer}.{target}"] = (dice.normal(0, 0.02, (RANK, inputs)).astype(np.float32),
                                             dice.normal(0, 0.02, (outputs, RANK)).astype(np.float32))
-    return Adapter(LoraShape(RANK, 16.0, TARGETS), pairs)
+    return Adapter(LoraShape(RANK, 16.0, MATRICES), pairs)
 
 
 def seconds(engine: CpuEngine, adapters: list[int], seed: int) -> tuple[float, float]:

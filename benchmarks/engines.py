@@ -3,8 +3,8 @@ from pathlib import Path
 
 from gpt2_assist.daemon.calibration import calibration_tokens
 from gpt2_assist.engine.cpu.cpu_engine import CpuEngine
+from gpt2_assist.model.config_file import read_config
 from gpt2_assist.model.prepared import open_prepared, prepare
-from gpt2_assist.model.sizes import read_config
 
 CACHE_BYTES = 64 << 20
 

@@ -26,7 +26,7 @@ import numpy as np
 import peers as peer_files
 from table import median, show
 
-from gpt2_assist.model.sizes import parameter_count, read_config
+from gpt2_assist.model.config_file import read_config
 
 CONTEXT = 512
 ROWS = {"cpu": 2, "cuda": 16}
@@ -212,7 +212,7 @@ def main() -> None:
     reached = product_flops() if args.device == "cuda" else None
     with peer_files.opened(args) as peers:
         for model in args.models.split(","):
-            weights = parameter_count(read_config(peers.model(model)))
+            weights = read_config(peers.model(model)).parameters()
             for method in args.methods.split(","):
                 names = CONTENDERS[method]
                 results: dict[str, list[dict]] = {name: [] for name in names}

@@ -29,11 +29,12 @@ from own_daemon import daemon
 from table import median, show
 
 from gpt2_assist import config as folders
+from gpt2_assist.architectures import gpt2
+from gpt2_assist.architectures.description import Decoder
 from gpt2_assist.engine.cuda import shapes
 from gpt2_assist.engine.cuda.cuda_engine import CudaEngine, _Part
 from gpt2_assist.engine.engine import Sampling
 from gpt2_assist.errors import AssistError
-from gpt2_assist.model.sizes import GPT2Config, expected_shapes
 from gpt2_assist.protocol import Chunk, Finished, Generation
 
 SIZES = {"tiny": (2, 4, 64), **peer_files.SIZES}
@@ -67,11 +68,11 @@ class Clock:
         return first.elapsed_time(last) / 1000, time.perf_counter() - began
 
 
-def random_weights(config: GPT2Config, device: str) -> dict[str, torch.Tensor]:
+def random_weights(config: Decoder, device: str) -> dict[str, torch.Tensor]:
     """As GPT-2's are initialised, in bfloat16."""
     dice = torch.Generator(device).manual_seed(0)
     weights = {}
-    for name, shape in expected_shapes(config).items():
+    for name, shape in config.shapes().items():
         if len(shape) == 2:
             weights[name] = torch.randn(shape, generator=dice, device=device).mul_(0.02).bfloat16()
         else:
@@ -79,14 +80,14 @@ def random_weights(config: GPT2Config, device: str) -> dict[str, torch.Tensor]:
     return weights
 
 
-def prompts(config: GPT2Config, batch: int, length: int, number: int) -> torch.Tensor:
+def prompts(config: Decoder, batch: int, length: int, number: int) -> torch.Tensor:
     """Others for every round, so that no cache helps."""
     dice = torch.Generator().manual_seed(1000 * number + length)
     return torch.randint(config.vocab_size, (batch, length), generator=dice)
 
 
 class Ours:
-    def __init__(self, config: GPT2Config, weights: dict, precision: str, device: str, sampling: Sampling) -> None:
+    def __init__(self, config: Decoder, weights: dict, precision: str, device: str, sampling: Sampling) -> None:
         self._sampling, self._clock = sampling, Clock(device)
         began = time.perf_counter()
         self.engine = CudaEngine(config, weights, precision, device, 256 << 20, speculate=False)
@@ -148,14 +149,14 @@ class Ours:
 class Transformers:
     """`compiled`: over a static cache, with torch.compile's CUDA graphs."""
 
-    def __init__(self, config: GPT2Config, weights: dict, compiled: bool, device: str) -> None:
-        from transformers import GPT2Config as TheirConfig
+    def __init__(self, config: Decoder, weights: dict, compiled: bool, device: str) -> None:
+        from transformers import Decoder as TheirConfig
         from transformers import GPT2LMHeadModel
         self._device, self._clock, self.bytes = device, Clock(device), 2
         with torch.device("meta"):
-            model = GPT2LMHeadModel(TheirConfig(**{**config.to_hub(), "attn_implementation": "sdpa"}))
+            model = GPT2LMHeadModel(TheirConfig(**{**gpt2.to_hub(config), "attn_implementation": "sdpa"}))
         state = {f"transformer.{name}": value for name, value in weights.items()}
-        model.load_state_dict({**state, "lm_head.weight": weights["wte.weight"]}, assign=True)
+        model.load_state_dict({**state, "lm_head.weight": weights["embedding.weight"]}, assign=True)
         self._model, self._compiled, self._config = model.to(device).eval(), compiled, model.config
         mode = "reduce-overhead" if device == "cuda" else "default"
         self._step = torch.compile(self._one, mode=mode, dynamic=False) if compiled else self._one
@@ -207,13 +208,13 @@ def bandwidth(device: str) -> float:
     return 2 * size / statistics.median(clock.measure(lambda: target.copy_(source))[0] for _ in range(12))
 
 
-def traffic(config: GPT2Config, bytes_a_weight: int, batch: int, context: int) -> float:
+def traffic(config: Decoder, bytes_a_weight: int, batch: int, context: int) -> float:
     """Bytes that a step must read."""
     weights = 12 * config.n_layer * config.n_embd ** 2 + config.vocab_size * config.n_embd
     return weights * bytes_a_weight + batch * context * 2 * config.n_layer * config.n_embd * 2
 
 
-def contenders(config: GPT2Config, weights: dict, device: str) -> dict[str, Callable[[], object]]:
+def contenders(config: Decoder, weights: dict, device: str) -> dict[str, Callable[[], object]]:
     sampled = Sampling(temperature=0.8, top_k=40, seed=1)
     return {"gpt2-assist bf16": lambda: Ours(config, weights, "bf16", device, GREEDY),
             "gpt2-assist bf16, top_k 40": lambda: Ours(config, weights, "bf16", device, sampled),
@@ -222,7 +223,7 @@ def contenders(config: GPT2Config, weights: dict, device: str) -> dict[str, Call
             "transformers static, compiled": lambda: Transformers(config, weights, True, device)}
 
 
-def one_round(contender: "Ours | Transformers", config: GPT2Config, number: int) -> dict:
+def one_round(contender: "Ours | Transformers", config: Decoder, number: int) -> dict:
     """Seconds (by the card, by the wall) of a step at each batch and context, and of a prefill."""
     took = {(batch, context): contender.decode(prompts(config, batch, context - TOKENS, number))
             for context in CONTEXTS for batch in BATCHES}
@@ -232,7 +233,7 @@ def one_round(contender: "Ours | Transformers", config: GPT2Config, number: int)
 def run_size(name: str, rounds: int, device: str, copied: float) -> tuple[list[list[object]], dict]:
     """The table's rows of a size, and all figures: [contender][batch, context] medians of (card, wall) in µs."""
     layers, heads, width = SIZES[name]
-    config = GPT2Config(layers, heads, width, 1024, 50257 if name != "tiny" else 500)
+    config = gpt2.decoder(layers, heads, width, 1024, 50257 if name != "tiny" else 500)
     weights = random_weights(config, device)
     made = {}
     for who, make in contenders(config, weights, device).items():
@@ -300,7 +301,7 @@ def profile(name: str, device: str) -> None:
     """Which kernel takes what share of a step, and how many launches a step has."""
     from torch.profiler import ProfilerActivity
     layers, heads, width = SIZES[name]
-    config = GPT2Config(layers, heads, width, 1024, 50257 if name != "tiny" else 500)
+    config = gpt2.decoder(layers, heads, width, 1024, 50257 if name != "tiny" else 500)
     ours = Ours(config, random_weights(config, device), "bf16", device, GREEDY)
     ids = prompts(config, 1, 512, 1)
     ours.decode(ids)

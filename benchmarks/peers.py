@@ -43,7 +43,7 @@ class Peers:
     def gguf(self, name: str, kind: str) -> Path:
         """A file for llama.cpp: kind F32, or a kind that llama-quantize knows."""
         folder = self.model(name)
-        whole = self._made(f"{folder.name}-F32.gguf", lambda path: write_gguf(folder, load_weights(folder)[1], path))
+        whole = self._made(f"{folder.name}-F32.gguf", lambda path: write_gguf(folder, *load_weights(folder), path))
         if kind == "F32":
             return whole
         return self._made(f"{folder.name}-{kind}.gguf", lambda path: subprocess.run(
@@ -74,14 +74,16 @@ class Peers:
         import torch
         from safetensors.torch import save_file
 
-        from gpt2_assist.model.gpt2 import GPT2, GPT2Config
+        from gpt2_assist.architectures import gpt2
+        from gpt2_assist.model.transformer import Transformer
+        from gpt2_assist.model.weights import stored_tensors
         folder.mkdir()
-        sizes = GPT2Config(n_layer, n_head, n_embd, N_CTX, VOCABULARY)
-        model = GPT2(sizes)
+        sizes = gpt2.decoder(n_layer, n_head, n_embd, N_CTX, VOCABULARY)
+        model = Transformer(sizes)
         model.initialise(torch.Generator().manual_seed(0))
-        save_file({key: value.contiguous() for key, value in model.state_dict().items()}, folder / "model.safetensors",
-                  metadata={"format": "pt"})
-        (folder / "config.json").write_text(json.dumps(sizes.to_hub()), encoding="utf-8")
+        save_file({key: value.contiguous() for key, value in stored_tensors(model.state_dict(), sizes)},
+                  folder / "model.safetensors", metadata={"format": "pt"})
+        (folder / "config.json").write_text(json.dumps(gpt2.to_hub(sizes)), encoding="utf-8")
         if self.bpe:
             _byte_pairs(self.bpe).save(str(folder / "tokenizer.json"))
         else:

@@ -18,11 +18,11 @@ import numpy as np
 from safetensors.numpy import save_file
 from table import show
 
+from gpt2_assist.architectures import gpt2
 from gpt2_assist.daemon.calibration import calibration_tokens
 from gpt2_assist.engine.cpu.cpu_engine import CpuEngine
 from gpt2_assist.model.numpy_forward import all_logits
 from gpt2_assist.model.prepared import open_prepared, prepare
-from gpt2_assist.model.sizes import GPT2Config, expected_shapes
 from gpt2_assist.model.store import find_model
 from gpt2_assist.model.tensors import ModelTensors
 from gpt2_assist.text.tokenizer import TextTokenizer
@@ -31,7 +31,7 @@ from gpt2_assist.training.recipe import read_recipe
 
 PRECISIONS = ("fp32", "bf16", "int8", "int4")
 WINDOW = 512
-SIZES = GPT2Config(n_layer=4, n_head=12, n_embd=768, n_ctx=128, vocab_size=4096)
+SIZES = gpt2.decoder(n_layer=4, n_head=12, n_embd=768, n_ctx=128, vocab_size=4096)
 
 
 def held_out_windows(corpora: Path, folder: Path, count: int) -> list[list[int]]:
@@ -59,10 +59,10 @@ def outlier_model(folder: Path, seed: int) -> Path:
     """See the top of this file."""
     dice = np.random.default_rng(seed)
     tensors = {}
-    for name, shape in expected_shapes(SIZES).items():
+    for name, shape in SIZES.shapes().items():
         if len(shape) == 2:
             tensors[name] = dice.normal(0, 0.02, shape).astype(np.float32)
-            if name.startswith("h."):
+            if name.startswith("layers."):
                 for axis in (0, 1):
                     rows = dice.choice(shape[axis], 4, replace=False)
                     tensors[name][(slice(None),) * axis + (rows,)] *= 10

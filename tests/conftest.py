@@ -46,29 +46,31 @@ def make_model(folder: Path, n_layer: int, n_head: int, n_embd: int, n_ctx: int,
     import torch
     from safetensors.torch import save_file
 
-    from gpt2_assist.model.gpt2 import GPT2
-    from gpt2_assist.model.sizes import GPT2Config
+    from gpt2_assist.architectures import gpt2
+    from gpt2_assist.model.transformer import Transformer
+    from gpt2_assist.model.weights import stored_tensors
     from gpt2_assist.training.tokenizer_training import train_tokenizer
 
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer = train_tokenizer([Path(__file__).read_text(encoding="utf-8")], vocab_size)
     tokenizer.save(str(folder / "tokenizer.json"))
-    config = GPT2Config(n_layer, n_head, n_embd, n_ctx, tokenizer.get_vocab_size())
-    model = GPT2(config)
+    config = gpt2.decoder(n_layer, n_head, n_embd, n_ctx, tokenizer.get_vocab_size())
+    model = Transformer(config)
     model.initialise(torch.Generator().manual_seed(seed))
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.dim() == 2:
                 parameter.mul_(scale)
-        model.ln_f.weight[0], model.ln_f.bias[0] = 0, 1
-        model.wte.weight[:, 0] = 0
-        model.wte.weight[tokenizer.token_to_id("<|endoftext|>"), 0] = -1000
+        model.norm.weight[0], model.norm.bias[0] = 0, 1
+        model.embedding.weight[:, 0] = 0
+        model.embedding.weight[tokenizer.token_to_id("<|endoftext|>"), 0] = -1000
         for token, id in tokenizer.get_vocab().items() if printable else ():
             if not all("!" <= character <= "~" or character == "Ġ" for character in token):
-                model.wte.weight[id, 0] = -1000
-    save_file({name: value.contiguous() for name, value in model.state_dict().items()}, folder / "model.safetensors",
-              metadata={"format": "pt"})
-    (folder / "config.json").write_text(json.dumps(config.to_hub()), encoding="utf-8")
+                model.embedding.weight[id, 0] = -1000
+    save_file({name.removeprefix("transformer."): value.contiguous()
+               for name, value in stored_tensors(model.state_dict(), config)},
+              folder / "model.safetensors", metadata={"format": "pt"})
+    (folder / "config.json").write_text(json.dumps(gpt2.to_hub(config)), encoding="utf-8")
     return folder
 
 

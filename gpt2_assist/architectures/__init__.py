@@ -1,9 +1,10 @@
 """Architectures: what a decoder is, as data, and how hubs and GGUF files write each down. Imports no array library but
 numpy."""
+from collections.abc import Iterable
 from types import ModuleType
 
 from gpt2_assist.architectures import gpt2, llama, qwen2, qwen3
-from gpt2_assist.architectures.description import Decoder
+from gpt2_assist.architectures.description import MATRICES, Decoder
 from gpt2_assist.errors import ModelError
 
 _KNOWN = {module.MODEL_TYPE: module for module in (gpt2, llama, qwen2, qwen3)}
@@ -26,3 +27,20 @@ def decoder_of(config: dict) -> Decoder:
         raise ModelError(f"The model's config.json lacks {error.args[0]}.") from None
     except (TypeError, AttributeError):
         raise ModelError("The model's config.json holds a size that is no positive whole number.") from None
+
+
+def roles_of(modules: Iterable[str]) -> tuple[str, ...]:
+    """The roles of a layer's matrices that `modules` name: as roles, or as any architecture's hub files name them or
+    end to name them ("qkv", "attn.c_attn", "q_proj"), in the order of use."""
+    return tuple(role for role in MATRICES if any(
+        module == role or any(f".{name}".endswith(f".{module}") for name in _MODULES[role]) for module in modules))
+
+
+def _hub_modules(role: str) -> set[str]:
+    """What the parts of a layer's matrix are called, over all architectures."""
+    size = Decoder("", 1, 1, 1, 2, 2, 1, 1, 1, norm="rms", positions="rotary")
+    return {part.name.split(".", 2)[2].removesuffix(".weight") for own in _KNOWN.values()
+            for part in own.hub_parts(size)[f"layers.0.{role}.weight"]}
+
+
+_MODULES = {role: _hub_modules(role) for role in MATRICES}

@@ -7,14 +7,10 @@ side, `up` of a gated decoder gates and what they let through side by side. The 
 import math
 from dataclasses import dataclass, fields
 
-import numpy as np
-
 from gpt2_assist.errors import ModelError
 
 MATRICES = ("qkv", "output", "up", "down")
 """A layer's matrices, in the order in which it uses them."""
-NORMS, POSITIONS, ACTIVATIONS = ("layer", "rms"), ("learned", "rotary"), ("gelu_tanh", "gelu", "relu", "silu")
-EMBEDDING, PLACES, HEAD, LAST_NORM = "embedding", "positions", "head", "norm"
 
 
 @dataclass(frozen=True)
@@ -35,11 +31,13 @@ class Decoder:
     epsilon: float = 1e-5
     """Of the norms."""
     norm: str = "layer"
-    """Layer norms have biases, RMS norms have none."""
+    """layer, with biases, or rms, without."""
     positions: str = "learned"
+    """learned or rotary."""
     rope_theta: float = 10_000.0
     """The base of rotary positions; half a head's numbers are rotated with the other half."""
     activation: str = "gelu_tanh"
+    """gelu_tanh (GPT-2's), gelu, relu or silu."""
     gated: bool = False
     """Whether what `up` gives is activated gates and what they are multiplied with."""
     biases: tuple[str, ...] = MATRICES
@@ -83,10 +81,15 @@ class Decoder:
     def up_width(self) -> int:
         return self.n_inner * (2 if self.gated else 1)
 
-    def scale(self, layer: int) -> np.float32:
-        """What a layer's scores are multiplied with."""
-        scale = np.float32(1) / np.sqrt(np.float32(self.head_width)) if self.scaled else np.float32(1)
-        return scale / np.float32(layer + 1) if self.scaled_by_layer else scale
+    def divisor(self, layer: int) -> float:
+        """What a layer's scores are divided by."""
+        divisor = self.head_width ** 0.5 if self.scaled else 1.0
+        return divisor * (layer + 1) if self.scaled_by_layer else divisor
+
+    @property
+    def matrix_numbers(self) -> int:
+        """Numbers in all layers' matrices, which is the work of a token."""
+        return self.n_layer * sum(math.prod(self.matrix_shape(role)) for role in MATRICES)
 
     def matrix_shape(self, role: str) -> tuple[int, int]:
         """(inputs, outputs) of a layer's matrix."""
@@ -113,7 +116,7 @@ class Decoder:
         return sum(math.prod(shape) for shape in self.shapes().values())
 
     @property
-    def head(self) -> str:
+    def head_name(self) -> str:
         """The name of the tensor that the head is."""
         return "embedding.weight" if self.tied else "head.weight"
 

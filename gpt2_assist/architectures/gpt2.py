@@ -28,6 +28,16 @@ _GGUF = {"attention_norm": "attn_norm", "qkv": "attn_qkv", "output": "attn_outpu
          "norm": "output_norm", "head": "output"}
 
 
+def decoder(n_layer: int, n_head: int, n_embd: int, n_ctx: int, vocab_size: int, **relative: object) -> Decoder:
+    """A GPT-2 of these sizes; a relative's fields may be other than GPT-2's. Raises ModelError where they fit no
+    model."""
+    if type(n_embd) is int and type(n_head) is int and (n_head < 1 or n_embd % n_head):
+        raise ModelError(f"The model's width {n_embd} can't be divided among {n_head} heads.")
+    fields = {"n_inner": 4 * n_embd, **relative}
+    return Decoder(MODEL_TYPE, n_layer, n_head, n_head, n_embd, n_embd // n_head, n_ctx=n_ctx, vocab_size=vocab_size,
+                   **fields)
+
+
 def from_hub(config: dict) -> Decoder:
     """From a hub's config.json. Raises ModelError where something in it isn't known here, KeyError where a size is
     missing."""
@@ -36,14 +46,13 @@ def from_hub(config: dict) -> Decoder:
         raise ModelError(f"The model wants the activation {activation}, which isn't known here.")
     if config.get("add_cross_attention"):
         raise ModelError("The model has cross-attention; only decoders are known here.")
-    width, heads = config["n_embd"], config["n_head"]
-    if type(width) is int and type(heads) is int and heads > 0 and width % heads:
-        raise ModelError(f"The model's width {width} can't be divided among {heads} heads.")
-    return Decoder(
-        "gpt2", config["n_layer"], heads, heads, width, width // heads if type(heads) is int and heads > 0 else 0,
-        config.get("n_inner") or 4 * width, config.get("n_positions", config.get("n_ctx")), config["vocab_size"],
-        config.get("layer_norm_epsilon", 1e-5), activation=_ACTIVATIONS[activation],
-        tied=config.get("tie_word_embeddings", True), scaled=config.get("scale_attn_weights", True),
+    width = config["n_embd"]
+    return decoder(
+        config["n_layer"], config["n_head"], width, config.get("n_positions", config.get("n_ctx")),
+        config["vocab_size"], n_inner=config.get("n_inner") or 4 * width,
+        epsilon=config.get("layer_norm_epsilon", 1e-5), activation=_ACTIVATIONS[activation],
+        tied=config.get("tie_word_embeddings", True),
+        scaled=config.get("scale_attn_weights", True),
         scaled_by_layer=config.get("scale_attn_by_inverse_layer_idx", False))
 
 
@@ -77,12 +86,9 @@ def hub_parts(decoder: Decoder) -> dict[str, tuple[Part, ...]]:
 
 def from_gguf(keys: Mapping[str, object], vocab_size: int, names: Mapping[str, object]) -> Decoder:
     """From a GGUF file's keys and the names of its tensors. Raises KeyError where a size is missing."""
-    width, heads = keys["gpt2.embedding_length"], keys["gpt2.attention.head_count"]
-    if width % heads:
-        raise ModelError(f"The model's width {width} can't be divided among {heads} heads.")
-    return Decoder("gpt2", keys["gpt2.block_count"], heads, heads, width, width // heads,
-                   keys["gpt2.feed_forward_length"], keys["gpt2.context_length"], vocab_size,
-                   keys["gpt2.attention.layer_norm_epsilon"], tied="output.weight" not in names)
+    return decoder(keys["gpt2.block_count"], keys["gpt2.attention.head_count"], keys["gpt2.embedding_length"],
+                   keys["gpt2.context_length"], vocab_size, n_inner=keys["gpt2.feed_forward_length"],
+                   epsilon=keys["gpt2.attention.layer_norm_epsilon"], tied="output.weight" not in names)
 
 
 def to_gguf(decoder: Decoder) -> dict[str, object]:

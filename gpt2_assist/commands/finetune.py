@@ -42,7 +42,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     choices.add_argument("--rank", type=int, metavar="N", help="of a LoRA adapter (default 8)")
     choices.add_argument("--alpha", type=float, metavar="X", help="of a LoRA adapter (default 16)")
     choices.add_argument("--targets", metavar="NAMES",
-                         help="where adapters are put: attn.c_attn, attn.c_proj, mlp.c_fc, mlp.c_proj (default all)")
+                         help="where adapters are put: qkv, output, up, down, or names of model files (default all)")
     choices.add_argument("--steps", type=int, metavar="N")
     choices.add_argument("--context", type=int, metavar="N", help="tokens in a row")
     choices.add_argument("--batch-tokens", type=int, metavar="N", help="tokens per step")
@@ -112,7 +112,9 @@ def _request(args: argparse.Namespace):
     from gpt2_assist.training.finetune import Request
     from gpt2_assist.training.settings import Settings
     if "targets" in given:
-        given["targets"] = tuple(name.strip() for name in given["targets"].split(","))
+        from gpt2_assist.architectures import roles_of
+        names = [name.strip() for name in given["targets"].split(",")]
+        given["targets"] = tuple(dict.fromkeys(role for name in names for role in roles_of([name]) or [name]))
     if "prompts" in given:
         given["prompts"] = tuple(map(valid, given["prompts"]))
     if not 0 <= given.get("threads", 0) <= MOST_THREADS:

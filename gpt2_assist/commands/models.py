@@ -14,7 +14,6 @@ from gpt2_assist.model import store
 from gpt2_assist.model.ollama import PREFIX as OLLAMA
 from gpt2_assist.model.store import ModelFolder
 from gpt2_assist.terminal import visible
-from gpt2_assist.text_file import read_json
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
@@ -125,10 +124,10 @@ def _problem(model: ModelFolder) -> AssistError | None:
     from gpt2_assist.model.tensors import ModelTensors
     from gpt2_assist.text.tokenizer import TextTokenizer
     try:
-        ModelTensors(model.path)
+        weights = ModelTensors(model.path)
         TextTokenizer.from_folder(model.path)
         if model.adapter:
-            read_adapter(model.adapter)
+            read_adapter(model.adapter, weights.config)
     except AssistError as error:
         return error
     return None
@@ -207,12 +206,13 @@ def _summary(model: ModelFolder) -> dict:
 
 def _sizes(model: ModelFolder) -> dict[str, object]:
     """What config.json states, read without torch."""
+    from gpt2_assist.model.config_file import read_config
     try:
-        entries = read_json(model.path / "config.json")
-        return {name: entries[name] for name in ("n_layer", "n_head", "n_embd", "n_positions", "vocab_size")
-                if name in entries}
-    except (OSError, ValueError, TypeError):
+        decoder = read_config(model.path)
+    except ModelError:
         return {}
+    return {name: getattr(decoder, name) for name in ("architecture", "n_layer", "n_head", "n_kv_head", "n_embd",
+                                                      "n_ctx", "vocab_size")}
 
 
 def _short(text: str) -> str:

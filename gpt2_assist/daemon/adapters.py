@@ -46,7 +46,7 @@ class Adapters:
         loaded = self._loaded.pop(key, None)
         if loaded is None:
             folder = Path(told.folder)
-            number = self._engine.add_adapter(read_adapter(folder), told.strength)
+            number = self._engine.add_adapter(read_adapter(folder, self._engine.config), told.strength)
             loaded = _Loaded(number, self._vocabulary.of(read_card(folder), copies_of(folder)))
         self._loaded[key] = loaded
         for old in [key for key, other in self._loaded.items() if other.number not in in_use | {loaded.number}]:

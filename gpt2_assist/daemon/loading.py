@@ -6,6 +6,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from gpt2_assist import config
+from gpt2_assist.architectures.description import Decoder
 from gpt2_assist.config import Settings
 from gpt2_assist.daemon.calibration import calibrate, calibration_tokens, choose, read_figures
 from gpt2_assist.daemon.devices import settled
@@ -16,8 +17,8 @@ from gpt2_assist.engine.cpu.cpu_engine import CpuEngine
 from gpt2_assist.engine.engine import Engine, Sampling
 from gpt2_assist.errors import ModelError, StorageError
 from gpt2_assist.free_memory import available_bytes
+from gpt2_assist.model.config_file import read_config
 from gpt2_assist.model.prepared import Prepared, open_prepared, prepare
-from gpt2_assist.model.sizes import GPT2Config, parameter_count, read_config
 from gpt2_assist.model.store import ModelFolder, find_model
 from gpt2_assist.protocol import Load, Loaded
 from gpt2_assist.runs import copies_of
@@ -62,10 +63,10 @@ def _load(folder: ModelFolder, request: Load, settings: Settings, progress: Prog
     device = settled(request.device)
     if device == "cpu":
         engine = cpu_engine(folder, request.precision, settings, progress, own_cores=True)
-        count = parameter_count(engine.config)
+        count = engine.config.parameters()
     else:
         engine = _card_engine(folder, request.precision, device, settings, progress)
-        count = parameter_count(engine.config)
+        count = engine.config.parameters()
     warm(engine)
     return Model(engine, vocabulary, count)
 
@@ -120,7 +121,7 @@ def _prepared_engine(folder: ModelFolder, precision: str, settings: Settings, pr
     return prepared, CpuEngine(prepared, _cache_bytes(prepared.config, settings), settings.threads, own_cores=own_cores)
 
 
-def _cache_bytes(config: GPT2Config, settings: Settings) -> int:
+def _cache_bytes(config: Decoder, settings: Settings) -> int:
     return settings.cache_mb << 20 if settings.cache_mb else chosen_bytes(config, available_bytes())
 
 

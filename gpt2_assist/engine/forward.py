@@ -3,17 +3,20 @@
 Every row's result depends on that row's tokens alone, to the last bit, on the CPU: so do the products of
 engine/linear.py, and attention sums over whole blocks of keys, as many as the query's own position asks for.
 
-Shapes: R rows (new tokens of all sequences), D width, H heads, d width of a head, V vocabulary.
+Shapes: R rows (new tokens of all sequences), D width, H heads, K heads of keys and values, d width of a head, V
+vocabulary.
 """
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 
+from gpt2_assist.architectures.description import MATRICES, Decoder
+from gpt2_assist.architectures.rotation import rotation
 from gpt2_assist.engine.kv_cache import BLOCK, KeysValues
 from gpt2_assist.engine.linear import Linear
 from gpt2_assist.model.adapter import Adapter
-from gpt2_assist.model.sizes import GPT2Config
+from gpt2_assist.model.transformer import ACTIVATIONS, rotated
 
 _QUERY_MULTIPLE = 4
 """Batched products give a row the same bits for every number of rows that this divides, and no others."""
@@ -32,7 +35,7 @@ class Segment:
 class LowRank:
     """An adapter's matrices, on the device in fp32, with scale and strength in them."""
 
-    def __init__(self, config: GPT2Config, adapter: Adapter, strength: float, device: str) -> None:
+    def __init__(self, config: Decoder, adapter: Adapter, strength: float, device: str) -> None:
         """Raises ModelError where it doesn't fit the model."""
         adapter.check(config)
         factor = adapter.shape.scale * strength
@@ -49,37 +52,54 @@ class LowRank:
             out += up(down(x))
 
 
-@dataclass(frozen=True)
+class _Norm:
+    """Layer norm, or RMS norm where there is no bias."""
+
+    def __init__(self, weights: dict[str, torch.Tensor], name: str, epsilon: float, device: str) -> None:
+        self._weight = weights[f"{name}.weight"].to(device, torch.float32)
+        bias = weights.get(f"{name}.bias")
+        self._bias, self._epsilon = None if bias is None else bias.to(device, torch.float32), epsilon
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        if self._bias is None:
+            return F.rms_norm(x, self._weight.shape, self._weight, self._epsilon)
+        return F.layer_norm(x, self._weight.shape, self._weight, self._bias, eps=self._epsilon)
+
+
 class _Layer:
-    ln_1: tuple[torch.Tensor, torch.Tensor]
-    attn: Linear
-    attn_proj: Linear
-    ln_2: tuple[torch.Tensor, torch.Tensor]
-    fc: Linear
-    fc_proj: Linear
+    def __init__(self, weights: dict[str, torch.Tensor], layer: int, config: Decoder, kind: torch.dtype,
+                 device: str) -> None:
+        self.name = f"layers.{layer}"
+
+        def norm(role: str) -> _Norm:
+            return _Norm(weights, f"{self.name}.{role}", config.epsilon, device)
+        self.attention_norm, self.inner_norm = norm("attention_norm"), norm("inner_norm")
+        self.head_norms = [norm("query_norm"), norm("key_norm")] if config.head_norms else []
+        self.matrices = {}
+        for role in MATRICES:
+            weight = weights[f"{self.name}.{role}.weight"].t()
+            bias = weights[f"{self.name}.{role}.bias"] if role in config.biases else torch.zeros(len(weight))
+            self.matrices[role] = Linear(weight, bias, kind, device)
+        self.scale = 1 / config.divisor(layer)
 
 
 class Forward:
     """A model's weights, laid out for decoding: the blocks' matrices in `kind`, everything else in fp32."""
 
-    def __init__(self, config: GPT2Config, weights: dict[str, torch.Tensor], kind: torch.dtype, device: str) -> None:
-        self.config, self._kind, self._device = config, kind, device
-        self._wte = weights["wte.weight"].to(device, torch.float32)
-        self._head = self._wte.t().contiguous()  # a product with one row reads this layout twice as fast
-        self._wpe = weights["wpe.weight"].to(device, torch.float32)
-        self._ln_f = self._pair(weights, "ln_f")
-        self._layers = [_Layer(self._pair(weights, f"h.{i}.ln_1"), self._matrix(weights, f"h.{i}.attn.c_attn"),
-                               self._matrix(weights, f"h.{i}.attn.c_proj"), self._pair(weights, f"h.{i}.ln_2"),
-                               self._matrix(weights, f"h.{i}.mlp.c_fc"), self._matrix(weights, f"h.{i}.mlp.c_proj"))
-                        for i in range(config.n_layer)]
+    def __init__(self, config: Decoder, weights: dict[str, torch.Tensor], kind: torch.dtype, device: str) -> None:
+        self.config, self._device = config, device
+        self._embedding = weights["embedding.weight"].to(device, torch.float32)
+        # A product with one row reads this layout twice as fast.
+        self._head = weights[config.head_name].to(device, torch.float32).t().contiguous()
+        self._positions = self._turns = None
+        if config.positions == "learned":
+            self._positions = weights["positions.weight"].to(device, torch.float32)
+        else:
+            self._turns = torch.from_numpy(rotation(config.head_width, config.rope_theta, config.n_ctx)).to(device)
+        self._norm = _Norm(weights, "norm", config.epsilon, device)
+        self._activation = ACTIVATIONS[config.activation]
+        self._layers = [_Layer(weights, layer, config, kind, device) for layer in range(config.n_layer)]
         self._future = torch.ones(BLOCK, BLOCK, dtype=torch.bool, device=device).triu(1)
-
-    def _pair(self, weights: dict[str, torch.Tensor], name: str) -> tuple[torch.Tensor, torch.Tensor]:
-        return (weights[f"{name}.weight"].to(self._device, torch.float32),
-                weights[f"{name}.bias"].to(self._device, torch.float32))
-
-    def _matrix(self, weights: dict[str, torch.Tensor], name: str) -> Linear:
-        return Linear(weights[f"{name}.weight"].t(), weights[f"{name}.bias"], self._kind, self._device)
 
     def hidden(self, segments: list[Segment]) -> torch.Tensor:
         """Appends the segments' keys and values to their caches; what the head sees of the new tokens, [R, D]."""
@@ -88,49 +108,63 @@ class Forward:
         places = [segment.start + k for segment in segments for k in range(len(segment.tokens))]
         for segment in segments:
             segment.cache.reserve(segment.start + len(segment.tokens))
-        x = self._wte[torch.tensor(ids, device=self._device)] + self._wpe[torch.tensor(places, device=self._device)]
-        mixed = torch.zeros_like(x)
-        heads, width = config.n_head, config.n_embd // config.n_head
+        where = torch.tensor(places, device=self._device)
+        x = self._embedding[torch.tensor(ids, device=self._device)]
+        if self._positions is not None:
+            x = x + self._positions[where]
+        turns = None if self._turns is None else self._turns[where]
+        mixed = torch.zeros(len(ids), config.attention_width, device=self._device)
 
-        def product(linear: Linear, module: str, x: torch.Tensor) -> torch.Tensor:
-            out, row = linear(x), 0
+        def product(layer: _Layer, role: str, x: torch.Tensor) -> torch.Tensor:
+            out, row = layer.matrices[role](x), 0
             for segment in segments:
                 end = row + len(segment.tokens)
                 if segment.adapter:
-                    segment.adapter.add(module, x[row:end], out[row:end])
+                    segment.adapter.add(f"{layer.name}.{role}", x[row:end], out[row:end])
                 row = end
             return out
 
         for number, layer in enumerate(self._layers):
-            block = f"h.{number}"
-            qkv = product(layer.attn, f"{block}.attn.c_attn", self._norm(x, layer.ln_1)).view(
-                len(ids), 3, heads, width)
+            queries, new_keys, new_values = self._heads(layer, product(layer, "qkv", layer.attention_norm(x)), turns)
             row = 0
             for segment in segments:
                 count = len(segment.tokens)
                 keys, values = segment.cache.data[number]
                 end = segment.start + count
-                keys[:, segment.start:end] = qkv[row:row + count, 1].transpose(0, 1)
-                values[:, segment.start:end] = qkv[row:row + count, 2].transpose(0, 1)
-                self._attend(qkv[row:row + count, 0], keys, values, segment.start, mixed[row:row + count])
+                keys[:, segment.start:end] = new_keys[row:row + count].transpose(0, 1)
+                values[:, segment.start:end] = new_values[row:row + count].transpose(0, 1)
+                self._attend(queries[row:row + count], keys, values, segment.start, layer.scale,
+                             mixed[row:row + count])
                 row += count
-            x = x + product(layer.attn_proj, f"{block}.attn.c_proj", mixed)
-            inner = product(layer.fc, f"{block}.mlp.c_fc", self._norm(x, layer.ln_2))
-            x = x + product(layer.fc_proj, f"{block}.mlp.c_proj", F.gelu(inner, approximate="tanh"))
+            x = x + product(layer, "output", mixed)
+            inner = product(layer, "up", layer.inner_norm(x))
+            if config.gated:
+                inner = self._activation(inner[:, :config.n_inner]) * inner[:, config.n_inner:]
+            else:
+                inner = self._activation(inner)
+            x = x + product(layer, "down", inner)
         for segment in segments:
             segment.cache.tokens.extend(segment.tokens)
-        return self._norm(x, self._ln_f)
+        return self._norm(x)
+
+    def _heads(self, layer: _Layer, qkv: torch.Tensor, turns: torch.Tensor | None) -> tuple[torch.Tensor, ...]:
+        """Queries [R, H, d], keys and values [R, K, d], normed and turned, of [R, (H + 2K) d]."""
+        config = self.config
+        heads = qkv.view(len(qkv), -1, config.head_width)
+        queries, keys, values = heads.split((config.n_head, config.n_kv_head, config.n_kv_head), dim=1)
+        if layer.head_norms:
+            queries, keys = (norm(part) for norm, part in zip(layer.head_norms, (queries, keys)))
+        if turns is not None:
+            queries, keys = (rotated(part.transpose(0, 1), turns).transpose(0, 1) for part in (queries, keys))
+        return queries, keys, values
 
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
         """hidden [D] -> logits [V] in fp32; one row at a time, which has its own kernel and so its own bits."""
         return torch.mm(hidden[None], self._head)[0]
 
-    def _norm(self, x: torch.Tensor, pair: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
-        return F.layer_norm(x, (self.config.n_embd,), *pair, eps=self.config.layer_norm_epsilon)
-
     def _attend(self, queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, start: int,
-                out: torch.Tensor) -> None:
-        """queries [n, H, d] at positions from `start` on, keys and values [H, C, d]; writes [n, D] to `out`.
+                scale: float, out: torch.Tensor) -> None:
+        """queries [n, H, d] at positions from `start` on, keys and values [K, C, d]; writes [n, H d] to `out`.
 
         The queries of each block of positions form one product, with keys up to the block's end.
         """
@@ -141,12 +175,16 @@ class Forward:
             last = min(count, (block + 1) * BLOCK - start)
             n, length = last - first, (block + 1) * BLOCK
             padded = -(-n // _QUERY_MULTIPLE) * _QUERY_MULTIPLE
-            part = queries[first:last].transpose(0, 1) * (queries.shape[2] ** -0.5)
+            part = queries[first:last].transpose(0, 1) * scale
             if padded != n:
                 part = F.pad(part, (0, 0, 0, padded - n))
-            scores = torch.bmm(part, keys[:, :length].transpose(1, 2))
+            seen, mixed_in = keys[:, :length], values[:, :length]
+            if self.config.n_kv_head != self.config.n_head:
+                shared = self.config.n_head // self.config.n_kv_head
+                seen, mixed_in = (each.repeat_interleave(shared, dim=0) for each in (seen, mixed_in))
+            scores = torch.bmm(part, seen.transpose(1, 2))
             row = start + first - block * BLOCK
             scores[:, :n, length - BLOCK:].masked_fill_(self._future[row:row + n], float("-inf"))
-            mixed = torch.bmm(scores.softmax(dim=-1), values[:, :length])[:, :n]
+            mixed = torch.bmm(scores.softmax(dim=-1), mixed_in)[:, :n]
             out[first:last] = mixed.transpose(0, 1).reshape(n, -1)
             first = last

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from gpt2_assist.architectures.description import Decoder
 from gpt2_assist.engine.costs import MOST_ROWS, StepCosts
 from gpt2_assist.engine.drafts import Drafter, History
 from gpt2_assist.engine.engine import NO_LIMIT, Sampling, Token, checked_tokens
 from gpt2_assist.engine.prefix_tree import Branch, PrefixTree
 from gpt2_assist.engine.window import window_start
-from gpt2_assist.model.sizes import GPT2Config
 
 _FIRST_TRUSTED = 3
 
@@ -58,7 +58,7 @@ class PagedEngine:
     most_pending: int
     """Tokens that `decode` runs in one step, the last one among them."""
 
-    def __init__(self, config: GPT2Config, tree: PrefixTree, speculate: bool) -> None:
+    def __init__(self, config: Decoder, tree: PrefixTree, speculate: bool) -> None:
         self.config, self.n_ctx, self.vocab_size = config, config.n_ctx, config.vocab_size
         self._tree = tree
         self._history = History() if speculate else None

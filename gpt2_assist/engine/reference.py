@@ -1,4 +1,4 @@
-"""The slow and obvious engine: for every token a fresh pass of the whole window through model/gpt2.py.
+"""The slow and obvious engine: for every token a fresh pass of the whole window through model/transformer.py.
 
 What the fast path computes is tested against this one.
 """
@@ -9,17 +9,17 @@ import torch
 from gpt2_assist.engine.engine import Sampling, Token
 from gpt2_assist.engine.sampling import sample
 from gpt2_assist.engine.window import window_start
-from gpt2_assist.model.gpt2 import GPT2
+from gpt2_assist.model.transformer import Transformer
 
 
 @torch.inference_mode()
-def reference_logits(model: GPT2, tokens: Sequence[int]) -> torch.Tensor:
+def reference_logits(model: Transformer, tokens: Sequence[int]) -> torch.Tensor:
     """Logits [V] of the token after `tokens`."""
     start = window_start(len(tokens), model.config.n_ctx)
     return model(torch.tensor([list(tokens[start:])]))[0, -1]
 
 
-def reference_generate(model: GPT2, prompt: Sequence[int], sampling: Sampling, count: int,
+def reference_generate(model: Transformer, prompt: Sequence[int], sampling: Sampling, count: int,
                        index: int = 0) -> list[Token]:
     """`count` new tokens of sample `index`."""
     tokens, new = list(prompt), []

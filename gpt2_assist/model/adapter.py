@@ -1,24 +1,25 @@
 """Low-rank adapters (Hu et al. 2021, "LoRA"): what a folder of one holds, with the files and names that `peft` gives
 them, so that either program reads the other's. Needs no torch.
 """
-import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
+from gpt2_assist.architectures import architecture, roles_of
+from gpt2_assist.architectures.description import MATRICES, Decoder
+from gpt2_assist.architectures.parts import Array, Part
 from gpt2_assist.errors import ModelError, UsageError
 from gpt2_assist.model.safetensors_file import FLOATING, SafetensorsFile
-from gpt2_assist.model.sizes import GPT2Config, expected_shapes
 from gpt2_assist.runs import ADAPTER_CONFIG
 from gpt2_assist.text_file import read_json
 from gpt2_assist.unreadable import not_json, unreadable
 
-TARGETS = ("attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj")
-"""A block's matrices, in the order in which it uses them."""
 MOST_RANK = 1024
 WEIGHTS, CONFIG = "adapter_model.safetensors", ADAPTER_CONFIG
-PREFIX = "base_model.model.transformer."
+PREFIX = "base_model.model."
+"""Stands before every name."""
 
 
 @dataclass(frozen=True)
@@ -27,17 +28,17 @@ class LoraShape:
 
     rank: int = 8
     alpha: float = 16.0
-    targets: tuple[str, ...] = ("attn.c_attn",)
-    """Names of TARGETS, each in every block."""
+    targets: tuple[str, ...] = ("qkv",)
+    """Of MATRICES, each in every layer."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.rank <= MOST_RANK or not 0 < self.alpha <= 10_000:
             raise UsageError(f"An adapter's rank must be from 1 to {MOST_RANK} and its alpha above 0, not {self.rank} "
                              f"and {self.alpha:g}.")
-        wrong = [target for target in self.targets if target not in TARGETS]
+        wrong = [target for target in self.targets if target not in MATRICES]
         if wrong or not self.targets:
             raise UsageError(f"An adapter can't be put at {wrong[0] if wrong else 'nothing'}; "
-                             f"choose from {', '.join(TARGETS)}.")
+                             f"choose from {', '.join(MATRICES)}.")
 
     @property
     def scale(self) -> float:
@@ -46,43 +47,105 @@ class LoraShape:
 
 @dataclass(frozen=True)
 class Adapter:
-    """An adapter's numbers: by module ("h.0.attn.c_attn" …) what stands beside its matrix, float32 A [rank, in] and
-    B [out, rank]. The module's output grows by scale * B A x."""
+    """An adapter's numbers: by module ("layers.0.qkv" …) what stands beside its matrix, float32 A [r, in] and
+    B [out, r], r the rank or a multiple. The module's output grows by scale * B A x."""
 
     shape: LoraShape
     pairs: dict[str, tuple[np.ndarray, np.ndarray]]
 
-    def check(self, config: GPT2Config) -> None:
+    def check(self, config: Decoder) -> None:
         """Raises ModelError where it is not for a model of these sizes."""
-        expected = expected_shapes(config)
+        expected = config.shapes()
         for module, (down, up) in self.pairs.items():
             if expected.get(f"{module}.weight") != (down.shape[1], up.shape[0]):
                 raise ModelError(f"The adapter's {module} doesn't fit its base model.")
 
 
-def read_adapter(folder: Path) -> Adapter:
-    """What is there, from us or from peft. Raises ModelError where it is missing, damaged or of another kind."""
+def read_adapter(folder: Path, base: Decoder) -> Adapter:
+    """What is there, from us or from peft, for a model like `base`. Raises ModelError where it is missing, damaged, of
+    another kind or for another model."""
     try:
         config = _config(folder / CONFIG)
         file = _weights(folder / WEIGHTS)
         targets = [config["target_modules"]] if isinstance(config["target_modules"], str) else config["target_modules"]
-        named = tuple(target for target in TARGETS if any(
-            re.fullmatch(f"(.*[.])?{re.escape(wanted)}", target) for wanted in targets))
         if config.get("peft_type", "LORA") != "LORA" or any(config.get(other) for other in (
                 "use_rslora", "use_dora", "alpha_pattern", "rank_pattern")):
             raise ModelError(f"The adapter {folder} is of a kind that isn't known here.")
-        shape = LoraShape(int(config["r"]), float(config["lora_alpha"]), named)
-        pairs = {}
+        shape = LoraShape(int(config["r"]), float(config["lora_alpha"]), roles_of(targets))
+        halves: dict[str, tuple[np.ndarray, np.ndarray]] = {}
         for name in file.entries:
             module, ending, _ = name.removeprefix(PREFIX).partition(".lora_A.weight")
             if ending:
-                pairs[module] = tuple(_matrix(file, f"{PREFIX}{module}.lora_{half}.weight") for half in "AB")
-        wrong = [down for down, up in pairs.values() if not len(down) == up.shape[1] == shape.rank]
-        if wrong or not pairs or 2 * len(pairs) != len(file.entries):
+                halves[module] = tuple(_matrix(file, f"{PREFIX}{module}.lora_{half}.weight") for half in "AB")
+        wrong = [down for down, up in halves.values() if not len(down) == up.shape[1] == shape.rank]
+        if wrong or not halves or 2 * len(halves) != len(file.entries):
             raise ValueError
     except (ValueError, KeyError, TypeError, AttributeError):
         raise ModelError(f"The adapter {folder} is damaged.") from None
-    return Adapter(shape, pairs)
+    pairs = {}
+    for module, parts in _modules(base).items():
+        there = [halves.pop(part.name, None) for part in parts]
+        if any(there):
+            role = module.split(".")[2]
+            pairs[module] = _beside(there, [part.outputs for part in parts], base.matrix_shape(role))
+    if halves:
+        raise ModelError(f"The adapter's {next(iter(halves))} doesn't fit its base model.")
+    adapter = Adapter(shape, pairs)
+    adapter.check(base)
+    return adapter
+
+
+def stored_adapter(pairs: Mapping[str, tuple[Array, Array]], base: Decoder) -> dict[str, Array]:
+    """The matrices A [rank, in] and B [out, rank] by module, as peft names them. Where files hold the module's matrix
+    in parts, each part gets the same A and its own rows of B."""
+    stored = {}
+    for module, parts in _modules(base).items():
+        if module in pairs:
+            down, up = pairs[module]
+            first = 0
+            for part in parts:
+                stored[f"{PREFIX}{part.name}.lora_A.weight"] = down
+                stored[f"{PREFIX}{part.name}.lora_B.weight"] = up[first:first + part.outputs]
+                first += part.outputs
+    return stored
+
+
+def stored_modules(shape: LoraShape, base: Decoder) -> tuple[list[str], bool]:
+    """(what files call the modules that an adapter stands beside, whether their matrices are [in, out] there)."""
+    parts = [part for target in shape.targets for part in architecture(base.architecture).hub_parts(base)[
+        f"layers.0.{target}.weight"]]
+    return [part.name.split(".", 2)[2].removesuffix(".weight") for part in parts], not parts[0].transposed
+
+
+def _modules(base: Decoder) -> dict[str, tuple[Part, ...]]:
+    """By module its parts, called as modules of files are."""
+    own = architecture(base.architecture)
+    return {name.removesuffix(".weight"): tuple(
+        replace(part, name=own.PREFIX + part.name.removesuffix(".weight")) for part in parts)
+        for name, parts in own.hub_parts(base).items()
+        if name.startswith("layers.") and name.endswith(tuple(f".{role}.weight" for role in MATRICES))}
+
+
+def _beside(parts: list[tuple[np.ndarray, np.ndarray] | None], outputs: list[int],
+            shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """One pair of those of a matrix's parts, None for one without: with their common A, or with all of theirs under
+    each other. Raises ModelError where one has another shape."""
+    there = [part for part in parts if part is not None]
+    if any(part is not None and (part[0].shape[1], len(part[1])) != (shape[0], width)
+           for part, width in zip(parts, outputs)):
+        raise ModelError("The adapter's matrices have other shapes than its base model's.")
+    if len(parts) == 1:
+        return there[0]
+    downs, rank = [there[0][0]], there[0][1].shape[1]
+    if any(not np.array_equal(down, downs[0]) for down, _ in there):
+        downs = [down for down, _ in there]
+    up, first, number = np.zeros((shape[1], rank * len(downs)), np.float32), 0, 0
+    for part, width in zip(parts, outputs):
+        if part is not None:
+            up[first:first + width, number * rank:(number + 1) * rank] = part[1]
+            number += len(downs) > 1
+        first += width
+    return np.concatenate(downs), up
 
 
 def _config(path: Path) -> dict:

@@ -1,4 +1,4 @@
-"""Writes a GPT-2 folder as a GGUF file, llama.cpp's format, in fp32."""
+"""Writes a model folder as a GGUF file, llama.cpp's format, in fp32."""
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -6,39 +6,27 @@ from pathlib import Path
 import torch
 from gguf import GGMLQuantizationType, GGUFWriter, TokenType
 
+from gpt2_assist.architectures import architecture
+from gpt2_assist.architectures.description import Decoder
+from gpt2_assist.architectures.parts import take_apart
 from gpt2_assist.text.tokenizer import TextTokenizer
-from gpt2_assist.text_file import read_json
-
-_PARTS = {"ln_1": "attn_norm", "attn.c_attn": "attn_qkv", "attn.c_proj": "attn_output", "ln_2": "ffn_norm",
-          "mlp.c_fc": "ffn_up", "mlp.c_proj": "ffn_down"}
-_OUTER = {"wte": "token_embd", "wpe": "position_embd", "ln_f": "output_norm"}
 
 
-def write_gguf(folder: Path, weights: Mapping[str, torch.Tensor], path: Path) -> None:
+def write_gguf(folder: Path, config: Decoder, weights: Mapping[str, torch.Tensor], path: Path) -> None:
     """`folder` holds a model, whose byte-level BPE may be smaller than its vocabulary: the ids that it lacks get
-    placeholders, as padded vocabularies have them. `weights` have GPT2's names.
+    placeholders, as padded vocabularies have them. `weights` have the decoder's names.
 
-    Raises OSError where the disk refuses.
+    Raises OSError where the disk refuses, ModelError where GGUF can't say what the model is.
     """
-    sizes = read_json(folder / "config.json")
-    writer = GGUFWriter(path, "gpt2")
-    writer.add_block_count(sizes["n_layer"])
-    writer.add_context_length(sizes["n_positions"])
-    writer.add_embedding_length(sizes["n_embd"])
-    writer.add_feed_forward_length(4 * sizes["n_embd"])
-    writer.add_head_count(sizes["n_head"])
-    writer.add_layer_norm_eps(sizes["layer_norm_epsilon"])
+    own = architecture(config.architecture)
+    writer = GGUFWriter(path, config.architecture)
+    for key, value in own.to_gguf(config).items():
+        (writer.add_float32 if isinstance(value, float) else writer.add_uint32)(key, value)
     writer.add_file_type(GGMLQuantizationType.F32)
-    _add_tokenizer(writer, TextTokenizer.from_folder(folder), sizes["vocab_size"])
-    for name, tensor in weights.items():
-        value = tensor.float().numpy()
-        key, _, kind = name.rpartition(".")
-        if key.startswith("h."):
-            _, layer, part = key.split(".", 2)
-            value = value.T.copy() if value.ndim == 2 else value  # from [in, out]
-            writer.add_tensor(f"blk.{layer}.{_PARTS[part]}.{kind}", value)
-        else:
-            writer.add_tensor(f"{_OUTER[key]}.{kind}", value)
+    _add_tokenizer(writer, TextTokenizer.from_folder(folder), config.vocab_size)
+    for name, parts in own.gguf_parts(config).items():
+        for stored_name, tensor in take_apart(parts, weights[name]).items():
+            writer.add_tensor(stored_name, tensor.float().contiguous().numpy())
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()

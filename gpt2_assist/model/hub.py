@@ -14,8 +14,8 @@ from pathlib import Path
 from gpt2_assist import config
 from gpt2_assist.errors import ModelError, NetworkError, StorageError, UsageError
 from gpt2_assist.model.card import CARD_FILE, Card, write_card
+from gpt2_assist.model.config_file import read_config
 from gpt2_assist.model.download import TIMEOUT_S, RemoteFile, download, on_disk, sha256_of
-from gpt2_assist.model.sizes import parameter_count, read_config
 from gpt2_assist.model.store import ModelFolder, find_model, free_name, publish, writing
 from gpt2_assist.text.special_tokens import SPECIAL_TOKEN_FILES
 from gpt2_assist.unreadable import SystemRefuses
@@ -182,7 +182,7 @@ def _finish(repository: _Repository, folder: Path) -> None:
     (folder / CARD_FILE).unlink(missing_ok=True)
     write_card(folder, Card(origin=f"{repository.id}@{repository.revision}", licence=repository.licence,
                             data=repository.data, hashes=hashes,
-                            figures={"parameters": parameter_count(sizes)}))
+                            figures={"parameters": sizes.parameters()}))
 
 
 @contextmanager

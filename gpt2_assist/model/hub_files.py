@@ -2,11 +2,12 @@
 import json
 from pathlib import Path
 
-from gpt2_assist.model.sizes import GPT2Config
+from gpt2_assist.architectures import architecture
+from gpt2_assist.architectures.description import Decoder
 from gpt2_assist.text.tokenizer import TextTokenizer
 
 
-def write_config(config: GPT2Config, tokenizer: TextTokenizer, folder: Path) -> None:
+def write_config(config: Decoder, tokenizer: TextTokenizer, folder: Path) -> None:
     """config.json. Without the ids of a text's ends transformers would take GPT-2's own, and run past them.
 
     Raises OSError where the disk refuses.
@@ -14,7 +15,7 @@ def write_config(config: GPT2Config, tokenizer: TextTokenizer, folder: Path) -> 
     ids = {"bos_token_id": tokenizer.begin_of_text, "eos_token_id": tokenizer.end_of_text}
     if len(tokenizer.ends) > 1:
         ids["eos_token_id"] = list(tokenizer.ends)
-    _write(folder / "config.json", {**config.to_hub(), **ids})
+    _write(folder / "config.json", {**architecture(config.architecture).to_hub(config), **ids})
 
 
 def write_tokenizer(tokenizer: TextTokenizer, folder: Path) -> None:

@@ -15,15 +15,16 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from gpt2_assist.architectures.description import Decoder
 from gpt2_assist.errors import DataError, ModelError
 from gpt2_assist.model.card import CARD_FILE, Card, read_card, write_card
+from gpt2_assist.model.config_file import read_config
 from gpt2_assist.model.download import sha256_of
 from gpt2_assist.model.hub_files import write_config
 from gpt2_assist.model.safetensors_file import SafetensorsFile
-from gpt2_assist.model.sizes import GPT2Config, read_config
 from gpt2_assist.model.store import ModelFolder, find_model, free_name, new_model, writing
 from gpt2_assist.model.tensors import INDEX_FILE, WEIGHTS_FILE
-from gpt2_assist.model.weights import gpt2_weights, load_weights
+from gpt2_assist.model.weights import decoder_weights, load_weights, stored_tensors
 from gpt2_assist.text.special_tokens import SPECIAL_TOKEN_FILES
 from gpt2_assist.text.tokenizer import TOKENIZER_FILES, TextTokenizer
 from gpt2_assist.text.valid import model_path
@@ -43,7 +44,8 @@ def import_model(source: Path, name: str | None = None, tokenizer: Path | None =
     """Imports a folder, or one weights file whose folder has the config.json. The source stays as it is.
 
     `tokenizer` is a folder with tokenizer files for models that came without. Raises DataError where the source is
-    missing, unreadable or carries code, ModelError where it is no GPT-2, UsageError where the name is taken.
+    missing, unreadable or carries code, ModelError where it is of an architecture that isn't known here, UsageError
+    where the name is taken.
     """
     try:
         return _imported(source.expanduser(), name, tokenizer)
@@ -72,10 +74,10 @@ def _imported(source: Path, name: str | None, tokenizer: Path | None) -> ModelFo
     return find_model(name)
 
 
-def _write(made: Path, config: GPT2Config, weights: dict[str, torch.Tensor], tokens: Path, folder: Path,
+def _write(made: Path, config: Decoder, weights: dict[str, torch.Tensor], tokens: Path, folder: Path,
            source: Path) -> None:
     try:
-        save_file({name: value.contiguous() for name, value in weights.items()}, made / WEIGHTS_FILE,
+        save_file({name: value.contiguous() for name, value in stored_tensors(weights, config)}, made / WEIGHTS_FILE,
                   metadata={"format": "pt"})
     except SafetensorError as error:  # how it reports a full disk
         raise OSError(str(error)) from None
@@ -91,17 +93,17 @@ def _write(made: Path, config: GPT2Config, weights: dict[str, torch.Tensor], tok
                              "figures": figures}))
 
 
-def _read(source: Path, folder: Path) -> tuple[GPT2Config, dict[str, torch.Tensor]]:
+def _read(source: Path, folder: Path) -> tuple[Decoder, dict[str, torch.Tensor]]:
     if source.is_dir():
         if (folder / WEIGHTS_FILE).is_file() or (folder / INDEX_FILE).is_file():
             return load_weights(folder)
         config = read_config(folder)
-        return config, gpt2_weights(_pickled_in(folder), config)
+        return config, decoder_weights(_pickled_in(folder), config)
     config = read_config(folder)
     if source.suffix == ".safetensors":
-        return config, gpt2_weights(_safetensors(source), config)
+        return config, decoder_weights(_safetensors(source), config)
     if source.suffix in PICKLES:
-        return config, gpt2_weights(_pickled(source), config)
+        return config, decoder_weights(_pickled(source), config)
     raise DataError(f"{source} is no weights file: it must end in .safetensors, .bin or .pt.")
 
 

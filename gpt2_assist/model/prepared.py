@@ -1,13 +1,14 @@
 """Weights in the CPU engine's order, made once for each precision, kept beside the model and mapped from there.
 
 The file is a safetensors file whose data begin at a page and whose tensors begin at cache lines, so that the kernels
-read it where it lies. The names are GPT2's:
+read it where it lies. The names are the decoder's:
 
-- matrices are packed (packing.py), the head `wte.weight` as [n_embd inputs, vocabulary outputs];
-- biases are float32 with zeros up to a multiple of 32, layer norms' weights and biases up to a multiple of 64;
-- `wpe.weight` is float32 [n_ctx, n_embd], and the last, because only its size is no multiple of a cache line.
+- matrices are packed (packing.py), embedding and head as [n_embd inputs, vocabulary outputs];
+- biases are float32 with zeros up to a multiple of 32, norms' weights and biases up to a multiple of 64;
+- learned positions are float32 [n_ctx, n_embd], and the last, because only their size is no multiple of a cache line.
 
-`int4` keeps the head in int8. The metadata say what the file was made of; where that has changed, it is made again.
+`int4` keeps embedding and head in int8. The metadata say what the file was made of; where that has changed, it is made
+again.
 """
 import errno
 import hashlib
@@ -21,18 +22,22 @@ from pathlib import Path
 import numpy as np
 
 from gpt2_assist import config as settings
+from gpt2_assist.architectures.description import Decoder
 from gpt2_assist.errors import ModelError, StorageError, UsageError
+from gpt2_assist.model.config_file import read_config
 from gpt2_assist.model.feedback import rounded_int4
 from gpt2_assist.model.numpy_forward import matrix_inputs
 from gpt2_assist.model.packing import INPUTS_MULTIPLE, KINDS, TILE, pack, pack_int4, packed_shape, packed_type, padded
 from gpt2_assist.model.safetensors_file import SafetensorsFile
-from gpt2_assist.model.sizes import GPT2Config, expected_shapes, parameter_count, read_config
 from gpt2_assist.model.tensors import ModelTensors, weight_files
 from gpt2_assist.model.whole_file import whole_file
 from gpt2_assist.unreadable import unreadable
 
-FORMAT = "2"
+FORMAT = "3"
 """Raised with every change of what such a file holds, so that older ones are made again."""
+_POSITIONS = "positions.weight"
+_TABLES = ("embedding.weight", "head.weight")
+"""Stored [vocabulary, width]."""
 _PAGE = 4096
 _LINE = 64
 _NAMES = {np.dtype(np.uint8): "U8", np.dtype(np.uint16): "U16", np.dtype(np.float32): "F32"}
@@ -48,10 +53,10 @@ class Prepared:
 
     path: Path | None
     """The file, if it is one."""
-    config: GPT2Config
+    config: Decoder
     precision: str
     arrays: dict[str, np.ndarray]
-    """By GPT2's names, not to be written to; see above for their shapes."""
+    """By the decoder's names, not to be written to; see above for their shapes."""
     figures: dict
     """The metadata: "format", "precision", "sizes", by file "sources": [bytes, date in ns, hash of samples], and
     "fitted": a hash of the sample's tokens, or nothing."""
@@ -59,7 +64,7 @@ class Prepared:
     @property
     def parameters(self) -> int:
         """Numbers that the model has learned, without padding."""
-        return parameter_count(self.config)
+        return self.config.parameters()
 
 
 def prepare(folder: Path, precision: str, progress: Callable[[float], None] = lambda done: None,
@@ -100,7 +105,7 @@ def open_prepared(path: Path) -> Prepared:
     try:
         file = SafetensorsFile(path)
         found = file.metadata
-        config, precision = GPT2Config(**json.loads(found["sizes"])), found["precision"]
+        config, precision = Decoder(**json.loads(found["sizes"])), found["precision"]
         if found["format"] != FORMAT or precision not in KINDS:
             raise ValueError("another version")
         if config.n_layer > len(file.entries):
@@ -121,9 +126,9 @@ def open_prepared(path: Path) -> Prepared:
     return Prepared(path, config, precision, {name: file.array(name) for name in layout}, figures)
 
 
-def packed(config: GPT2Config, read_matrix: Callable[[str], np.ndarray], precision: str) -> Prepared:
-    """Weights of the moment, prepared in memory; `read_matrix` gives each by GPT2's name in float32, as ModelTensors
-    does. Raises ModelError where one is infinite or no number."""
+def packed(config: Decoder, read_matrix: Callable[[str], np.ndarray], precision: str) -> Prepared:
+    """Weights of the moment, prepared in memory; `read_matrix` gives each by the decoder's name in float32, as
+    ModelTensors does. Raises ModelError where one is infinite or no number."""
     layout = _layout(config, precision)
     arrays = {}
     for name, array in zip(layout, _arrays(read_matrix, precision, layout), strict=True):
@@ -177,7 +182,7 @@ def _stamp(paths: list[Path]) -> dict[str, list]:
     return stamps
 
 
-def _fits(path: Path, config: GPT2Config, precision: str, sources: dict, fitted: str) -> bool:
+def _fits(path: Path, config: Decoder, precision: str, sources: dict, fitted: str) -> bool:
     try:
         found = open_prepared(path)
     except ModelError:
@@ -187,26 +192,26 @@ def _fits(path: Path, config: GPT2Config, precision: str, sources: dict, fitted:
 
 
 def _kind(name: str, precision: str) -> str:
-    return "int8" if precision == "int4" and name == "wte.weight" else precision
+    return "int8" if precision == "int4" and name in _TABLES else precision
 
 
-def _layout(config: GPT2Config, precision: str) -> dict[str, tuple[np.dtype, tuple[int, ...]]]:
+def _layout(config: Decoder, precision: str) -> dict[str, tuple[np.dtype, tuple[int, ...]]]:
     """(number type, shape) of every tensor in the file's order."""
     layout: dict[str, tuple[np.dtype, tuple[int, ...]]] = {}
-    shapes = expected_shapes(config)
-    last = shapes.pop("wpe.weight")
+    shapes = config.shapes()
+    positions = shapes.pop(_POSITIONS, None)
     for name, shape in shapes.items():
         if len(shape) == 2:
-            inputs, outputs = reversed(shape) if name == "wte.weight" else shape
+            inputs, outputs = reversed(shape) if name in _TABLES else shape
             kind = _kind(name, precision)
             layout[name] = packed_type(kind), packed_shape(kind, inputs, outputs)
         else:
             layout[name] = np.dtype(np.float32), (padded(shape[0], _vector_multiple(name)),)
-    return {**layout, "wpe.weight": (np.dtype(np.float32), last)}
+    return {**layout, _POSITIONS: (np.dtype(np.float32), positions)} if positions else layout
 
 
 def _vector_multiple(name: str) -> int:
-    return INPUTS_MULTIPLE if "ln_" in name else TILE
+    return INPUTS_MULTIPLE if "norm." in name else TILE
 
 
 def _write(path: Path, weights: ModelTensors, precision: str, made_of: dict[str, str], sample: list[int],
@@ -241,15 +246,15 @@ def _arrays(read_matrix: Callable[[str], np.ndarray], precision: str, layout: di
         try:
             if not np.isfinite(values).all():
                 raise ValueError
-            if name == "wpe.weight" or values.ndim == 1:
+            if name == _POSITIONS or values.ndim == 1:
                 array = np.zeros(shape, kind)
                 array[:len(values)] = values
-            elif seen and name != "wte.weight":
+            elif seen and name not in _TABLES:
                 used, inputs = next(seen)
                 assert used == name
                 array = pack_int4(*rounded_int4(values, inputs))
             else:
-                array = pack(values.T if name == "wte.weight" else values, _kind(name, precision))
+                array = pack(values.T if name in _TABLES else values, _kind(name, precision))
         except ValueError:
             raise ModelError(f"The weights' {name} holds something infinite or no number; "
                              "such a model can't write.") from None

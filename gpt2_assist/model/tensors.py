@@ -1,21 +1,21 @@
 """A model folder's weights in numpy, and what every reader of weights checks. Needs no torch."""
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
+from gpt2_assist.architectures import architecture
+from gpt2_assist.architectures.description import Decoder
+from gpt2_assist.architectures.parts import Part, assemble
 from gpt2_assist.errors import ModelError
+from gpt2_assist.model.config_file import read_config
 from gpt2_assist.model.safetensors_file import FLOATING, SafetensorsFile
-from gpt2_assist.model.sizes import GPT2Config, expected_shapes, read_config
 from gpt2_assist.text_file import read_json
 from gpt2_assist.unreadable import not_json, unfinished, unreadable
 
 WEIGHTS_FILE = "model.safetensors"
 INDEX_FILE = "model.safetensors.index.json"
-_MASKS = re.compile(r"h\.\d+\.attn\.(masked_)?bias")
-_HEAD = "lm_head.weight"
 _ROWS = 4096
 """Rows of a matrix that are compared at once."""
 
@@ -35,7 +35,7 @@ class ModelTensors:
     """The weights of a folder, mapped from its files. Raises ModelError with what is wrong with them."""
 
     def __init__(self, folder: Path) -> None:
-        self.config: GPT2Config = read_config(folder)
+        self.config: Decoder = read_config(folder)
         self._files: dict[str, SafetensorsFile] = {}
         for path in weight_files(Path(folder)):
             try:
@@ -44,14 +44,15 @@ class ModelTensors:
                 raise unreadable(path, error) from None
             self._files |= dict.fromkeys(file.entries, file)
         entries = {name: file.entries[name] for name, file in self._files.items()}
-        self._names, head = stored_names({name: Stored(entry.shape, entry.kind, entry.kind in FLOATING)
+        self._parts, head = stored_parts({name: Stored(entry.shape, entry.kind, entry.kind in FLOATING)
                                           for name, entry in entries.items()}, self.config)
         if head is not None and not self._is_embedding(head):
             raise untied_head()
 
     def read_matrix(self, name: str) -> np.ndarray:
-        """A parameter, matrix or vector, by GPT2's name: float32, a read-only view if that is what the file holds."""
-        return self._numbers(self._names[name])
+        """A parameter, matrix or vector, by the decoder's name: float32, a read-only view if that is what the file
+        holds."""
+        return assemble(self._parts[name], self._numbers, lambda arrays: np.concatenate(arrays, axis=-1))
 
     def _numbers(self, stored_name: str) -> np.ndarray:
         return self._files[stored_name].numbers(stored_name)
@@ -60,31 +61,36 @@ class ModelTensors:
         entry = self._files[head].entries[head]
         if entry.kind not in FLOATING or entry.shape != (self.config.vocab_size, self.config.n_embd):
             return False
-        first, second = self._numbers(head), self.read_matrix("wte.weight")
+        first, second = self._numbers(head), self.read_matrix("embedding.weight")
         return all(np.array_equal(first[row:row + _ROWS], second[row:row + _ROWS])
                    for row in range(0, len(first), _ROWS))
 
 
-def stored_names(stored: Mapping[str, Stored], config: GPT2Config) -> tuple[dict[str, str], str | None]:
-    """(GPT2's parameter names, in the model's order, with the name that each is stored by; the stored head, if any).
+def stored_parts(stored: Mapping[str, Stored], config: Decoder) -> tuple[dict[str, tuple[Part, ...]], str | None]:
+    """(by the decoder's names, in its order, the parts that each is stored in; a head that is stored although the
+    embedding is the head).
 
-    Both key styles are known; attention masks are left out. Raises ModelError where a tensor is missing, unknown, of
-    another shape than `config` says, or holds something other than weights.
+    Files name them with or without the architecture's prefix; masks and the like are left out. Raises ModelError where
+    a tensor is missing, unknown, of another shape than `config` says, or holds something other than weights.
     """
+    own = architecture(config.architecture)
     found: dict[str, str] = {}
     for stored_name in stored:
-        name = stored_name.removeprefix("transformer.")
-        if _MASKS.fullmatch(name):
+        name = stored_name.removeprefix(own.PREFIX)
+        if own.IGNORED.fullmatch(name):
             continue
         if name in found:
             raise ModelError(f"The weights hold {name} twice.")
         found[name] = stored_name
-    head = found.pop(_HEAD, None)
-    expected = expected_shapes(config)
+    head = found.pop(own.HEAD, None) if config.tied else None
+    parts = own.hub_parts(config)
+    expected = {part.name: part.stored_shape(config.shapes()[name]) for name, parted in parts.items()
+                for part in parted}
     if missing := [name for name in expected if name not in found]:
         raise ModelError(f"The weights lack {missing[0]}{_and_more(missing)}.")
     if unknown := [name for name in found if name not in expected]:
-        raise ModelError(f"The weights hold {unknown[0]}{_and_more(unknown)}, which GPT-2 of this size does not have.")
+        raise ModelError(f"The weights hold {unknown[0]}{_and_more(unknown)}, which the model of config.json does not "
+                         "have.")
     for name, shape in expected.items():
         tensor = stored[found[name]]
         if tensor.shape != shape:
@@ -92,7 +98,8 @@ def stored_names(stored: Mapping[str, Stored], config: GPT2Config) -> tuple[dict
                              f"but config.json wants {list(shape)}.")
         if not tensor.floating:
             raise ModelError(f"The weights' {name} holds {tensor.kind}; only floating-point weights are known.")
-    return {name: found[name] for name in expected}, head
+    return {name: tuple(replace(part, name=found[part.name]) for part in parted)
+            for name, parted in parts.items()}, head
 
 
 def weight_files(folder: Path) -> list[Path]:
@@ -129,7 +136,8 @@ def weight_files(folder: Path) -> list[Path]:
 
 def untied_head() -> ModelError:
     """What every reader says of a head of its own."""
-    return ModelError("The model's head differs from its token embedding; GPT-2's are one and the same.")
+    return ModelError("The model's head differs from its token embedding, but its config.json says that they are one "
+                      "(tie_word_embeddings).")
 
 
 def _and_more(names: list[str]) -> str:

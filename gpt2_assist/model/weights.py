@@ -8,42 +8,54 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError, safe_open
 
-from gpt2_assist.model.gpt2 import GPT2
-from gpt2_assist.model.sizes import GPT2Config, read_config
-from gpt2_assist.model.tensors import Stored, stored_names, untied_head, weight_files
+from gpt2_assist.architectures import architecture
+from gpt2_assist.architectures.description import Decoder
+from gpt2_assist.architectures.parts import assemble, take_apart
+from gpt2_assist.model.config_file import read_config
+from gpt2_assist.model.tensors import Stored, stored_parts, untied_head, weight_files
+from gpt2_assist.model.transformer import Transformer
 from gpt2_assist.unreadable import unreadable
 
 
-def load_weights(folder: Path) -> tuple[GPT2Config, dict[str, torch.Tensor]]:
-    """(sizes, tensors by GPT2's parameter names). Raises ModelError with what is wrong with the files."""
+def load_weights(folder: Path) -> tuple[Decoder, dict[str, torch.Tensor]]:
+    """(sizes, tensors by the decoder's names). Raises ModelError with what is wrong with the files."""
     folder = Path(folder)
     config = read_config(folder)
-    return config, gpt2_weights(dict(_stored(folder)), config)
+    return config, decoder_weights(dict(_stored(folder)), config)
 
 
-def load_model(folder: Path, dtype: torch.dtype = torch.float32) -> GPT2:
+def load_model(folder: Path, dtype: torch.dtype = torch.float32) -> Transformer:
     """The model on the CPU, ready to run. Raises ModelError as load_weights does."""
     return model_of(*load_weights(folder), dtype)
 
 
-def model_of(config: GPT2Config, weights: dict[str, torch.Tensor], dtype: torch.dtype = torch.float32) -> GPT2:
+def model_of(config: Decoder, weights: dict[str, torch.Tensor], dtype: torch.dtype = torch.float32) -> Transformer:
     """A model with these weights, which it shares where they are of that kind."""
     with torch.device("meta"):
-        model = GPT2(config)
+        model = Transformer(config)
     model.load_state_dict({name: value.to(dtype) for name, value in weights.items()}, assign=True)
     return model.eval()
 
 
-def gpt2_weights(stored: Mapping[str, torch.Tensor], config: GPT2Config) -> dict[str, torch.Tensor]:
-    """GPT2's parameters from tensors in either key style: masks dropped, a tied head checked and dropped.
+def decoder_weights(stored: Mapping[str, torch.Tensor], config: Decoder) -> dict[str, torch.Tensor]:
+    """The decoder's tensors from stored ones in either key style: masks dropped, a tied head checked and dropped.
 
     Raises ModelError where a tensor is missing, unknown or of another shape than `config` says.
     """
-    names, head = stored_names({name: Stored(tuple(value.shape), str(value.dtype), value.is_floating_point())
+    parts, head = stored_parts({name: Stored(tuple(value.shape), str(value.dtype), value.is_floating_point())
                                 for name, value in stored.items()}, config)
-    if head is not None and not _are_equal(stored[head], stored[names["wte.weight"]]):
+    if head is not None and not _are_equal(stored[head], stored[parts["embedding.weight"][0].name]):
         raise untied_head()
-    return {name: stored[stored_name] for name, stored_name in names.items()}
+    return {name: assemble(parted, stored.__getitem__, lambda tensors: torch.cat(tensors, dim=-1))
+            for name, parted in parts.items()}
+
+
+def stored_tensors(weights: Mapping[str, torch.Tensor], config: Decoder) -> Iterator[tuple[str, torch.Tensor]]:
+    """The decoder's tensors as hubs name and hold them, one after the other."""
+    own = architecture(config.architecture)
+    for name, parts in own.hub_parts(config).items():
+        for stored_name, tensor in take_apart(parts, weights[name]).items():
+            yield stored_name if stored_name == own.HEAD else own.PREFIX + stored_name, tensor
 
 
 def _are_equal(first: torch.Tensor, second: torch.Tensor) -> bool:

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import torch
 
+from gpt2_assist.architectures.description import Decoder
 from gpt2_assist.errors import ModelError
 from gpt2_assist.model.card import Card, read_card
-from gpt2_assist.model.gpt2 import GPT2
-from gpt2_assist.model.sizes import GPT2Config, read_config
+from gpt2_assist.model.config_file import read_config
 from gpt2_assist.model.store import ModelFolder
+from gpt2_assist.model.transformer import Transformer
 from gpt2_assist.model.weights import model_of
 from gpt2_assist.runs import Run, runs_folder
 from gpt2_assist.text.tokenizer import TextTokenizer
@@ -23,7 +24,7 @@ from gpt2_assist.training.settings import LORA, Settings
 @dataclass(frozen=True)
 class Base:
     folder: ModelFolder
-    config: GPT2Config
+    config: Decoder
     tokenizer: TextTokenizer
 
     @classmethod
@@ -51,13 +52,13 @@ class Base:
         config, weights = whole_weights(self.folder)
         export_model(config, weights, self.tokenizer, card, folder, next(iter(weights.values())).dtype)
 
-    def tunable(self, settings: Settings, device: str) -> GPT2:
+    def tunable(self, settings: Settings, device: str) -> Transformer:
         """A model to be trained, with a new adapter where the method wants one."""
         model = model_of(*whole_weights(self.folder))
         if settings.method == LORA:
             if settings.precision == "bf16":  # in which the products run anyway
-                for parameter in model.parameters():
-                    if parameter.dim() == 2 and parameter is not model.wpe.weight:
+                for name, parameter in model.named_parameters():
+                    if parameter.dim() == 2 and name != "positions.weight":
                         parameter.data = parameter.data.to(torch.bfloat16)
             add_adapter(model, settings.lora, settings.seed)
         else:

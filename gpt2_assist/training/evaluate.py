@@ -5,11 +5,11 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from gpt2_assist.model.gpt2 import GPT2
+from gpt2_assist.model.transformer import Transformer
 
 
 @torch.no_grad()
-def bits_per_byte(model: GPT2, documents: list[np.ndarray], byte_counts: list[int]) -> float:
+def bits_per_byte(model: Transformer, documents: list[np.ndarray], byte_counts: list[int]) -> float:
     """Over documents of token ids, each ending with the separator; byte_counts are of the text without it.
 
     A document longer than the context is read in windows that overlap by half, so that every token but the first
@@ -21,7 +21,7 @@ def bits_per_byte(model: GPT2, documents: list[np.ndarray], byte_counts: list[in
     return nats / math.log(2) / max(1, sum(byte_counts))
 
 
-def _document_nats(model: GPT2, ids: np.ndarray) -> float:
+def _document_nats(model: Transformer, ids: np.ndarray) -> float:
     window, half = model.config.n_ctx, model.config.n_ctx // 2
     nats, scored = 0.0, 1  # ids[0] is given
     while scored < len(ids):
@@ -30,6 +30,6 @@ def _document_nats(model: GPT2, ids: np.ndarray) -> float:
         hidden = model.hidden(piece[None, :-1])[0, scored - 1 - start:]
         targets = piece[scored - start:]
         for chunk, target in zip(hidden.split(256), targets.split(256)):
-            nats += F.cross_entropy(F.linear(chunk, model.wte.weight).float(), target, reduction="sum").item()
+            nats += F.cross_entropy(F.linear(chunk, model.head_weight).float(), target, reduction="sum").item()
         scored = start + len(piece)
     return nats

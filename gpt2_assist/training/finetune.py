@@ -17,7 +17,6 @@ from gpt2_assist.corpus.report import Report as CorpusReport
 from gpt2_assist.corpus.report import make_report
 from gpt2_assist.errors import DataError, ModelError, StorageError, UsageError
 from gpt2_assist.model.hub_files import write_tokenizer
-from gpt2_assist.model.sizes import parameter_count
 from gpt2_assist.model.store import find_model
 from gpt2_assist.runs import DEFAULT, Run, find_run, has_run, locked, new_run, remove_run
 from gpt2_assist.text.tokenizer import TextTokenizer
@@ -260,7 +259,7 @@ def _plan(state: dict, base: Base, tuning: Tuning, train: Text, validation: Text
         new, seconds = trial(tuning.whole_model(), settings, _threads(request), prompt, state["sample_tokens"],
                              tokenizer.end_of_text, len(state["prompts"]))
         estimate.guess(SAMPLES, seconds)
-    plan = Plan(settings, parameter_count(base.config), trained_parameters(base.config, settings), train.tokens,
+    plan = Plan(settings, base.config.parameters(), trained_parameters(base.config, settings), train.tokens,
                 needed_bytes(base.config, settings, _threads(request)), there, speed,
                 estimate.left(0) + estimate.one(VALIDATION),
                 _disk(base, settings, train, validation), free_on_disk())

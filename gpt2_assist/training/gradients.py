@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from gpt2_assist.model.gpt2 import GPT2
+from gpt2_assist.model.transformer import Transformer
 from gpt2_assist.training.loss import next_token_loss
 from gpt2_assist.training.rows import Rows
 
@@ -18,18 +18,18 @@ from gpt2_assist.training.rows import Rows
 class ParallelGradients:
     """Adds a batch's gradients to those of the parameters of `model` that are trained."""
 
-    def __init__(self, model: GPT2, threads: int, kind: torch.dtype, replicas: int | None = None) -> None:
+    def __init__(self, model: Transformer, threads: int, kind: torch.dtype, replicas: int | None = None) -> None:
         """`replicas` threads, by default one per core, share the work; each has gradients of its own, so where these
         are large one thread whose kernels take all cores is better."""
         replicas = replicas or threads
         self._model, self._kind = model, kind
-        self._device = model.wte.weight.device
+        self._device = model.embedding.weight.device
         self._replicas = [model] + [self._replica(model) for _ in range(replicas - 1)]
         self._pool = ThreadPoolExecutor(replicas, "gradients", initializer=torch.set_num_threads,
                                         initargs=(max(1, threads // replicas),))
 
     @staticmethod
-    def _replica(model: GPT2) -> GPT2:
+    def _replica(model: Transformer) -> Transformer:
         """A module with the same weights in memory and gradients of its own."""
         own = {id(p): nn.Parameter(p.data) if p.requires_grad else p for p in model.parameters()}
         return copy.deepcopy(model, own)
@@ -63,7 +63,7 @@ class ParallelGradients:
     def close(self) -> None:
         self._pool.shutdown()
 
-    def _backward(self, replica: GPT2, rows: Rows, tokens: int, weight: float | None) -> float:
+    def _backward(self, replica: Transformer, rows: Rows, tokens: int, weight: float | None) -> float:
         share = rows.count / tokens
         if not share:
             return 0.0
@@ -73,14 +73,14 @@ class ParallelGradients:
             (loss * (share * weight)).backward()
         return loss.item() * share
 
-    def _loss(self, replica: GPT2, rows: Rows) -> torch.Tensor:
+    def _loss(self, replica: Transformer, rows: Rows) -> torch.Tensor:
         ids, positions, targets = (torch.from_numpy(array).to(self._device)
                                    for array in (rows.ids, rows.positions, rows.targets))
         mask = None if rows.segments is None else _mask(torch.from_numpy(rows.segments).to(self._device))
         with torch.autocast(self._device.type, dtype=self._kind, enabled=self._kind != torch.float32):
             hidden = replica.hidden(ids, positions, mask)
         with torch.autocast(self._device.type, enabled=False):
-            return next_token_loss(hidden.reshape(-1, hidden.shape[-1]), replica.wte.weight, targets.reshape(-1),
+            return next_token_loss(hidden.reshape(-1, hidden.shape[-1]), replica.head_weight, targets.reshape(-1),
                                    self._kind)
 
 

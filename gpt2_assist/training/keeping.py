@@ -12,8 +12,8 @@ import torch
 from gpt2_assist.corpus.documents import START
 from gpt2_assist.errors import ModelError
 from gpt2_assist.model.card import Card, write_card
-from gpt2_assist.model.gpt2 import GPT2
 from gpt2_assist.model.store import find_model
+from gpt2_assist.model.transformer import Transformer
 from gpt2_assist.model.weights import model_of
 from gpt2_assist.model.whole_file import whole_file
 from gpt2_assist.runs import SAMPLES_AT, Run
@@ -23,7 +23,7 @@ from gpt2_assist.training.base import Base
 from gpt2_assist.training.curves import draw_curve
 from gpt2_assist.training.estimate import MODEL, SAMPLES
 from gpt2_assist.training.export import export_model
-from gpt2_assist.training.lora import adapter_tensors, write_adapter
+from gpt2_assist.training.lora import write_adapter
 from gpt2_assist.training.merging import whole_weights
 from gpt2_assist.training.settings import FULL
 from gpt2_assist.training.showing import Show
@@ -75,7 +75,7 @@ class Keeper:
     def _samples_at(self, report: Report) -> bool:
         return report.step % self._state["sample_every"] == 0 or report.step == report.steps
 
-    def take(self, report: Report, model: GPT2 | None) -> None:
+    def take(self, report: Report, model: Transformer | None) -> None:
         self.remember_saved()
         entry = {"step": report.step, "loss": round(report.loss, 5), "tokens_per_s": round(report.tokens_per_s, 1)}
         for name in ("validation", "general"):
@@ -98,11 +98,11 @@ class Keeper:
             self._keep_best(0, self._tuning.state.first["validation"], self._write_base)
         draw_curve(self._run)
 
-    def _write_model(self, folder: Path, card: Card, model: GPT2) -> None:
+    def _write_model(self, folder: Path, card: Card, model: Transformer) -> None:
         if self._tuning.settings.method == FULL:
             export_model(self._base.config, dict(model.state_dict()), self._base.tokenizer, card, folder)
         else:
-            write_adapter(folder, adapter_tensors(model), self._tuning.settings.lora, str(self._base.folder.path))
+            write_adapter(folder, model, self._tuning.settings.lora, str(self._base.folder.path))
             write_card(folder, card)
 
     def _write_base(self, folder: Path, card: Card) -> None:
@@ -141,7 +141,7 @@ class Keeper:
             figures={"tokens": self._state["tokens"], "base_validation": self._tuning.state.first["validation"],
                      "validation": self._tuning.state.known_best})
 
-    def _try_sample(self, step: int, model: GPT2) -> None:
+    def _try_sample(self, step: int, model: Transformer) -> None:
         """The training goes on without a sample where none can be written."""
         try:
             self._sample(step, model)
@@ -151,7 +151,7 @@ class Keeper:
         except (MemoryError, torch.OutOfMemoryError):
             self._show.say(f"No sample at step {step}: there is too little memory for one.")
 
-    def _sample(self, step: int, model: GPT2) -> None:
+    def _sample(self, step: int, model: Transformer) -> None:
         writer = Writer(model, self._tuning.settings, self._threads)
         with open(self._run.folder / "samples.txt", "a", encoding="utf-8") as file:
             for number, prompt in enumerate(self._state["prompts"]):

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from gpt2_assist.model.gpt2 import GPT2
+from gpt2_assist.model.transformer import Transformer
 from gpt2_assist.training.checkpoint import load_checkpoint, save_checkpoint
 from gpt2_assist.training.gradients import ParallelGradients
 from gpt2_assist.training.optimizer import Optimizer
@@ -42,12 +42,12 @@ def rate_share(step: int, progress: float, schedule: Schedule) -> float:
 class Training:
     """Trains `model` on `stream`; `steps()` runs it and yields a report after each step."""
 
-    def __init__(self, model: GPT2, stream: np.ndarray, schedule: Schedule, checkpoint: Path,
+    def __init__(self, model: Transformer, stream: np.ndarray, schedule: Schedule, checkpoint: Path,
                  threads: int, kind: torch.dtype) -> None:
         self.model, self._schedule, self._checkpoint = model, schedule, checkpoint
         self._batches = Batches(stream, model.config.n_ctx, schedule.batch_tokens, schedule.seed)
         parameters = dict(model.named_parameters())
-        matrices = {name for name, p in parameters.items() if name.startswith("h.") and p.dim() == 2}
+        matrices = {name for name, p in parameters.items() if name.startswith("layers.") and p.dim() == 2}
         self._optimizer = Optimizer(parameters, matrices, schedule.matrix_rate, schedule.other_rate)
         self._gradients = ParallelGradients(model, threads, kind)
         self.step, self.seconds = 0, 0.0

@@ -10,14 +10,14 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import nn
 
-from gpt2_assist.model.adapter import CONFIG, PREFIX, WEIGHTS, Adapter, LoraShape
-from gpt2_assist.model.gpt2 import GPT2, Conv1D
+from gpt2_assist.model.adapter import CONFIG, WEIGHTS, Adapter, LoraShape, stored_adapter, stored_modules
+from gpt2_assist.model.transformer import Matrix, Transformer
 
 
-class LoraConv1D(nn.Module):
-    """A frozen Conv1D and, beside it, a product of two trained matrices [in, rank] and [rank, out]."""
+class LoraMatrix(nn.Module):
+    """A frozen matrix and, beside it, a product of two trained matrices [in, rank] and [rank, out]."""
 
-    def __init__(self, base: Conv1D, shape: LoraShape, generator: torch.Generator) -> None:
+    def __init__(self, base: Matrix, shape: LoraShape, generator: torch.Generator) -> None:
         super().__init__()
         width_in, width_out = base.weight.shape
         self.weight, self.bias, self.scale = base.weight, base.bias, shape.scale
@@ -29,56 +29,53 @@ class LoraConv1D(nn.Module):
         return F.linear(x, self.weight.t(), self.bias) + self.scale * ((x @ self.down) @ self.up)
 
 
-def add_adapter(model: GPT2, shape: LoraShape, seed: int) -> None:
+def add_adapter(model: Transformer, shape: LoraShape, seed: int) -> None:
     """Freezes the model and puts a new adapter beside its projections; what it computes stays as it was."""
     for parameter in model.parameters():
         parameter.requires_grad_(False)
     generator = torch.Generator().manual_seed(seed)
     for number in range(model.config.n_layer):
         for target in shape.targets:
-            parent = model.get_submodule(f"h.{number}.{target.partition('.')[0]}")
-            name = target.partition(".")[2]
-            setattr(parent, name, LoraConv1D(getattr(parent, name), shape, generator))
+            layer = model.layers[number]
+            setattr(layer, target, LoraMatrix(getattr(layer, target), shape, generator))
 
 
-def adapter_tensors(model: GPT2) -> dict[str, torch.Tensor]:
+def adapter_tensors(model: Transformer) -> dict[str, torch.Tensor]:
     """The adapter's matrices as peft names and turns them: A [rank, in] and B [out, rank], float32."""
-    found = {}
-    for name, pair in _pairs(model):
-        for half, matrix in zip("AB", pair):
-            found[f"{PREFIX}{name}.lora_{half}.weight"] = matrix
-    return found
+    stored = stored_adapter(dict(_pairs(model)), model.config)
+    return {name: matrix.clone().contiguous() for name, matrix in stored.items()}
 
 
-def present_adapter(model: GPT2, shape: LoraShape) -> Adapter:
+def present_adapter(model: Transformer, shape: LoraShape) -> Adapter:
     """The adapter as it is now, for an engine."""
     return Adapter(shape, {name: tuple(matrix.cpu().numpy() for matrix in pair) for name, pair in _pairs(model)})
 
 
-def _pairs(model: GPT2) -> Iterator[tuple[str, tuple[torch.Tensor, torch.Tensor]]]:
+def _pairs(model: Transformer) -> Iterator[tuple[str, tuple[torch.Tensor, torch.Tensor]]]:
     """By module A [rank, in] and B [out, rank], float32."""
     for name, module in model.named_modules():
-        if isinstance(module, LoraConv1D):
+        if isinstance(module, LoraMatrix):
             yield name, tuple(matrix.detach().t().float().contiguous() for matrix in (module.down, module.up))
 
 
-def write_adapter(folder: Path, tensors: dict[str, torch.Tensor], shape: LoraShape, base: str) -> None:
-    """Fills a folder. Raises OSError where the disk refuses."""
+def write_adapter(folder: Path, model: Transformer, shape: LoraShape, base: str) -> None:
+    """Fills a folder with the adapter of `model`. Raises OSError where the disk refuses."""
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        save_file(tensors, folder / WEIGHTS, metadata={"format": "pt"})
+        save_file(adapter_tensors(model), folder / WEIGHTS, metadata={"format": "pt"})
     except SafetensorError as error:  # how it reports a full disk
         raise OSError(str(error)) from None
+    modules, inputs_first = stored_modules(shape, model.config)
     config = {"peft_type": "LORA", "task_type": "CAUSAL_LM", "base_model_name_or_path": base, "r": shape.rank,
-              "lora_alpha": shape.alpha, "lora_dropout": 0.0, "target_modules": list(shape.targets),
-              "fan_in_fan_out": True, "bias": "none", "inference_mode": True}
+              "lora_alpha": shape.alpha, "lora_dropout": 0.0, "target_modules": modules,
+              "fan_in_fan_out": inputs_first, "bias": "none", "inference_mode": True}
     (folder / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
 
 
 def merged(weights: dict[str, torch.Tensor], adapter: Adapter, strength: float = 1.0,
            kind: torch.dtype | None = None) -> dict[str, torch.Tensor]:
-    """The base's weights (by GPT2's names) with the adapter added, `strength` 0 being the base itself; others are left
-    as they are. All become `kind`, one after the other, or stay of the kind that they are."""
+    """The base's weights (by the decoder's names) with the adapter added, `strength` 0 being the base itself; others
+    are left as they are. All become `kind`, one after the other, or stay of the kind that they are."""
     result = {}
     for name, weight in weights.items():
         wanted, pair = kind or weight.dtype, adapter.pairs.get(name.removesuffix(".weight"))

@@ -4,7 +4,7 @@ from dataclasses import replace
 import torch
 
 from gpt2_assist import free_memory
-from gpt2_assist.model.sizes import GPT2Config, expected_shapes, parameter_count
+from gpt2_assist.architectures.description import Decoder
 from gpt2_assist.training.loss import ROWS
 from gpt2_assist.training.settings import FULL, Settings
 
@@ -16,25 +16,25 @@ _SHARED_UP_TO = 32_000_000
 """Trained parameters up to which each core has gradients of its own."""
 
 
-def trained_parameters(config: GPT2Config, settings: Settings) -> int:
+def trained_parameters(config: Decoder, settings: Settings) -> int:
     if settings.method == FULL:
-        return parameter_count(config)
-    shapes = expected_shapes(config)
+        return config.parameters()
+    shapes = config.shapes()
     return settings.rank * sum(sum(shape) for name, shape in shapes.items()
                                if name.endswith(".weight") and any(name.endswith(f".{target}.weight")
                                                                    for target in settings.targets))
 
 
-def sharing(config: GPT2Config, settings: Settings, threads: int) -> int:
+def sharing(config: Decoder, settings: Settings, threads: int) -> int:
     """How many threads of a CPU take a part of the rows each, with gradients of their own; 1: all work at one part."""
     small = trained_parameters(config, settings) <= _SHARED_UP_TO
     return threads if small and settings.micro_rows >= threads else 1
 
 
-def needed_bytes(config: GPT2Config, settings: Settings, threads: int) -> int:
+def needed_bytes(config: Decoder, settings: Settings, threads: int) -> int:
     """At the peak of a step, about."""
     parts = sharing(config, settings, threads)
-    size, trained = parameter_count(config), trained_parameters(config, settings)
+    size, trained = config.parameters(), trained_parameters(config, settings)
     narrow = 2 if settings.precision == "bf16" else 4
     head = config.vocab_size * config.n_embd
     weights = (4 + narrow % 4) * size if settings.method == FULL else narrow * size
@@ -46,7 +46,7 @@ def needed_bytes(config: GPT2Config, settings: Settings, threads: int) -> int:
     return weights + learning + kept + loss + _PROGRAM
 
 
-def fitting(settings: Settings, asked: Settings, config: GPT2Config, threads: int, there: int) -> Settings:
+def fitting(settings: Settings, asked: Settings, config: Decoder, threads: int, there: int) -> Settings:
     """`settings`, where need be with fewer rows at once or with activations computed twice, so that a step takes about
     half of the memory that is `there`: the rest is for the estimate's error and for other programs. Many rows at once
     are little quicker. What was asked for stays."""

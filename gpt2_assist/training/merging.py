@@ -6,10 +6,10 @@ from pathlib import Path
 
 import torch
 
+from gpt2_assist.architectures.description import Decoder
 from gpt2_assist.errors import StorageError
 from gpt2_assist.model.adapter import read_adapter
 from gpt2_assist.model.card import Card
-from gpt2_assist.model.sizes import GPT2Config
 from gpt2_assist.model.store import ModelFolder, find_model, new_model, writing
 from gpt2_assist.model.weights import load_weights
 from gpt2_assist.output_file import OutputFile
@@ -19,16 +19,14 @@ from gpt2_assist.training.export import export_model
 from gpt2_assist.training.lora import merged
 
 
-def whole_weights(model: ModelFolder) -> tuple[GPT2Config, dict[str, torch.Tensor]]:
+def whole_weights(model: ModelFolder) -> tuple[Decoder, dict[str, torch.Tensor]]:
     """As load_weights, with the model's adapter in them, in the base's kind of numbers, if it has one.
 
     Raises ModelError where files are missing or damaged.
     """
     config, weights = load_weights(model.path)
     if model.adapter and model.strength:
-        adapter = read_adapter(model.adapter)
-        adapter.check(config)
-        weights = merged(weights, adapter, model.strength)
+        weights = merged(weights, read_adapter(model.adapter, config), model.strength)
     return config, weights
 
 
@@ -46,10 +44,10 @@ def merge_run(name: str, model: str, strength: float) -> ModelFolder:
     return find_model(model)
 
 
-def _write(source: ModelFolder, card: Card, folder: Path, prefix: str = "") -> None:
+def _write(source: ModelFolder, card: Card, folder: Path) -> None:
     config, weights = whole_weights(source)
-    export_model(config, {prefix + key: value for key, value in weights.items()},
-                 TextTokenizer.from_folder(source.path), card, folder, next(iter(weights.values())).dtype)
+    export_model(config, weights, TextTokenizer.from_folder(source.path), card, folder,
+                 next(iter(weights.values())).dtype)
 
 
 def export_folder(name: str, target: Path) -> None:
@@ -63,7 +61,7 @@ def export_folder(name: str, target: Path) -> None:
     target = Path(os.path.realpath(target))
     try:
         with as_asked():
-            _write(source, source.card, target, "transformer.")
+            _write(source, source.card, target)
     except OSError as error:
         shutil.rmtree(target, ignore_errors=True)
         raise StorageError(f"{target} can't be written: {error.strerror or error}.") from None
@@ -80,7 +78,7 @@ def export_gguf(name: str, target: Path) -> None:
     part = place.with_name(f".{place.name}.part")
     try:
         with as_asked():
-            write_gguf(source.path, whole_weights(source)[1], part)
+            write_gguf(source.path, *whole_weights(source), part)
         part.replace(place)
     except OSError as error:
         raise StorageError(f"{target} can't be written: {error.strerror or error}.") from None

@@ -6,7 +6,7 @@ import torch
 import torch.distributed as dist
 
 from gpt2_assist.errors import UsageError
-from gpt2_assist.model.gpt2 import GPT2
+from gpt2_assist.model.transformer import Transformer
 
 
 def take_device(device: str) -> None:
@@ -61,7 +61,7 @@ class Team:
         """Whether it is so in any of the processes; all must ask."""
         return self.sum(float(here)) > 0
 
-    def share_out(self, model: GPT2) -> None:
+    def share_out(self, model: Transformer) -> None:
         """From now on each process keeps a part of every matrix, of its gradient and so of the optimiser's state, and
         has a block whole only while that computes (FSDP2, after Zhao et al. 2023). Gradients become the sums of those
         of all processes by themselves; what is computed on one is computed on all."""

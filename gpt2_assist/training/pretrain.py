@@ -7,9 +7,9 @@ import numpy as np
 import torch
 from tokenizers import Tokenizer
 
+from gpt2_assist.architectures import gpt2
 from gpt2_assist.errors import DataError
-from gpt2_assist.model.gpt2 import GPT2
-from gpt2_assist.model.sizes import GPT2Config
+from gpt2_assist.model.transformer import Transformer
 from gpt2_assist.text.tokenizer import TextTokenizer
 from gpt2_assist.training.evaluate import bits_per_byte
 from gpt2_assist.training.export import card_of_recipe, export_model
@@ -31,10 +31,10 @@ def pretrain(recipe: Recipe, folder: Path, threads: int, say: Callable[[str], No
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer, stream = prepare(recipe, folder, say)
     shape = recipe.shape
-    config = GPT2Config(shape.n_layer, shape.n_head, shape.n_embd, shape.n_ctx, tokenizer.get_vocab_size())
+    config = gpt2.decoder(shape.n_layer, shape.n_head, shape.n_embd, shape.n_ctx, tokenizer.get_vocab_size())
     if len(stream) <= config.n_ctx:
         raise DataError(f"The corpora give only {len(stream)} tokens, less than one context of {config.n_ctx}.")
-    model = GPT2(config)
+    model = Transformer(config)
     model.initialise(torch.Generator().manual_seed(recipe.schedule.seed))
     training = Training(model, stream, recipe.schedule, folder / "checkpoint.safetensors", threads, torch.bfloat16)
     held_out = held_out_documents(recipe)
@@ -71,7 +71,7 @@ def _export(recipe: Recipe, training: Training, tokenizer: Tokenizer, held_out: 
                  folder / "model")
 
 
-def measure(model: GPT2, tokenizer: Tokenizer, held_out: dict[str, list[str]],
+def measure(model: Transformer, tokenizer: Tokenizer, held_out: dict[str, list[str]],
             sample_bytes: int = _SAMPLE_BYTES) -> dict[str, float]:
     """Bits per byte of each source, on about `sample_bytes` of its held-out documents."""
     figures = {}

@@ -1,9 +1,10 @@
 """What a fine-tuning is asked for, and the rest of it chosen for the model and the machine."""
 from dataclasses import asdict, dataclass, fields, replace
 
+from gpt2_assist.architectures import roles_of
+from gpt2_assist.architectures.description import MATRICES, Decoder
 from gpt2_assist.errors import DataError, UsageError
 from gpt2_assist.model.adapter import LoraShape
-from gpt2_assist.model.sizes import GPT2Config, parameter_count
 
 FULL, LORA = "full", "lora"
 _FULL_UP_TO = 60_000_000
@@ -22,7 +23,7 @@ class Settings:
     """full or lora."""
     rank: int = 8
     alpha: float = 16.0
-    targets: tuple[str, ...] = ("attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj")
+    targets: tuple[str, ...] = MATRICES
     steps: int = 0
     context: int = 0
     """Tokens in a row."""
@@ -63,7 +64,7 @@ class Settings:
         known = {entry.name for entry in fields(cls)}
         if set(entries) != known:
             raise DataError("The run was made by another version of this program and can't be gone on with.")
-        return cls(**{**entries, "targets": tuple(entries["targets"])})
+        return cls(**{**entries, "targets": roles_of(entries["targets"])})
 
 
 def check_ranges(asked: Settings, n_ctx: int) -> None:
@@ -77,7 +78,7 @@ def check_ranges(asked: Settings, n_ctx: int) -> None:
                              f"not {getattr(asked, name)}.")
 
 
-def settled(asked: Settings, config: GPT2Config, tokens: int, device: str) -> Settings:
+def settled(asked: Settings, config: Decoder, tokens: int, device: str) -> Settings:
     """The settings with nothing left open, for a model and so many tokens of training text.
 
     Raises UsageError on values that make no sense.
@@ -88,7 +89,7 @@ def settled(asked: Settings, config: GPT2Config, tokens: int, device: str) -> Se
     if asked.precision not in ("bf16", "fp32"):
         raise UsageError(f"The precision of training must be bf16 or fp32, not {asked.precision!r}.")
     asked.lora  # noqa: B018 its own errors
-    size = parameter_count(config)
+    size = config.parameters()
     method = asked.method or (FULL if size <= _FULL_UP_TO or device != "cpu" and size < 400_000_000 else LORA)
     context = asked.context or min(config.n_ctx, 512)
     batch = asked.batch_tokens or 4096
@@ -102,7 +103,7 @@ def settled(asked: Settings, config: GPT2Config, tokens: int, device: str) -> Se
         validate_every=asked.validate_every or max(5, min(500, steps // 16)))
 
 
-def _rate(method: str, config: GPT2Config) -> float:
+def _rate(method: str, config: Decoder) -> float:
     """The field's 3e-5 (full) and 2e-4 (LoRA) are for GPT-2's own sizes; narrow models take much larger steps: the
     bundled one learned most at about 1e-3 and 5e-3."""
     wide = max(1.0, (768 / config.n_embd) ** 3)

@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 
 from gpt2_assist.errors import DataError, UsageError
-from gpt2_assist.model.gpt2 import GPT2
+from gpt2_assist.model.transformer import Transformer
 from gpt2_assist.training.checkpoint import load_checkpoint, save_checkpoint
 from gpt2_assist.training.estimate import SAVE_EVERY_S, STATE, STEP, VALIDATION, Estimate
 from gpt2_assist.training.gradients import ParallelGradients
@@ -74,7 +74,7 @@ class State:
 class Tuning:
     """Trains the parameters of `model` that are not frozen."""
 
-    def __init__(self, model: GPT2, train: Text, validation: Text, general: Text | None, settings: Settings,
+    def __init__(self, model: Transformer, train: Text, validation: Text, general: Text | None, settings: Settings,
                  threads: int, checkpoints: Path, save_every: int = 0, shard: bool = False) -> None:
         """`checkpoints` is a folder, to which a state goes after each validation and after `save_every` steps, or,
         with 0, after a minute. `shard`: where several processes train, each keeps a part of the model only."""
@@ -104,7 +104,7 @@ class Tuning:
             self._gradients.close()
         settings = self.settings
         self.model.recompute = settings.recompute
-        cpu = self.model.wte.weight.device.type == "cpu"
+        cpu = self.model.embedding.weight.device.type == "cpu"
         shared = sharing(self.model.config, settings, self._threads) if cpu and not self._empty else 1
         kind = torch.bfloat16 if settings.precision == "bf16" else torch.float32
         self._gradients = ParallelGradients(self.model, self._threads, kind, shared)
@@ -193,7 +193,7 @@ class Tuning:
         for old in self.saved()[:-KEPT]:
             old.unlink()
 
-    def whole_model(self) -> GPT2:
+    def whole_model(self) -> Transformer:
         """The model as it is now, to be looked at; all processes must ask."""
         if not self._empty:
             return self.model

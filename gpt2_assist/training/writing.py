@@ -8,8 +8,8 @@ import torch
 from gpt2_assist.engine.cpu.cpu_engine import CpuEngine
 from gpt2_assist.engine.engine import Engine, Sampling
 from gpt2_assist.engine.torch_engine import TorchEngine
-from gpt2_assist.model.gpt2 import GPT2
 from gpt2_assist.model.prepared import packed
+from gpt2_assist.model.transformer import Transformer
 from gpt2_assist.training.lora import present_adapter
 from gpt2_assist.training.settings import LORA, Settings
 
@@ -21,7 +21,7 @@ class Writer:
     """Writes with a model as it is now. On the CPU its weights are packed in int8, a byte a parameter for as long as
     the writer lives; on a graphics card they are copied there."""
 
-    def __init__(self, model: GPT2, settings: Settings, threads: int) -> None:
+    def __init__(self, model: Transformer, settings: Settings, threads: int) -> None:
         """Raises ModelError where a weight has become infinite or no number."""
         weights = model.state_dict()
         self._engine = _engine(model, weights, settings, threads)
@@ -43,7 +43,7 @@ class Writer:
         return new[:new.index(end) if end in new else count]
 
 
-def trial(model: GPT2, settings: Settings, threads: int, prompt: Sequence[int], count: int, end: int | None,
+def trial(model: Transformer, settings: Settings, threads: int, prompt: Sequence[int], count: int, end: int | None,
           texts: int) -> tuple[list[int], float]:
     """(what `Writer.write` gives for the seed 0, about how many seconds so many such texts take)."""
     began = time.monotonic()
@@ -53,8 +53,8 @@ def trial(model: GPT2, settings: Settings, threads: int, prompt: Sequence[int], 
     return new, ready - began + (time.monotonic() - ready) / max(1, len(new)) * texts * count
 
 
-def _engine(model: GPT2, weights: dict[str, torch.Tensor], settings: Settings, threads: int) -> Engine:
-    device = model.wte.weight.device.type
+def _engine(model: Transformer, weights: dict[str, torch.Tensor], settings: Settings, threads: int) -> Engine:
+    device = model.embedding.weight.device.type
     if device != "cpu":
         return TorchEngine(model.config, weights, settings.precision, device, _CACHE_BYTES, threads)
 

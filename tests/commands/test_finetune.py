@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 
 import gpt2_assist
 from gpt2_assist.errors import DataError, ModelError, StorageError, UsageError
-from gpt2_assist.model.sizes import read_config
+from gpt2_assist.model.config_file import read_config
 from gpt2_assist.model.store import find_model, new_model
 from gpt2_assist.runs import find_run, has_run, list_runs, run_model, slim_run
 from gpt2_assist.training import finetune

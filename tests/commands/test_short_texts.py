@@ -10,11 +10,11 @@ import pytest
 import torch
 
 import gpt2_assist
+from gpt2_assist.architectures import decoder_of, gpt2
 from gpt2_assist.client import Client
 from gpt2_assist.errors import UsageError
 from gpt2_assist.model.card import Card
-from gpt2_assist.model.gpt2 import GPT2
-from gpt2_assist.model.sizes import GPT2Config
+from gpt2_assist.model.transformer import Transformer
 from gpt2_assist.protocol import Chunk, Generation
 from gpt2_assist.runs import find_run
 from gpt2_assist.text.tokenizer import TextTokenizer
@@ -33,7 +33,7 @@ TEXTS = [
 def shorts(tmp_path_factory) -> str:
     folder = tmp_path_factory.mktemp("shorts")
     tokenizer = train_tokenizer(TEXTS, 320)
-    model = GPT2(GPT2Config(2, 2, 48, 64, tokenizer.get_vocab_size()))
+    model = Transformer(gpt2.decoder(2, 2, 48, 64, tokenizer.get_vocab_size()))
     model.initialise(torch.Generator().manual_seed(1))
     export_model(model.config, model.state_dict(), TextTokenizer(tokenizer), Card(), folder / "model", torch.float32)
     with open(folder / "texts.csv", "w", newline="", encoding="utf-8") as file:
@@ -62,7 +62,7 @@ def by_heart(shorts, tmp_path_factory) -> str:
     place = run.folder / "models" / "step-240"
     if place != run.model():
         tokenizer = TextTokenizer.from_folder(run.folder)
-        export_model(GPT2Config.from_hub(sizes), weights, tokenizer, card, place, torch.float32)
+        export_model(decoder_of(sizes), weights, tokenizer, card, place, torch.float32)
         run.write_best({"step": 240, "loss": 0.0})
     return shorts
 

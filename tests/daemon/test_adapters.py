@@ -12,33 +12,35 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from gpt2_assist.architectures.description import MATRICES
 from gpt2_assist.client import Client
 from gpt2_assist.daemon.adapters import MOST, Adapters
 from gpt2_assist.daemon.generation import Vocabulary
 from gpt2_assist.engine.engine import Sampling
 from gpt2_assist.engine.torch_engine import TorchEngine
 from gpt2_assist.errors import AssistError, ModelError, UsageError
-from gpt2_assist.model.adapter import TARGETS, LoraShape, read_adapter
+from gpt2_assist.model.adapter import LoraShape, read_adapter
 from gpt2_assist.model.card import Card, write_card
+from gpt2_assist.model.config_file import read_config
 from gpt2_assist.model.store import find_model, list_models
-from gpt2_assist.model.weights import load_model, load_weights
+from gpt2_assist.model.weights import load_model, load_weights, stored_tensors
 from gpt2_assist.protocol import Adapted, Chunk, Generation
 from gpt2_assist.runs import Run, locked, new_run
 from gpt2_assist.text.tokenizer import TextTokenizer
-from gpt2_assist.training.lora import LoraConv1D, adapter_tensors, add_adapter, merged, write_adapter
+from gpt2_assist.training.lora import LoraMatrix, add_adapter, merged, write_adapter
 
 PROMPT = "The model"
 
 
 def put_adapter(run: Run, step: int, base: Path, seed: int, card: Card | None = None) -> None:
     """The best of a run: an adapter that changes much."""
-    model, shape, dice = load_model(base), LoraShape(4 + seed, 8.0, TARGETS), torch.Generator().manual_seed(seed)
+    model, shape, dice = load_model(base), LoraShape(4 + seed, 8.0, MATRICES), torch.Generator().manual_seed(seed)
     add_adapter(model, shape, seed)
     with torch.no_grad():
         for module in model.modules():
-            if isinstance(module, LoraConv1D):
+            if isinstance(module, LoraMatrix):
                 module.up.normal_(0, 0.3, generator=dice)
-    write_adapter(run.model_of(step), adapter_tensors(model), shape, str(base))
+    write_adapter(run.model_of(step), model, shape, str(base))
     write_card(run.model_of(step), card or Card())
     run.write_best({"step": step, "loss": 1.0})
 
@@ -108,7 +110,9 @@ def test_the_text_is_that_of_the_model_that_has_the_adapter_in_its_weights(runs,
     for strength, name in ((1.0, "adapter1"), (0.5, "adapter1@0.5")):
         whole = tmp_path / str(strength)
         shutil.copytree(tiny_model, whole, ignore=shutil.ignore_patterns("prepared*"))
-        save_file(merged(weights, read_adapter(find_model(name).adapter), strength), whole / "model.safetensors")
+        changed = merged(weights, read_adapter(find_model(name).adapter, config), strength)
+        save_file({key: value.contiguous() for key, value in stored_tensors(changed, config)},
+                  whole / "model.safetensors")
         assert text_of(client, name, temperature=0.0) == text_of(client, str(whole), temperature=0.0)
 
 
@@ -144,7 +148,7 @@ def test_what_is_wrong_is_said_in_a_sentence_and_the_base_goes_on(runs, client, 
     weights = broken.model_of(1) / "adapter_model.safetensors"
     weights.write_bytes(weights.read_bytes()[:100])
     with pytest.raises(ModelError, match="damaged"):
-        read_adapter(broken.model_of(1))
+        read_adapter(broken.model_of(1), read_config(tiny_model))
     for name, words in (("broken", "damaged or cut short"), ("adapter1@much", "strength"), ("adapter1@-1", "strength"),
                         ("adapter1@nan", "strength"), ("nothing@1", "no model")):
         with pytest.raises(AssistError, match=words):
@@ -190,7 +194,7 @@ def test_a_run_that_begins_with_itself_doesnt_replace_itself(tiny_model, tmp_pat
     (tmp_path / "notes.txt").write_text("Some words to learn from.\n" * 400)
     said = assist("finetune", str(tmp_path / "notes.txt"), "--from", named, "--run", "ouroboros", "--overwrite")
     assert said.returncode == 2 and "another name than ouroboros" in said.stderr
-    assert read_adapter(run.model())
+    assert read_adapter(run.model(), read_config(tiny_model))
     assert assist("runs", "remove", "ouroboros").returncode == 0
 
 

@@ -8,17 +8,19 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
+from gpt2_assist.architectures import gpt2
+from gpt2_assist.architectures.description import MATRICES
 from gpt2_assist.engine.cpu.cpu_engine import CpuEngine
 from gpt2_assist.engine.cuda.cuda_engine import CudaEngine
 from gpt2_assist.engine.engine import Sampling
 from gpt2_assist.engine.torch_engine import TorchEngine
-from gpt2_assist.model.adapter import TARGETS, Adapter, LoraShape
-from gpt2_assist.model.gpt2 import GPT2
+from gpt2_assist.model.adapter import Adapter, LoraShape
 from gpt2_assist.model.prepared import Prepared, open_prepared, prepare
-from gpt2_assist.model.sizes import GPT2Config
-from gpt2_assist.training.lora import LoraConv1D, add_adapter
+from gpt2_assist.model.transformer import Transformer
+from gpt2_assist.model.weights import stored_tensors
+from gpt2_assist.training.lora import LoraMatrix, add_adapter
 
-CONFIG = GPT2Config(n_layer=2, n_head=3, n_embd=24, n_ctx=150, vocab_size=211)
+CONFIG = gpt2.decoder(n_layer=2, n_head=3, n_embd=24, n_ctx=150, vocab_size=211)
 KINDS = ("torch-fp32", "torch-bf16", "cpu-int8", "cpu-int4", "cpu-bf16", "cpu-fp32", "cuda-fp32", "cuda-bf16",
          "cuda-int8")
 """What "cuda" runs on a card is run in plain torch, on the CPU; where there is a card, "card" runs it there."""
@@ -28,9 +30,9 @@ _FOLDER = TemporaryDirectory(prefix="g2a-")
 
 
 @cache
-def model() -> GPT2:
+def model() -> Transformer:
     """Weights scaled up, so that what comes next depends on what stands before."""
-    model = GPT2(CONFIG)
+    model = Transformer(CONFIG)
     dice = torch.Generator().manual_seed(5)
     model.initialise(dice)
     with torch.no_grad():
@@ -46,9 +48,9 @@ def model() -> GPT2:
 def prepared(precision: str) -> Prepared:
     folder = Path(_FOLDER.name)
     if not (folder / "config.json").exists():
-        save_file({name: value.contiguous() for name, value in model().state_dict().items()},
+        save_file({name: value.contiguous() for name, value in stored_tensors(model().state_dict(), CONFIG)},
                   folder / "model.safetensors")
-        (folder / "config.json").write_text(json.dumps(CONFIG.to_hub()), encoding="utf-8")
+        (folder / "config.json").write_text(json.dumps(gpt2.to_hub(CONFIG)), encoding="utf-8")
     return open_prepared(prepare(folder, precision))
 
 
@@ -56,13 +58,13 @@ def prepared(precision: str) -> Prepared:
 def adapters() -> list[Adapter]:
     """Two that change much."""
     made = []
-    for number, targets in enumerate((TARGETS, TARGETS[:1])):
-        lora, dice = GPT2(CONFIG), torch.Generator().manual_seed(number)
+    for number, targets in enumerate((MATRICES, MATRICES[:1])):
+        lora, dice = Transformer(CONFIG), torch.Generator().manual_seed(number)
         shape = LoraShape(3 + number, 6.0, targets)
         add_adapter(lora, shape, seed=number)
         pairs = {name: (module.down.detach().t().numpy(),
                         0.4 * torch.randn(module.up.shape[::-1], generator=dice).numpy())
-                 for name, module in lora.named_modules() if isinstance(module, LoraConv1D)}
+                 for name, module in lora.named_modules() if isinstance(module, LoraMatrix)}
         made.append(Adapter(shape, pairs))
     return made
 

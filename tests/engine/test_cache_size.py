@@ -1,11 +1,11 @@
 """How much a worker keeps of earlier texts, by model and by free memory."""
 import pytest
 
+from gpt2_assist.architectures import gpt2
 from gpt2_assist.engine.cache_size import CONTEXTS, FEWEST, chosen_bytes
-from gpt2_assist.model.sizes import GPT2Config
 
-MINI = GPT2Config(6, 4, 256, 1024, 8192)
-XL = GPT2Config(48, 25, 1600, 1024, 50257)
+MINI = gpt2.decoder(6, 4, 256, 1024, 8192)
+XL = gpt2.decoder(48, 25, 1600, 1024, 50257)
 GB = 1 << 30
 
 

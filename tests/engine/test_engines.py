@@ -7,7 +7,7 @@ from gpt2_assist.engine.engine import Sampling
 from gpt2_assist.engine.reference import reference_generate, reference_logits
 from gpt2_assist.errors import ModelError, UsageError
 from gpt2_assist.model.adapter import Adapter
-from gpt2_assist.model.gpt2 import GPT2
+from gpt2_assist.model.transformer import Transformer
 from gpt2_assist.training.lora import merged
 
 TOLERANCE = {"torch-fp32": 1e-5, "torch-bf16": 0.03, "cpu-fp32": 0.01, "cpu-bf16": 0.03, "cpu-int8": 0.08,
@@ -47,7 +47,7 @@ def test_a_shared_beginning_is_not_computed_again(kind):
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("number", [0, 1])
 def test_with_an_adapter_its_logits_are_those_of_the_model_that_has_it_in_its_weights(kind, number):
-    tokens, engine, whole = random_tokens(9, 100), fresh(kind), GPT2(CONFIG).eval()
+    tokens, engine, whole = random_tokens(9, 100), fresh(kind), Transformer(CONFIG).eval()
     for strength in (1.0, 0.5):
         whole.load_state_dict(merged(dict(model().state_dict()), adapters()[number], strength))
         exact = reference_logits(whole, tokens).numpy()
@@ -71,8 +71,8 @@ def test_what_one_adapter_computed_is_no_other_ones_cache(kind):
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_adapter_of_another_model_is_refused(kind):
     (down, up), *_ = adapters()[0].pairs.values()
-    for pairs in ({"h.0.attn.c_attn": (down[:, 1:], up)}, {"h.0.attn.c_attn": (down, up[1:])},
-                  {"h.7.attn.c_attn": (down, up)}, {"h.0.ln_1": (down, up)}):
+    for pairs in ({"layers.0.qkv": (down[:, 1:], up)}, {"layers.0.qkv": (down, up[1:])},
+                  {"layers.7.qkv": (down, up)}, {"layers.0.attention_norm": (down, up)}):
         with pytest.raises(ModelError, match="doesn't fit"):
             fresh(kind).add_adapter(Adapter(adapters()[0].shape, pairs))
 

@@ -32,9 +32,9 @@ def test_the_weights_and_the_vocabulary_are_the_models(mini):
     sizes, weights = load_weights(config.BUNDLED_MODELS / "mini")
     assert len(found) == len(weights)
     head = found["token_embd.weight"].data.reshape(sizes.vocab_size, sizes.n_embd)
-    assert np.array_equal(head, weights["wte.weight"].float().numpy())
+    assert np.array_equal(head, weights["embedding.weight"].float().numpy())
     inner = found["blk.2.attn_qkv.weight"].data.reshape(3 * sizes.n_embd, sizes.n_embd)
-    assert np.array_equal(inner, weights["h.2.attn.c_attn.weight"].float().numpy().T)
+    assert np.array_equal(inner, weights["layers.2.qkv.weight"].float().numpy().T)
 
 
 def test_nothing_is_overwritten(mini):

@@ -113,9 +113,9 @@ def test_code_in_a_pickle_is_refused_and_not_run(folder, tmp_path, zipped):
     path = folder / "pytorch_model.bin"
     (folder / "model.safetensors").unlink()
     if zipped:
-        torch.save({"wte.weight": torch.zeros(1), "more": _Code()}, path)
+        torch.save({"embedding.weight": torch.zeros(1), "more": _Code()}, path)
     else:
-        path.write_bytes(pickle.dumps({"wte.weight": _Code()}, protocol=2))
+        path.write_bytes(pickle.dumps({"embedding.weight": _Code()}, protocol=2))
     refused(DataError, "carries code", folder)
     assert not (tmp_path / "ran").exists()
 

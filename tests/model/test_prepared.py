@@ -22,6 +22,7 @@ from gpt2_assist.model import store
 from gpt2_assist.model.packing import KINDS, pack, unpack
 from gpt2_assist.model.prepared import open_prepared, prepare
 from gpt2_assist.model.tensors import ModelTensors
+from gpt2_assist.model.weights import load_weights
 
 ROOT = Path(__file__).resolve().parents[2]
 PREPARED = shutil.ignore_patterns("prepared-*")
@@ -45,8 +46,8 @@ def is_made_again(folder: Path, precision: str = "int8") -> bool:
     assert path == folder / f"prepared-{precision}.safetensors"
     made, weights = open_prepared(path), ModelTensors(folder)
     assert made.config == weights.config
-    assert np.array_equal(made.arrays["wpe.weight"], weights.read_matrix("wpe.weight"))
-    assert np.array_equal(made.arrays["h.1.mlp.c_fc.weight"], pack(weights.read_matrix("h.1.mlp.c_fc.weight"),
+    assert np.array_equal(made.arrays["positions.weight"], weights.read_matrix("positions.weight"))
+    assert np.array_equal(made.arrays["layers.1.up.weight"], pack(weights.read_matrix("layers.1.up.weight"),
                                                                    precision))
     assert not heard or (heard == sorted(heard) and heard[-1] == 1)
     return bool(heard)
@@ -57,21 +58,21 @@ def test_the_file_holds_the_model_in_the_kernels_order(folder, precision):
     prepared, weights = open_prepared(prepare(folder, precision)), ModelTensors(folder)
     assert prepared.config == weights.config and prepared.precision == precision
     assert prepared.parameters == sum(value.numel() for value in load_torch(folder / "model.safetensors").values())
-    stored = load_torch(folder / "model.safetensors")
+    stored = load_weights(folder)[1]
     assert prepared.arrays.keys() == stored.keys()
     for name, value in stored.items():
         ours, value = prepared.arrays[name], value.numpy()
         assert not ours.flags.writeable
-        if name == "wte.weight":
+        if name == "embedding.weight":
             kind = "int8" if precision == "int4" else precision
             assert np.array_equal(ours, pack(value.T, kind))
             assert np.abs(unpack(ours, kind, *value.T.shape).T - value).max() <= np.abs(value).max() / 100
-        elif name == "wpe.weight":
+        elif name == "positions.weight":
             assert np.array_equal(ours, value)
         elif value.ndim == 2:
             assert np.array_equal(ours, pack(value, precision))
         else:
-            multiple = 64 if "ln_" in name else 32
+            multiple = 64 if "norm." in name else 32
             assert ours.dtype == np.float32 and len(ours) % multiple == 0 and len(ours) - len(value) < multiple
             assert np.array_equal(ours[:len(value)], value) and not ours[len(value):].any()
 
@@ -153,12 +154,12 @@ def header(content: bytes, old: bytes, new: bytes) -> bytes:
 @pytest.mark.parametrize("damage", [
     lambda content: b"", lambda content: content[:100], lambda content: content[:-1], lambda content: content + b"\0",
     lambda content: content[:20000], lambda content: b"\xff" * 16 + content[16:],
-    lambda content: header(content, b'"format": "2"', b'"format": "0"'),
+    lambda content: header(content, b'"format": "3"', b'"format": "0"'),
     lambda content: header(content, b'"precision": "int8"', b'"precision": "int4"'),
     lambda content: header(content, b'\\"n_layer\\": 2', b'\\"n_layer\\": 9'),
     lambda content: header(content, b'"__metadata__"', b'"__metadatas_"'),
     lambda content: header(content, b'"dtype": "U8"', b'"dtype": "I8"'),
-    lambda content: header(content, b'"h.0.ln_1.bias"', b'"h.0.ln_1.dias"'),
+    lambda content: header(content, b'"layers.0.qkv.bias"', b'"layers.0.qkv.dias"'),
     lambda content: header(content, b"sources", b"sauces!"),
 ], ids=["empty", "cut header", "cut", "longer", "half", "no length", "version", "precision", "sizes", "no metadata",
         "type", "name", "no sources"])
@@ -271,10 +272,12 @@ def test_the_store_counts_shows_and_removes_what_was_prepared(folder):
     assert list(settings.models().iterdir()) == []
 
 
-@pytest.mark.parametrize("name", ["h.0.ln_1.weight", "h.1.attn.c_attn.weight", "wpe.weight", "wte.weight"])
-def test_weights_that_are_no_numbers_are_refused(folder, name):
+@pytest.mark.parametrize("stored, name", [("h.0.ln_1.weight", "layers.0.attention_norm.weight"),
+                                          ("h.1.attn.c_attn.weight", "layers.1.qkv.weight"),
+                                          ("wpe.weight", "positions.weight"), ("wte.weight", "embedding.weight")])
+def test_weights_that_are_no_numbers_are_refused(folder, stored, name):
     tensors = {key: value.clone() for key, value in load_torch(folder / "model.safetensors").items()}
-    tensors[name].view(-1)[3] = math.inf
+    tensors[stored].view(-1)[3] = math.inf
     save_file(tensors, folder / "model.safetensors")
     with pytest.raises(ModelError, match=f"{name} holds something infinite"):
         prepare(folder, "int8")

@@ -78,9 +78,9 @@ def test_masks_and_a_tied_head_are_dropped(folder):
 
 def test_the_files_own_precision_is_kept_and_the_model_gets_the_asked_one(folder):
     rewrite(folder, lambda tensors: {name: value.half() for name, value in tensors.items()})
-    assert load_weights(folder)[1]["wte.weight"].dtype == torch.float16
-    assert load_model(folder).wte.weight.dtype == torch.float32
-    assert load_model(folder, torch.bfloat16).h[0].mlp.c_fc.weight.dtype == torch.bfloat16
+    assert load_weights(folder)[1]["embedding.weight"].dtype == torch.float16
+    assert load_model(folder).embedding.weight.dtype == torch.float32
+    assert load_model(folder, torch.bfloat16).layers[0].up.weight.dtype == torch.bfloat16
 
 
 def test_every_parameter_of_a_loaded_model_is_real(folder):

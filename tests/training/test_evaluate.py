@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 import torch
 
-from gpt2_assist.model.gpt2 import GPT2
-from gpt2_assist.model.sizes import GPT2Config
+from gpt2_assist.architectures import gpt2
+from gpt2_assist.model.transformer import Transformer
 from gpt2_assist.training.evaluate import bits_per_byte
 
 
 @pytest.mark.parametrize("length", [1, 15, 16, 17, 24, 40])
 def test_every_token_is_scored_once_with_at_least_half_a_context(length):
-    model = GPT2(GPT2Config(1, 1, 8, 16, 11))
+    model = Transformer(gpt2.decoder(1, 1, 8, 16, 11))
     model.initialise(torch.Generator().manual_seed(0))
     ids = np.append(np.random.default_rng(length).integers(0, 10, length - 1), 10)
     text = [10, *ids.tolist()]

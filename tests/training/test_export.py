@@ -3,12 +3,11 @@ import json
 
 import pytest
 import torch
-from safetensors.torch import load_file
 from tokenizers import AddedToken, Tokenizer
 
 from gpt2_assist.model.card import Card
 from gpt2_assist.model.importing import import_model
-from gpt2_assist.model.sizes import read_config
+from gpt2_assist.model.weights import load_weights
 from gpt2_assist.text.special_tokens import SpecialTokens
 from gpt2_assist.text.tokenizer import TextTokenizer
 from gpt2_assist.training.export import export_model
@@ -16,7 +15,7 @@ from gpt2_assist.training.export import export_model
 
 @pytest.mark.parametrize("end", ["<|endoftext|>", "</s>"])
 def test_transformers_ends_where_the_text_ends(tiny_model, tmp_path, end):
-    weights, config = load_file(tiny_model / "model.safetensors"), read_config(tiny_model)
+    config, weights = load_weights(tiny_model)
     inner = Tokenizer.from_file(str(tiny_model / "tokenizer.json"))
     if end != "<|endoftext|>":
         as_text = json.loads(inner.to_str().replace("<|endoftext|>", end))
@@ -24,7 +23,8 @@ def test_transformers_ends_where_the_text_ends(tiny_model, tmp_path, end):
         inner.add_special_tokens([AddedToken(end, special=True)])
     id = inner.token_to_id(end)
     tokenizer = TextTokenizer(inner, SpecialTokens(id, (id,)))
-    weights["wte.weight"][id, 0] = 1000  # whatever the text, it ends here
+    weights["embedding.weight"] = weights["embedding.weight"].clone()
+    weights["embedding.weight"][id, 0] = 1000  # whatever the text, it ends here
     export_model(config, weights, tokenizer, Card(), tmp_path / "out", torch.float32)
     assert TextTokenizer.from_folder(tmp_path / "out").ends == (id,)
     from transformers import AutoModelForCausalLM, AutoTokenizer

@@ -4,25 +4,26 @@ from dataclasses import replace
 import pytest
 import torch
 
+from gpt2_assist.architectures.description import MATRICES
 from gpt2_assist.errors import ModelError, UsageError
-from gpt2_assist.model.adapter import TARGETS, LoraShape, read_adapter
-from gpt2_assist.model.gpt2 import GPT2
-from gpt2_assist.model.sizes import read_config
+from gpt2_assist.model.adapter import LoraShape, read_adapter
+from gpt2_assist.model.config_file import read_config
+from gpt2_assist.model.transformer import Transformer
 from gpt2_assist.model.weights import load_model
-from gpt2_assist.training.lora import LoraConv1D, adapter_tensors, add_adapter, merged, write_adapter
+from gpt2_assist.training.lora import LoraMatrix, add_adapter, merged, write_adapter
 
-SHAPE = LoraShape(rank=4, alpha=6.0, targets=TARGETS)
+SHAPE = LoraShape(rank=4, alpha=6.0, targets=MATRICES)
 IDS = torch.tensor([[5, 9, 200, 31, 7, 7, 90]])
 
 
-def adapted(folder, shape: LoraShape = SHAPE) -> GPT2:
+def adapted(folder, shape: LoraShape = SHAPE) -> Transformer:
     """With an adapter that does something."""
     model = load_model(folder)
     add_adapter(model, shape, seed=3)
     dice = torch.Generator().manual_seed(4)
     with torch.no_grad():
         for module in model.modules():
-            if isinstance(module, LoraConv1D):
+            if isinstance(module, LoraMatrix):
                 module.up.normal_(0, 0.05, generator=dice)
     return model
 
@@ -32,7 +33,7 @@ def test_a_new_adapter_changes_nothing_and_is_all_that_is_trained(tiny_model):
     add_adapter(model, SHAPE, seed=3)
     assert torch.equal(plain(IDS), model(IDS))
     trained = {name for name, p in model.named_parameters() if p.requires_grad}
-    assert trained == {f"h.{layer}.{target}.{part}" for layer in range(2) for target in TARGETS
+    assert trained == {f"layers.{layer}.{target}.{part}" for layer in range(2) for target in MATRICES
                        for part in ("down", "up")}
 
 
@@ -40,13 +41,13 @@ def test_gradients_are_those_of_the_product_added_to_the_weight(tiny_model):
     model, plain = adapted(tiny_model), load_model(tiny_model)
     model(IDS).square().mean().backward()
     for name, module in model.named_modules():
-        if isinstance(module, LoraConv1D):
+        if isinstance(module, LoraMatrix):
             own = plain.get_submodule(name)
             own.weight.data += SHAPE.scale * module.down.data @ module.up.data
     plain.zero_grad()
     plain(IDS).square().mean().backward()
     for name, module in model.named_modules():
-        if isinstance(module, LoraConv1D):
+        if isinstance(module, LoraMatrix):
             whole = SHAPE.scale * plain.get_submodule(name).weight.grad
             for mine, other in ((module.down.grad, whole @ module.up.data.t()),
                                 (module.up.grad, module.down.data.t() @ whole)):
@@ -55,14 +56,14 @@ def test_gradients_are_those_of_the_product_added_to_the_weight(tiny_model):
 
 def test_merging_gives_the_same_model_and_half_the_strength_half_the_change(tiny_model, tmp_path):
     model = adapted(tiny_model)
-    write_adapter(tmp_path, adapter_tensors(model), SHAPE, str(tiny_model))
-    adapter = read_adapter(tmp_path)
+    write_adapter(tmp_path, model, SHAPE, str(tiny_model))
+    adapter = read_adapter(tmp_path, read_config(tiny_model))
     assert adapter.shape == SHAPE
     base = load_model(tiny_model).state_dict()
     plain = load_model(tiny_model)
     plain.load_state_dict(merged(base, adapter))
     torch.testing.assert_close(plain(IDS), model(IDS), rtol=1e-4, atol=1e-4)
-    name = "h.1.mlp.c_fc.weight"
+    name = "layers.1.up.weight"
     whole, half = merged(base, adapter), merged(base, adapter, 0.5)
     torch.testing.assert_close(2 * (half[name] - base[name]), whole[name] - base[name])
     assert all(torch.equal(base[key], value) for key, value in merged(base, adapter, 0.0).items())
@@ -72,13 +73,13 @@ def test_peft_reads_what_we_write_and_we_read_what_it_writes(tiny_model, tmp_pat
     peft = pytest.importorskip("peft", reason="needs peft: pip install peft")
     from transformers import GPT2LMHeadModel
     model = adapted(tiny_model)
-    write_adapter(tmp_path / "ours", adapter_tensors(model), SHAPE, str(tiny_model))
+    write_adapter(tmp_path / "ours", model, SHAPE, str(tiny_model))
     theirs = peft.PeftModel.from_pretrained(GPT2LMHeadModel.from_pretrained(tiny_model, dtype=torch.float32),
                                             tmp_path / "ours").eval()
     with torch.no_grad():
         torch.testing.assert_close(theirs(IDS).logits, model(IDS), rtol=1e-4, atol=1e-4)
     theirs.save_pretrained(tmp_path / "theirs")
-    ours, again = read_adapter(tmp_path / "ours"), read_adapter(tmp_path / "theirs")
+    ours, again = (read_adapter(tmp_path / name, model.config) for name in ("ours", "theirs"))
     assert again.shape == SHAPE and again.pairs.keys() == ours.pairs.keys()
     assert all((mine == other).all() for name in ours.pairs for mine, other in zip(ours.pairs[name], again.pairs[name]))
 
@@ -89,9 +90,10 @@ def test_what_makes_no_sense_is_said_in_a_sentence(tiny_model, tmp_path):
     with pytest.raises(UsageError, match="rank"):
         LoraShape(rank=0)
     with pytest.raises(ModelError, match="is missing"):
-        read_adapter(tmp_path)
-    write_adapter(tmp_path, adapter_tensors(adapted(tiny_model)), SHAPE, str(tiny_model))
-    adapter, sizes = read_adapter(tmp_path), read_config(tiny_model)
+        read_adapter(tmp_path, read_config(tiny_model))
+    write_adapter(tmp_path, adapted(tiny_model), SHAPE, str(tiny_model))
+    sizes = read_config(tiny_model)
+    adapter = read_adapter(tmp_path, sizes)
     adapter.check(sizes)
     with pytest.raises(ModelError, match="doesn't fit"):
         adapter.check(replace(sizes, n_embd=12))
@@ -99,4 +101,4 @@ def test_what_makes_no_sense_is_said_in_a_sentence(tiny_model, tmp_path):
     for damaged in (b"", whole[:-1], whole[:100], whole.replace(b"lora_A", b"lora_C", 1)):
         (tmp_path / "adapter_model.safetensors").write_bytes(damaged)
         with pytest.raises(ModelError, match="damaged|is empty"):
-            read_adapter(tmp_path)
+            read_adapter(tmp_path, read_config(tiny_model))

@@ -1,11 +1,11 @@
 """What a training takes is made to fit the memory that is there."""
 import pytest
 
-from gpt2_assist.model.sizes import GPT2Config
+from gpt2_assist.architectures import gpt2
 from gpt2_assist.training.memory import fitting, needed_bytes
 from gpt2_assist.training.settings import Settings, settled
 
-LARGE = GPT2Config(n_layer=36, n_head=20, n_embd=1280, n_ctx=1024, vocab_size=50257)
+LARGE = gpt2.decoder(n_layer=36, n_head=20, n_embd=1280, n_ctx=1024, vocab_size=50257)
 GB = 1 << 30
 
 

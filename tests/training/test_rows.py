@@ -5,8 +5,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpt2_assist.model.gpt2 import GPT2
-from gpt2_assist.model.sizes import GPT2Config
+from gpt2_assist.architectures import gpt2
+from gpt2_assist.model.transformer import Transformer
 from gpt2_assist.training.gradients import ParallelGradients
 from gpt2_assist.training.rows import GIVEN, Pieces, Text
 
@@ -61,7 +61,7 @@ def test_the_order_is_another_in_each_pass_and_the_same_again():
 @pytest.mark.parametrize("replicas", [1, 2])
 @pytest.mark.parametrize("recompute", [False, True])
 def test_packed_documents_give_the_loss_and_gradients_of_separate_ones(replicas, recompute):
-    model = GPT2(GPT2Config(2, 2, 16, 32, 50))
+    model = Transformer(gpt2.decoder(2, 2, 16, 32, 50))
     model.initialise(torch.Generator().manual_seed(1))
     dice = np.random.default_rng(3)
     lengths = [5, 9, 2, 30, 17, 3, 8, 31, 4]

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from gpt2_assist.errors import DataError
-from gpt2_assist.model.sizes import read_config
+from gpt2_assist.model.config_file import read_config
 from gpt2_assist.model.store import find_model
 from gpt2_assist.training.base import Base
 from gpt2_assist.training.checkpoint import load_checkpoint

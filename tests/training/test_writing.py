@@ -11,7 +11,7 @@ from gpt2_assist.model.prepared import open_prepared, prepare
 from gpt2_assist.model.store import find_model
 from gpt2_assist.training.base import Base
 from gpt2_assist.training.export import export_model
-from gpt2_assist.training.lora import adapter_tensors, write_adapter
+from gpt2_assist.training.lora import write_adapter
 from gpt2_assist.training.settings import Settings
 from gpt2_assist.training.writing import Writer, trial
 
@@ -54,7 +54,7 @@ def test_a_whole_models_samples_are_those_of_the_model_that_is_kept(tiny_model, 
     end = samples[0][20]
     assert writer.write(PROMPT, COUNT, 0, end) == samples[0][:samples[0].index(end)]
     with torch.no_grad():
-        model.h[0].mlp.c_fc.weight += 0.1
+        model.layers[0].up.weight += 0.1
     assert Writer(model, settings, threads).write(PROMPT, COUNT, 0, None) != samples[0], "weights of that moment"
 
 
@@ -62,9 +62,9 @@ def test_an_adapters_samples_are_those_of_the_adapter_beside_its_base(tiny_model
     settings = Settings(method="lora", precision="fp32")
     _, model = learned(tiny_model, settings)
     samples = [Writer(model, settings, 2).write(PROMPT, COUNT, seed, None) for seed in range(2)]
-    write_adapter(tmp_path / "kept", adapter_tensors(model), settings.lora, str(tiny_model))
+    write_adapter(tmp_path / "kept", model, settings.lora, str(tiny_model))
     base = CpuEngine(open_prepared(prepare(tiny_model, "int8")), 1 << 26, 1)
-    number = base.add_adapter(read_adapter(tmp_path / "kept"))
+    number = base.add_adapter(read_adapter(tmp_path / "kept", base.config))
     assert samples == [served(base, seed, number) for seed in range(2)]
     assert samples[0] != served(base, 0), "the adapter takes part"
 
@@ -75,6 +75,6 @@ def test_a_model_that_has_lost_its_numbers_writes_nothing(tiny_model):
     text, seconds = trial(model, settings, 1, PROMPT, COUNT, None, 2)
     assert text == Writer(model, settings, 1).write(PROMPT, COUNT, 0, None) and seconds > 0
     with torch.no_grad():
-        model.h[1].attn.c_attn.weight[0, 0] = float("nan")
+        model.layers[1].qkv.weight[0, 0] = float("nan")
     with pytest.raises(ModelError, match="no number"):
         Writer(model, settings, 1)

@@ -1,13 +1,15 @@
 """Attention over keys and values in pages, for the new rows of a segment, one head at a time.
 
-A page holds, for each layer and head, keys [padded head width, 16] and values [16, padded head width] in bfloat16. Four
-rows at a time share what is read of the blocks that all of them see; each row's sums have the same order all the same.
+A page holds, for each layer and head of keys and values, keys [padded head width, 16] and values [16, padded head
+width] in bfloat16. Four rows at a time share what is read of the blocks that all of them see; each row's sums have the
+same order all the same.
 """
 import numpy as np
 
 from gpt2_assist.engine.cpu import rows
 from gpt2_assist.engine.cpu.memory import (
     bits_of,
+    from_bits,
     get,
     kernel,
     load_f32,
@@ -20,10 +22,17 @@ from gpt2_assist.engine.cpu.plan import (
     FIRST_ROW,
     HEAD_WIDTH,
     HEADS,
+    KEY_NORM,
+    KV_HEADS,
+    LAYER,
     MIXED,
     PAGES,
+    PLACES,
     QKV,
+    QUERY_NORM,
     ROW_COUNT,
+    ROW_PAGES,
+    SCALE,
     SCORES,
     SCORES_BYTES,
     SCRATCH,
@@ -32,7 +41,7 @@ from gpt2_assist.engine.cpu.plan import (
     SEGMENT_SIZE,
     START,
     TOGETHER_ROWS,
-    WIDTH,
+    TURNS,
 )
 from gpt2_assist.engine.pages import BLOCK
 
@@ -55,33 +64,40 @@ def _fetch(address, size):
 
 
 @kernel
-def attend(p, thread, layer, item):
-    """One head of one segment: puts its new keys and values into their pages, then mixes values for each new row."""
-    heads, head_width = get(p, HEADS), get(p, HEAD_WIDTH)
-    segment, head = get(p, SEGMENT) + item // heads * SEGMENT_SIZE * 8, item % heads
-    wide = padded(head_width, 16)
-    offset = (layer * heads + head) * 4 * wide * BLOCK
-    _append(p, segment, head, wide, offset)
-    row, count = 0, get(segment, ROW_COUNT)
-    while row < count:
-        together = TOGETHER_ROWS if count - row >= TOGETHER_ROWS else 1
-        _attend_rows(p, thread, segment, head, wide, offset, row, together)
-        row += together
+def _qkv_bytes(p):
+    """Of a row of queries, keys and values."""
+    return 4 * padded((get(p, HEADS) + 2 * get(p, KV_HEADS)) * get(p, HEAD_WIDTH), 64)
 
 
 @kernel
-def _append(p, segment, head, wide, offset):
-    """Keys and values of the segment's rows."""
-    width, head_width = get(p, WIDTH), get(p, HEAD_WIDTH)
-    row_bytes = 4 * padded(3 * width, 64)
-    for row in range(get(segment, ROW_COUNT)):
-        place = get(segment, START) + row
-        keys = get(get(segment, PAGES), place // BLOCK) + offset
+def _page_offset(p, own, kv_head):
+    """Where in a page a head's keys of a layer begin; its values follow."""
+    return (get(own, LAYER) * get(p, KV_HEADS) + kv_head) * 4 * padded(get(p, HEAD_WIDTH), 16) * BLOCK
+
+
+@kernel
+def keep(p, own, epsilon, thread, row):
+    """One row: its queries and keys are normed and turned, if the architecture wants it, and its keys and values put
+    into their page. Heads share what is kept, so this is done before any of them looks at it."""
+    heads, kv_heads, head_width, place = get(p, HEADS), get(p, KV_HEADS), get(p, HEAD_WIDTH), get(get(p, PLACES), row)
+    source = get(p, QKV) + row * _qkv_bytes(p)
+    inner = get(p, SCRATCH) + thread * get(p, SCRATCH_BYTES)
+    turns = get(p, TURNS)
+    if turns:
+        here = turns + place * 4 * head_width
+        for head in range(heads + kv_heads):
+            norm = get(own, QUERY_NORM) if head < heads else get(own, KEY_NORM)
+            _turn(source + 4 * head * head_width, head_width, here, norm, epsilon, inner)
+    wide = padded(head_width, 16)
+    page = get(get(get(p, ROW_PAGES), row), place // BLOCK)
+    for head in range(kv_heads):
+        keys = page + _page_offset(p, own, head)
         values = keys + 2 * wide * BLOCK + place % BLOCK * wide * 2
-        source = get(p, QKV) + (get(segment, FIRST_ROW) + row) * row_bytes + 4 * (width + head * head_width)
+        key_source = source + 4 * (heads + head) * head_width
+        value_source = key_source + 4 * kv_heads * head_width
         for d in range(wide):
             if d < head_width:
-                key, value = _bf16_bits(load_f32(source, d)), _bf16_bits(load_f32(source, width + d))
+                key, value = _bf16_bits(load_f32(key_source, d)), _bf16_bits(load_f32(value_source, d))
             else:
                 key = value = np.uint16(0)
             store_u16(keys, d * BLOCK + place % BLOCK, key)
@@ -89,17 +105,49 @@ def _append(p, segment, head, wide, offset):
 
 
 @kernel
-def _attend_rows(p, thread, segment, head, wide, offset, row, together):
+def _turn(x, head_width, turns, norm, epsilon, inner):
+    """A head of a row, in place: number i turns with number i + half."""
+    half = head_width // 2
+    if norm:
+        for d in range(padded(head_width, 64)):
+            store_f32(inner, d, load_f32(x, d) if d < head_width else np.float32(0.0))
+        normed = inner + 4 * padded(head_width, 64)
+        rows.rms_norm(inner, norm, head_width, epsilon, normed)
+        for d in range(head_width):
+            store_f32(x, d, load_f32(normed, d))
+    for d in range(half):
+        first, second = load_f32(x, d), load_f32(x, half + d)
+        cosine, sine = load_f32(turns, d), load_f32(turns, half + d)
+        store_f32(x, d, first * cosine - second * sine)
+        store_f32(x, half + d, second * cosine + first * sine)
+
+
+@kernel
+def attend(p, own, thread, item):
+    """One head of one segment: mixes values for each new row."""
+    heads = get(p, HEADS)
+    segment, head = get(p, SEGMENT) + item // heads * SEGMENT_SIZE * 8, item % heads
+    offset = _page_offset(p, own, head * get(p, KV_HEADS) // heads)
+    row, count = 0, get(segment, ROW_COUNT)
+    while row < count:
+        together = TOGETHER_ROWS if count - row >= TOGETHER_ROWS else 1
+        _attend_rows(p, own, thread, segment, head, offset, row, together)
+        row += together
+
+
+@kernel
+def _attend_rows(p, own, thread, segment, head, offset, row, together):
     """`together` rows from `row` on: 1 or TOGETHER_ROWS. The first `common` blocks are seen whole by all of them."""
-    width, head_width, pages = get(p, WIDTH), get(p, HEAD_WIDTH), get(segment, PAGES)
+    head_width, pages = get(p, HEAD_WIDTH), get(segment, PAGES)
+    wide = padded(head_width, 16)
     part, stride, score_stride = 2 * wide * BLOCK, 4 * wide, get(p, SCORES_BYTES) // TOGETHER_ROWS
     scores = get(p, SCORES) + thread * get(p, SCORES_BYTES)
     queries = get(p, SCRATCH) + thread * get(p, SCRATCH_BYTES)
     mixed = queries + TOGETHER_ROWS * stride
-    scale = _ONE / np.float32(np.sqrt(np.float32(head_width)))
+    scale = from_bits(np.uint32(get(own, SCALE)))
     first, length = get(segment, FIRST_ROW) + row, get(segment, START) + row + 1
     for n in range(together):
-        source = get(p, QKV) + (first + n) * 4 * padded(3 * width, 64) + 4 * head * head_width
+        source = get(p, QKV) + (first + n) * _qkv_bytes(p) + 4 * head * head_width
         for d in range(wide):
             store_f32(queries + n * stride, d, load_f32(source, d) * scale if d < head_width else np.float32(0.0))
             store_f32(mixed + n * stride, d, np.float32(0.0))
@@ -107,25 +155,25 @@ def _attend_rows(p, thread, segment, head, wide, offset, row, together):
     for block in range(common):
         rows.scores_of_four(queries, stride, get(pages, block) + offset, wide, scores + block * BLOCK * 4, score_stride)
     for n in range(together):
-        own, seen = scores + n * score_stride, length + n
+        mine, seen = scores + n * score_stride, length + n
         blocks = (seen + BLOCK - 1) // BLOCK
         for block in range(common, blocks):
             if together == 1 and block + _BLOCKS_AHEAD < blocks:
                 _fetch(get(pages, block + _BLOCKS_AHEAD) + offset, part)
-            rows.scores_of(queries + n * stride, get(pages, block) + offset, wide, own + block * BLOCK * 4)
-        store_f32(mixed + TOGETHER_ROWS * stride, n, rows.softmax(own, seen))
+            rows.scores_of(queries + n * stride, get(pages, block) + offset, wide, mine + block * BLOCK * 4)
+        store_f32(mixed + TOGETHER_ROWS * stride, n, rows.softmax(mine, seen))
     for block in range(common):
         rows.mix_values_of_four(scores + block * BLOCK * 4, score_stride, get(pages, block) + offset + part, wide // 16,
                                 mixed, stride)
     for n in range(together):
-        own, seen, out = scores + n * score_stride, length + n, mixed + n * stride
+        mine, seen, out = scores + n * score_stride, length + n, mixed + n * stride
         blocks = (seen + BLOCK - 1) // BLOCK
         for block in range(common, blocks):
             if together == 1 and block + _BLOCKS_AHEAD < blocks:
                 _fetch(get(pages, block + _BLOCKS_AHEAD) + offset + part, part)
-            rows.mix_values(own + block * BLOCK * 4, get(pages, block) + offset + part,
+            rows.mix_values(mine + block * BLOCK * 4, get(pages, block) + offset + part,
                             min(BLOCK, seen - block * BLOCK), wide // 16, out)
         rows.scale_row(out, wide // 16, _ONE / load_f32(mixed + TOGETHER_ROWS * stride, n))
-        target = get(p, MIXED) + (first + n) * 4 * padded(width, 64) + 4 * head * head_width
+        target = get(p, MIXED) + (first + n) * 4 * padded(get(p, HEADS) * head_width, 64) + 4 * head * head_width
         for d in range(head_width):
             store_f32(target, d, load_f32(out, d))

@@ -17,7 +17,7 @@ _SYMBOL = "gpt2_assist_enter"
 
 @cache
 def kernels() -> "ctypes._CFuncPtr":
-    """enter(status, exception, what, plan, layers, epsilon, thread, number); see step.enter.
+    """enter(status, exception, what, plan, program, epsilon, thread, number); see step.enter.
 
     The first two are where numba would put a result and an exception; none is raised. It runs without the interpreter's
     lock.

@@ -11,9 +11,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from gpt2_assist.architectures.description import MATRICES, Decoder
+from gpt2_assist.architectures.rotation import rotation
 from gpt2_assist.engine.cpu.adapters import PackedAdapter
 from gpt2_assist.engine.pages import BLOCK
-from gpt2_assist.model.adapter import TARGETS
 from gpt2_assist.model.bfloat16 import from_bf16, to_bf16
 from gpt2_assist.model.packing import INPUTS_MULTIPLE, INT4_GROUP, INT8_GROUP, TILE, padded, unpack
 from gpt2_assist.model.prepared import Prepared
@@ -25,6 +26,8 @@ LOG2E = 1.44269504
 LN2_HIGH, LN2_LOW = 0.693359375, -2.12194440e-4
 EXP_TERMS = (1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1)
 GELU_SCALE, GELU_CUBE = (2 / np.pi) ** 0.5, 0.044715
+ROOT_HALF, ERF_SCALE = 0.5 ** 0.5, 0.3275911
+ERF_TERMS = (1.061405429, -1.453152027, 1.421413741, -0.284496736, 0.254829592)
 NO_SCORE = -3.0e38
 """Below every score that counts."""
 
@@ -100,6 +103,15 @@ def layer_norm(x: np.ndarray, weight: np.ndarray, bias: np.ndarray, width: int, 
     return fma((x - mean) * scale, weight, bias)
 
 
+def rms_norm(x: np.ndarray, weight: np.ndarray, width: int, epsilon: float) -> np.ndarray:
+    """[..., K], zero from `width` on, as weight [K] is -> [..., K]."""
+    sums = np.zeros((*x.shape[:-1], LANES), np.float32)
+    for start in range(0, padded(width, LANES), LANES):
+        sums = fma(x[..., start:start + LANES], x[..., start:start + LANES], sums)
+    scale = np.float32(1) / np.sqrt(total(sums) / np.float32(width) + np.float32(epsilon))
+    return (x * scale[..., None]) * weight
+
+
 def quantise(x: np.ndarray, kind: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """[R, K] -> numbers int8 [R, K], for each group -offset * their sum int32 [R, G], and scales float32 [R, G].
 
@@ -115,7 +127,29 @@ def quantise(x: np.ndarray, kind: str) -> tuple[np.ndarray, np.ndarray, np.ndarr
     return numbers.astype(np.int8).reshape(x.shape), first, top / np.float32(127)
 
 
+def gated(gates: np.ndarray, through: np.ndarray) -> np.ndarray:
+    """SiLU(gates) * through."""
+    return gates / (np.float32(1) + exp(-gates)) * through
+
+
 def gelu(x: np.ndarray) -> np.ndarray:
+    """The exact GELU."""
+    ratio = x * np.float32(ROOT_HALF)
+    size = np.abs(ratio)
+    t = np.float32(1) / fma(size, np.float32(ERF_SCALE), np.float32(1))
+    series = np.float32(ERF_TERMS[0])
+    for term in ERF_TERMS[1:]:
+        series = fma(series, t, np.float32(term))
+    tail = (series * t) * exp(-(size * size))
+    return (x * np.float32(0.5)) * np.where(ratio > 0, np.float32(2) - tail, tail)
+
+
+def relu(x: np.ndarray) -> np.ndarray:
+    """The larger of 0 and x."""
+    return larger(x, np.float32(0))
+
+
+def gelu_tanh(x: np.ndarray) -> np.ndarray:
     """GPT-2's GELU: x / (1 + exp(-2 u)), which is x (1 + tanh(u)) / 2."""
     inner = fma((x * x) * np.float32(GELU_CUBE), x, x)
     return x / (np.float32(1) + exp(inner * np.float32(-2 * GELU_SCALE)))
@@ -227,50 +261,69 @@ def widen_low_rank(low: np.ndarray, weights: np.ndarray, out: np.ndarray) -> np.
 def forward(prepared: Prepared, tokens: Sequence[int], adapter: PackedAdapter | None = None) -> np.ndarray:
     """The logits [T, V] after each of up to n_ctx tokens: all that a step does (step.py), for one sequence."""
     config, arrays = prepared.config, prepared.arrays
-    head_kind = "int8" if prepared.precision == "int4" else prepared.precision
-    embedding = unpack(arrays["wte.weight"], head_kind, config.n_embd, config.vocab_size)
-    x = _widened(embedding[:, list(tokens)].T + arrays["wpe.weight"][:len(tokens)])
+    table_kind = "int8" if prepared.precision == "int4" else prepared.precision
+    embedding = unpack(arrays["embedding.weight"], table_kind, config.n_embd, config.vocab_size)
+    x = embedding[:, list(tokens)].T
+    if config.positions == "learned":
+        x = x + arrays["positions.weight"][:len(tokens)]
+    x = _widened(x)
     for layer in range(config.n_layer):
-        own = {name: arrays[f"h.{layer}.{name}"] for name in _LAYER_TENSORS}
-        beside = {target: (adapter.downs[f"h.{layer}.{target}"], adapter.ups[f"h.{layer}.{target}"])
-                  for target in TARGETS if adapter and f"h.{layer}.{target}" in adapter.downs}
-        x = _through(prepared, own, beside, x)
-    x = layer_norm(x, arrays["ln_f.weight"], arrays["ln_f.bias"], config.n_embd, config.layer_norm_epsilon)
-    return add_to(multiply(head_kind, arrays["wte.weight"], x), np.float32(0))[:, :config.vocab_size]
+        block = f"layers.{layer}."
+        own = {name.removeprefix(block): array for name, array in arrays.items() if name.startswith(block)}
+        beside = {role: (adapter.downs[block + role], adapter.ups[block + role])
+                  for role in MATRICES if adapter and block + role in adapter.downs}
+        x = _through(prepared, layer, own, beside, x)
+    x = _normed(config, arrays, "norm", x)
+    return add_to(multiply(table_kind, arrays[config.head_name], x), np.float32(0))[:, :config.vocab_size]
 
 
-_LAYER_TENSORS = ("ln_1.weight", "ln_1.bias", "attn.c_attn.weight", "attn.c_attn.bias", "attn.c_proj.weight",
-                  "attn.c_proj.bias", "ln_2.weight", "ln_2.bias", "mlp.c_fc.weight", "mlp.c_fc.bias",
-                  "mlp.c_proj.weight", "mlp.c_proj.bias")
+def _normed(config: Decoder, own: dict[str, np.ndarray], name: str, x: np.ndarray) -> np.ndarray:
+    if config.norm == "rms":
+        return rms_norm(x, own[f"{name}.weight"], config.n_embd, config.epsilon)
+    return layer_norm(x, own[f"{name}.weight"], own[f"{name}.bias"], config.n_embd, config.epsilon)
 
 
-def _through(prepared: Prepared, own: dict[str, np.ndarray], beside: dict[str, tuple[np.ndarray, np.ndarray]],
-             x: np.ndarray) -> np.ndarray:
+def _through(prepared: Prepared, layer: int, own: dict[str, np.ndarray],
+             beside: dict[str, tuple[np.ndarray, np.ndarray]], x: np.ndarray) -> np.ndarray:
     """x [T, K] through the layer whose tensors are `own`, with an adapter's matrices `beside` some of them."""
     config, kind = prepared.config, prepared.precision
 
-    def normed(name: str) -> np.ndarray:
-        return layer_norm(x, own[f"{name}.weight"], own[f"{name}.bias"], config.n_embd, config.layer_norm_epsilon)
-
     def product(name: str, rows: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
         product = multiply(kind, own[f"{name}.weight"], rows)
-        product = add_to(product, own[f"{name}.bias"], None if out is None else out[:, :product.shape[1]])
+        product = add_to(product, own.get(f"{name}.bias", np.float32(0)),
+                         None if out is None else out[:, :product.shape[1]])
         return _widened(adapt(rows, *beside[name], product) if name in beside else product)
 
-    heads = product("attn.c_attn", normed("ln_1"))[:, :3 * config.n_embd]
-    x = product("attn.c_proj", _widened(_attention(heads, config.n_head)), x)
-    return product("mlp.c_proj", gelu(product("mlp.c_fc", normed("ln_2"))), x)
+    heads = product("qkv", _normed(config, own, "attention_norm", x))
+    mixed = _attention(config, layer, own, heads[:, :config.matrix_shape("qkv")[1]])
+    x = product("output", _widened(mixed), x)
+    inner = product("up", _normed(config, own, "inner_norm", x))
+    if config.gated:
+        inner = gated(inner[:, :config.n_inner], inner[:, config.n_inner:config.up_width])
+    else:
+        inner = {"gelu_tanh": gelu_tanh, "gelu": gelu, "relu": relu}[config.activation](inner)[:, :config.n_inner]
+    return product("down", _widened(inner), x)
 
 
-def _attention(heads: np.ndarray, count: int) -> np.ndarray:
-    """Queries, keys and values [T, 3 * width] of `count` heads -> what each position mixes [T, width].
+def _attention(config: Decoder, layer: int, own: dict[str, np.ndarray], qkv: np.ndarray) -> np.ndarray:
+    """Queries, keys and values side by side -> what each position mixes [T, heads * head width].
 
     Keys and values are bfloat16 in blocks of 16 positions; a head's width is padded with zeros to a multiple of 16.
     """
-    positions, width = len(heads), heads.shape[1] // 3 // count
-    parts = np.zeros((3, count, padded(positions, BLOCK), padded(width, 16)), np.float32)
-    parts[:, :, :positions, :width] = heads.reshape(positions, 3, count, width).transpose(1, 2, 0, 3)
-    queries, keys, values = parts[0] * (np.float32(1) / np.sqrt(np.float32(width))), *to_bf16(parts[1:])
+    positions, width, count = len(qkv), config.head_width, config.n_head
+    heads = qkv.reshape(positions, -1, width).transpose(1, 0, 2).copy()
+    turned = count + config.n_kv_head
+    if config.head_norms:
+        for name, first, last in (("query_norm", 0, count), ("key_norm", count, turned)):
+            heads[first:last] = rms_norm(_widened(heads[first:last]), own[f"{name}.weight"], width,
+                                         config.epsilon)[..., :width]
+    if config.positions == "rotary":
+        heads[:turned] = rotated(heads[:turned], rotation(width, config.rope_theta, positions))
+    parts = np.zeros((len(heads), padded(positions, BLOCK), padded(width, 16)), np.float32)
+    parts[:, :positions, :width] = heads
+    queries = parts[:count] * (np.float32(1) / np.float32(config.divisor(layer)))
+    keys, values = (np.repeat(to_bf16(part), count // config.n_kv_head, axis=0)
+                    for part in (parts[count:turned], parts[turned:]))
     mixed = np.empty((positions, count, width), np.float32)
     for t in range(positions):
         ends = [min(start + BLOCK, t + 1) for start in range(0, t + 1, BLOCK)]
@@ -284,6 +337,13 @@ def _attention(heads: np.ndarray, count: int) -> np.ndarray:
     return mixed.reshape(positions, -1)
 
 
+def rotated(x: np.ndarray, turns: np.ndarray) -> np.ndarray:
+    """x [heads, T, d], number i turned with number i + d / 2 by `turns` [T, 2, d / 2]."""
+    half = x.shape[-1] // 2
+    first, second, cosine, sine = x[..., :half], x[..., half:], turns[:, 0], turns[:, 1]
+    return np.concatenate([first * cosine - second * sine, second * cosine + first * sine], axis=-1)
+
+
 def _widened(rows: np.ndarray) -> np.ndarray:
-    """[R, any] -> [R, K], padded with zeros."""
-    return np.pad(rows, ((0, 0), (0, -rows.shape[1] % INPUTS_MULTIPLE)))
+    """[..., any] -> [..., K], padded with zeros."""
+    return np.pad(rows, [(0, 0)] * (rows.ndim - 1) + [(0, -rows.shape[-1] % INPUTS_MULTIPLE)])

@@ -1,4 +1,5 @@
-"""The plan of a step: int64 numbers, most of them addresses, by which the engine tells the kernels what to do.
+"""The plan of a step and the program that it walks: int64 numbers, most of them addresses, by which the engine tells
+the kernels what to do.
 
 It knows neither numba nor arrays: a worker that finds compiled kernels on the disk imports no compiler.
 """
@@ -7,18 +8,27 @@ KINDS = {"int8": 0, "int4": 1, "bf16": 2, "fp32": 3}
 INT8, INT4, BF16, FP32 = KINDS.values()
 
 # Of the model, set once.
-(LAYERS, HEADS, WIDTH, HEAD_WIDTH, VOCABULARY, KIND, HEAD_KIND, THREADS, HEAD, POSITIONS, NORM_WEIGHT, NORM_BIAS,
- NO_BIAS,
+(LENGTH, HEADS, KV_HEADS, HEAD_WIDTH, WIDTH, TABLE_KIND, THREADS, EMBEDDING, POSITIONS, TURNS,
  # Of the work space, set once: addresses of arrays for the largest step.
- STREAM, MIXED, QKV, INNER, DATA, FIRST, SCALES, SCRATCH, SCRATCH_BYTES, SCORES, SCORES_BYTES, LOGITS, MIDDLE,
- SYNC,
+ STREAM, MIXED, QKV, DATA, FIRST, SCALES, SCRATCH, SCRATCH_BYTES, SCORES, SCORES_BYTES, MIDDLE, SYNC,
  # Of each step.
- ROWS, TOGETHER, SEGMENTS, TOKENS, PLACES, ADAPTED, ADAPTERS, SEGMENT, WANTED, WANTED_COUNT, WANTED_TOGETHER,
- PLAN_SIZE) = range(39)
+ ROWS, TOGETHER, SEGMENTS, TOKENS, PLACES, ROW_PAGES, ADAPTED, ADAPTERS, SEGMENT, WANTED, WANTED_COUNT,
+ WANTED_TOGETHER, PLAN_SIZE) = range(35)
 
-# A layer's row in the table of layers: addresses.
-(LN_1_WEIGHT, LN_1_BIAS, ATTN, ATTN_BIAS, ATTN_PROJ, ATTN_PROJ_BIAS, LN_2_WEIGHT, LN_2_BIAS, FC, FC_BIAS, FC_PROJ,
- FC_PROJ_BIAS, LAYER_SIZE) = range(13)
+# A row of the program, LENGTH rows in all: the operation and what it works on.
+(OPERATION, LAYER, KIND, MATRIX, ON_WANTED,
+ # PREPARE: INPUTS numbers of each row of SOURCE, STRIDE numbers apart, as HOW says, for the MATRIX of this KIND.
+ HOW, SOURCE, STRIDE, INPUTS, NORM_WEIGHT, NORM_BIAS,
+ # MULTIPLY: rows of TARGET, OUTPUTS numbers each, from what was prepared: times WEIGHTS and plus BIAS, activated, and
+ # added to TARGET if ADDS.
+ WEIGHTS, BIAS, OUTPUTS, TARGET, ADDS, ACTIVATION,
+ # KEEP: weights of the heads' norms, or 0. ATTEND: the bits of the float32 that scores are multiplied with.
+ QUERY_NORM, KEY_NORM, SCALE, ROW_SIZE) = range(21)
+PREPARE, MULTIPLY, KEEP, ATTEND = range(4)
+PLAIN, LAYER_NORM, RMS_NORM, GATED = range(4)
+"""How rows are prepared."""
+LINEAR, GELU_TANH, GELU, RELU = range(4)
+"""What becomes of a product."""
 
 # An adapter's table: its rank, then the addresses of its two matrices beside each of a layer's four, 0 where there are
 # none.

@@ -24,6 +24,9 @@ LN2_HIGH, LN2_LOW = 0.693359375, -2.12194440e-4
 EXP_TERMS = (1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1)
 """exp(r) = 1 + r + r^2 * polynomial(r) for |r| <= ln(2) / 2: Cephes' minimax terms (Moshier 1989)."""
 GELU_SCALE, GELU_CUBE = math.sqrt(2 / math.pi), 0.044715
+ROOT_HALF, ERF_SCALE = math.sqrt(0.5), 0.3275911
+ERF_TERMS = (1.061405429, -1.453152027, 1.421413741, -0.284496736, 0.254829592)
+"""1 - erf(x) = t * polynomial(t) * exp(-x^2) with t = 1 / (1 + ERF_SCALE x): Abramowitz and Stegun 1964, 7.1.26."""
 
 
 class _Writer:
@@ -144,6 +147,46 @@ def layer_norm(typing_context, x, weight, bias, width, epsilon, out):
 
 
 @intrinsic
+def rms_norm(typing_context, x, weight, width, epsilon, out):
+    """As layer_norm, of a row whose mean is taken to be zero, without a bias (Zhang and Sennrich 2019)."""
+    def codegen(context, b, signature, args):
+        x, weight, width, epsilon, out = args
+        w = _Writer(b)
+        word = width.type
+        blocks = b.udiv(b.add(width, ir.Constant(word, LANES - 1)), ir.Constant(word, LANES))
+        sums = w.variable(w.number(0.0))
+        with cgutils.for_range(b, blocks) as loop:
+            value = w.load(x, loop.index)
+            b.store(w.fma(value, value, b.load(sums)), sums)
+        mean = b.fdiv(w.total(b.load(sums)), b.uitofp(width, F32))
+        root = b.call(declared(b, "llvm.sqrt.f32", F32, [F32]), [b.fadd(mean, epsilon)])
+        scale = splat(b, b.fdiv(ir.Constant(F32, 1.0), root), LANES)
+        whole = b.mul(b.udiv(b.add(blocks, ir.Constant(word, 3)), ir.Constant(word, 4)), ir.Constant(word, 4))
+        with cgutils.for_range(b, whole) as loop:
+            w.store(b.fmul(b.fmul(w.load(x, loop.index), scale), w.load(weight, loop.index)), out, loop.index)
+        return context.get_dummy_value()
+    return types.void(*[types.int64] * 3, types.float32, types.int64), codegen
+
+
+@intrinsic
+def gated(typing_context, gates, through, width, out):
+    """out = SiLU(gates) * through = gates / (1 + exp(-gates)) * through, `width` floats, with zeros up to a multiple of
+    64."""
+    def codegen(context, b, signature, args):
+        gates, through, width, out = args
+        w = _Writer(b)
+        word = width.type
+        blocks = b.mul(b.udiv(b.add(width, ir.Constant(word, 63)), ir.Constant(word, 64)), ir.Constant(word, 4))
+        with cgutils.for_range(b, blocks) as loop:
+            gate = w.load(gates, loop.index)
+            share = b.fdiv(gate, b.fadd(w.number(1.0), w.exp(b.fneg(gate))))
+            value = b.fmul(share, w.load(through, loop.index))
+            w.store(b.select(w.inside(loop.index, width), value, w.number(0.0)), out, loop.index)
+        return context.get_dummy_value()
+    return types.void(*[types.int64] * 4), codegen
+
+
+@intrinsic
 def quantise_group(typing_context, x, vectors, offset, out, step, first, scale):
     """Bytes of a group of 16 * `vectors` floats: four at a time to `out`, `step` bytes apart; -offset * their sum to
     `first` (int32), and what a byte is worth to `scale` (float32)."""
@@ -171,7 +214,7 @@ def quantise_group(typing_context, x, vectors, offset, out, step, first, scale):
 
 
 @intrinsic
-def gelu(typing_context, x, vectors):
+def gelu_tanh(typing_context, x, vectors):
     """GPT-2's GELU of 16 * `vectors` floats, in place: x / (1 + exp(-2 u)), which is x (1 + tanh(u)) / 2."""
     def codegen(context, b, signature, args):
         w = _Writer(b)
@@ -180,6 +223,38 @@ def gelu(typing_context, x, vectors):
             inner = w.fma(b.fmul(b.fmul(value, value), w.number(GELU_CUBE)), value, value)
             power = w.exp(b.fmul(inner, w.number(-2 * GELU_SCALE)))
             w.store(b.fdiv(value, b.fadd(w.number(1.0), power)), args[0], loop.index)
+        return context.get_dummy_value()
+    return types.void(types.int64, types.int64), codegen
+
+
+@intrinsic
+def gelu(typing_context, x, vectors):
+    """The exact GELU of 16 * `vectors` floats, in place: x (1 + erf(x / sqrt(2))) / 2."""
+    def codegen(context, b, signature, args):
+        w = _Writer(b)
+        with cgutils.for_range(b, args[1]) as loop:
+            value = w.load(args[0], loop.index)
+            ratio = b.fmul(value, w.number(ROOT_HALF))
+            size = w.unary("fabs", ratio)
+            t = b.fdiv(w.number(1.0), w.fma(size, w.number(ERF_SCALE), w.number(1.0)))
+            series = w.number(ERF_TERMS[0])
+            for term in ERF_TERMS[1:]:
+                series = w.fma(series, t, w.number(term))
+            tail = b.fmul(b.fmul(series, t), w.exp(b.fneg(b.fmul(size, size))))  # 1 - erf(size)
+            half = b.fmul(value, w.number(0.5))
+            share = w.select(">", ratio, w.number(0.0), b.fsub(w.number(2.0), tail), tail)
+            w.store(b.fmul(half, share), args[0], loop.index)
+        return context.get_dummy_value()
+    return types.void(types.int64, types.int64), codegen
+
+
+@intrinsic
+def relu(typing_context, x, vectors):
+    """The larger of 0 and each of 16 * `vectors` floats, in place."""
+    def codegen(context, b, signature, args):
+        w = _Writer(b)
+        with cgutils.for_range(b, args[1]) as loop:
+            w.store(w.larger(w.load(args[0], loop.index), w.number(0.0)), args[0], loop.index)
         return context.get_dummy_value()
     return types.void(types.int64, types.int64), codegen
 

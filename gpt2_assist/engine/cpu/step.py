@@ -5,12 +5,12 @@ is cut into items; a thread takes the next item's ticket from a counter, so a th
 holds nobody up, and no result depends on who computed what. Before a phase's first item a thread waits until all items
 of the phase before are done.
 
-The step reads a plan (plan.py), which the engine fills.
+What the phases are, the step reads from a program, and everything else from a plan (plan.py): the engine fills both.
 """
 import numpy as np
 
 from gpt2_assist.engine.cpu import products, rows
-from gpt2_assist.engine.cpu.attention import attend
+from gpt2_assist.engine.cpu.attention import attend, keep
 from gpt2_assist.engine.cpu.memory import (
     atomic_add,
     atomic_load,
@@ -27,71 +27,75 @@ from gpt2_assist.engine.cpu.memory import (
     store_f32,
 )
 from gpt2_assist.engine.cpu.plan import (
+    ACTIVATION,
     ADAPTED,
     ADAPTERS,
-    ATTN,
-    ATTN_BIAS,
-    ATTN_PROJ,
-    ATTN_PROJ_BIAS,
-    BESIDE,
+    ADDS,
+    ATTEND,
     BF16,
+    BIAS,
     CLOSE_STEP,
     DATA,
     DONE,
-    FC,
-    FC_BIAS,
-    FC_PROJ,
-    FC_PROJ_BIAS,
+    EMBEDDING,
     FIRST,
-    HEAD,
-    HEAD_KIND,
+    GATED,
+    GELU,
+    GELU_TANH,
     HEADS,
-    INNER,
+    HOW,
+    INPUTS,
     INSIDE,
     INT4,
     INT8,
+    KEEP,
     KIND,
-    LAYER_SIZE,
-    LAYERS,
-    LN_1_BIAS,
-    LN_1_WEIGHT,
-    LN_2_BIAS,
-    LN_2_WEIGHT,
-    LOGITS,
+    LAYER_NORM,
+    LENGTH,
+    LINEAR,
+    MATRIX,
     MIDDLE,
-    MIXED,
-    NO_BIAS,
+    MULTIPLY,
     NORM_BIAS,
     NORM_WEIGHT,
+    ON_WANTED,
     OPEN,
     OPEN_STEP,
+    OPERATION,
+    OUTPUTS,
     PAIRS,
     PLACES,
+    PLAIN,
     POSITIONS,
-    QKV,
+    PREPARE,
     RANK,
+    RMS_NORM,
+    ROW_SIZE,
     ROWS,
     SCALES,
     SCRATCH,
     SCRATCH_BYTES,
     SEGMENTS,
+    SOURCE,
     STREAM,
+    STRIDE,
     SYNC,
+    TABLE_KIND,
+    TARGET,
     THREADS,
     TICKETS,
     TOGETHER,
     TOKENS,
-    VOCABULARY,
     WALK,
     WANTED,
     WANTED_COUNT,
     WANTED_TOGETHER,
+    WEIGHTS,
     WIDTH,
 )
 from gpt2_assist.model.adapter import MOST_RANK
 from gpt2_assist.model.packing import TILE
 
-_PHASES = 9
 _ITEMS_A_THREAD = 4
 _PATIENCE = 2_000
 """Rounds in which a thread waits for another within a step before it leaves its core, and for how long it does."""
@@ -144,11 +148,22 @@ _int8, _int4, _bf16, _fp32 = (_choice(by_rows) for by_rows in (products.INT8, pr
 
 
 @kernel
-def _adapt_inputs(p, beside, row, source, width):
+def _activate(target, activation):
+    """The tile's 32 numbers of a row, in place."""
+    if activation == GELU_TANH:
+        rows.gelu_tanh(target, 2)
+    elif activation == GELU:
+        rows.gelu(target, 2)
+    elif activation != LINEAR:
+        rows.relu(target, 2)
+
+
+@kernel
+def _adapt_inputs(p, matrix, row, source, width):
     """The first half of a row's adapter, if it has one beside this matrix: middle[rank] = source[width] @ down."""
     adapter = get(get(p, ADAPTERS), row)
     if adapter:
-        down = get(adapter, PAIRS + 2 * beside)
+        down = get(adapter, PAIRS + 2 * matrix)
         if down:
             inputs = padded(width, 64)
             middle = get(p, MIDDLE) + row * 4 * MOST_RANK
@@ -157,30 +172,28 @@ def _adapt_inputs(p, beside, row, source, width):
 
 
 @kernel
-def _adapt_tiles(p, beside, begin, end, tile, out, stride, use_gelu):
+def _adapt_tiles(p, matrix, begin, end, tile, out, stride, activation):
     """The second half for some rows: out[row, the tile's 32] += middle[rank] @ up."""
     for row in range(begin, end):
         target = out + row * stride + tile * TILE * 4
         adapter = get(get(p, ADAPTERS), row)
         if adapter:
-            up = get(adapter, PAIRS + 2 * beside + 1)
+            up = get(adapter, PAIRS + 2 * matrix + 1)
             if up:
                 rank = get(adapter, RANK)
                 rows.widen_low_rank(get(p, MIDDLE) + row * 4 * MOST_RANK, up + tile * rank * TILE * 4, rank, target)
-        if use_gelu:
-            rows.gelu(target, 2)
+        _activate(target, activation)
 
 
 @kernel
-def _multiply(p, thread, kind, weights, inputs, outputs, count, together, bias, out, keep, use_gelu, beside, item,
-              items):
-    """Tiles of item `item` of `items`: out[count, outputs] = data[count, inputs] @ weights + bias.
-
-    `beside`: the matrix's number where rows may have adapters beside it, else -1.
-    """
+def _multiply(p, own, thread, item, items):
+    """Tiles of item `item` of `items` of a product; see plan.MULTIPLY."""
+    kind, weights, outputs, bias = get(own, KIND), get(own, WEIGHTS), get(own, OUTPUTS), get(own, BIAS)
+    out, keep_there, activation = get(own, TARGET), get(own, ADDS), get(own, ACTIVATION)
+    count, together, matrix = _count(p, own), _together(p, own), _adapted(p, own)
     tiles = padded(outputs, TILE) // TILE
     group = _group(kind)
-    groups = padded(inputs, 64) // group
+    groups = padded(get(own, INPUTS), 64) // group
     size = _block_bytes(kind) * groups
     byte = 1 if kind <= INT4 else 4
     scratch = get(p, SCRATCH) + thread * get(p, SCRATCH_BYTES)
@@ -201,12 +214,12 @@ def _multiply(p, thread, kind, weights, inputs, outputs, count, together, bias, 
                 _fp32(together, tile_weights, data, first, scales, groups, scratch)
             for row in range(min(together, count - block * together)):
                 target = out + (block * together + row) * stride + tile * TILE * 4
-                rows.add_to(scratch + row * TILE * 4, bias + tile * TILE * 4, target, 2, keep)
-                if use_gelu and beside < 0:
-                    rows.gelu(target, 2)
-            if beside >= 0:
+                rows.add_to(scratch + row * TILE * 4, bias + tile * TILE * 4, target, 2, keep_there)
+                if matrix < 0:
+                    _activate(target, activation)
+            if matrix >= 0:
                 first_row = block * together
-                _adapt_tiles(p, beside, first_row, min(count, first_row + together), tile, out, stride, use_gelu)
+                _adapt_tiles(p, matrix, first_row, min(count, first_row + together), tile, out, stride, activation)
 
 
 @kernel
@@ -230,14 +243,16 @@ def _hand_over(p, kind, source, width, block, row, together):
 
 @kernel
 def _embed(p, row):
-    """The row's first state: its token's embedding, a column of the head, and its position's."""
+    """The row's first state: its token's embedding, a column of the table, and its position's, where positions have
+    embeddings."""
     token, place = get(get(p, TOKENS), row), get(get(p, PLACES), row)
-    kind, width = get(p, HEAD_KIND), get(p, WIDTH)
+    kind, width = get(p, TABLE_KIND), get(p, WIDTH)
     groups = padded(width, 64) // _group(kind)
     tile, lane = token // TILE, token % TILE
-    weights = get(p, HEAD) + tile * groups * _block_bytes(kind)
+    weights = get(p, EMBEDDING) + tile * groups * _block_bytes(kind)
     target = get(p, STREAM) + row * 4 * padded(width, 64)
-    positions = get(p, POSITIONS) + place * 4 * width
+    positions = get(p, POSITIONS)
+    here = positions + place * 4 * width
     for k in range(width):
         if kind == INT8:
             block = weights + k // 64 * 2112
@@ -248,35 +263,54 @@ def _embed(p, row):
             value = from_bits(np.uint32(load_u16(weights, k * TILE + lane)) << np.uint32(16))
         else:
             value = load_f32(weights, k * TILE + lane)
-        store_f32(target, k, value + load_f32(positions, k))
+        store_f32(target, k, value + load_f32(here, k) if positions else value)
     for k in range(width, padded(width, 64)):
         store_f32(target, k, np.float32(0.0))
 
 
 @kernel
-def _prepare(p, thread, epsilon, block, source, width, kind, weight, bias, together, count, chosen, beside):
-    """Rows of one block: normalised where there is a weight, and laid out for the next product, that with the matrix
-    `beside`.
-
-    `chosen` is the address of row numbers, or 0 where the rows are all in order.
-    """
-    row_bytes = 4 * padded(width, 64)
+def _prepare(p, own, epsilon, thread, item):
+    """The rows of one block; see plan.PREPARE. The first operation of all makes what it prepares."""
+    source, width, how, kind = get(own, SOURCE), get(own, INPUTS), get(own, HOW), get(own, KIND)
+    count, together, matrix = _count(p, own), _together(p, own), _adapted(p, own)
+    row_bytes = 4 * get(own, STRIDE)
     inner = get(p, SCRATCH) + thread * get(p, SCRATCH_BYTES)
-    for n in range(min(together, count - block * together)):
-        row = block * together + n
-        if chosen:
-            row = get(chosen, row)
+    for n in range(min(together, count - item * together)):
+        row = item * together + n
+        if get(own, ON_WANTED):
+            row = get(get(p, WANTED), row)
+        elif get(own, MATRIX) == 0:
+            _embed(p, row)
         here = source + row * row_bytes
-        if weight:
-            rows.layer_norm(here, weight, bias, width, epsilon, inner)
+        if how == LAYER_NORM:
+            rows.layer_norm(here, get(own, NORM_WEIGHT), get(own, NORM_BIAS), width, epsilon, inner)
+        elif how == RMS_NORM:
+            rows.rms_norm(here, get(own, NORM_WEIGHT), width, epsilon, inner)
+        elif how == GATED:
+            rows.gated(here, here + 4 * width, width, inner)
+        if how != PLAIN:
             here = inner
-        if beside >= 0:
-            _adapt_inputs(p, beside, row, here, width)
-        _hand_over(p, kind, here, width, block, n, together)
+        if matrix >= 0:
+            _adapt_inputs(p, matrix, row, here, width)
+        _hand_over(p, kind, here, width, item, n, together)
 
 
-# A layer's phases, in order: those with rows prepare the input of the product after them.
-_NORM_1, _QKV, _ATTENTION, _MIX, _PROJECT, _NORM_2, _GROW, _SHOW, _SHRINK = range(_PHASES)
+@kernel
+def _count(p, own):
+    """How many rows an operation has."""
+    return get(p, WANTED_COUNT) if get(own, ON_WANTED) else get(p, ROWS)
+
+
+@kernel
+def _together(p, own):
+    """How many rows the products take at once."""
+    return get(p, WANTED_TOGETHER) if get(own, ON_WANTED) else get(p, TOGETHER)
+
+
+@kernel
+def _adapted(p, own):
+    """The number of an operation's matrix in the adapters' tables, or -1 if nothing can be beside it."""
+    return get(own, MATRIX) if get(p, ADAPTED) else -1
 
 
 @kernel
@@ -287,52 +321,30 @@ def _tile_items(p, outputs):
 
 
 @kernel
-def _items(p, phase):
-    """Into how many items a layer's phase is cut."""
-    if phase == _ATTENTION:
+def _items(p, own):
+    """Into how many items an operation is cut."""
+    operation = get(own, OPERATION)
+    if operation == ATTEND:
         return get(p, SEGMENTS) * get(p, HEADS)
-    if phase == _QKV:
-        return _tile_items(p, 3 * get(p, WIDTH))
-    if phase == _GROW:
-        return _tile_items(p, 4 * get(p, WIDTH))
-    if phase in (_PROJECT, _SHRINK):
-        return _tile_items(p, get(p, WIDTH))
-    return (get(p, ROWS) + get(p, TOGETHER) - 1) // get(p, TOGETHER)
+    if operation == KEEP:
+        return get(p, ROWS)
+    if operation == MULTIPLY:
+        return _tile_items(p, get(own, OUTPUTS)) if _count(p, own) else 0
+    return (_count(p, own) + _together(p, own) - 1) // _together(p, own)
 
 
 @kernel
-def _run(p, layers, epsilon, thread, layer, phase, item, items):
-    """One item of a layer's phase."""
-    count, together, width, kind = get(p, ROWS), get(p, TOGETHER), get(p, WIDTH), get(p, KIND)
-    own, stream = layers + 8 * layer * LAYER_SIZE, get(p, STREAM)
-    beside = BESIDE * layer if get(p, ADAPTED) else -BESIDE  # and so below 0 for each of the four
-    if phase == _NORM_1:
-        if layer == 0:
-            for row in range(item * together, min(count, (item + 1) * together)):
-                _embed(p, row)
-        _prepare(p, thread, epsilon, item, stream, width, kind, get(own, LN_1_WEIGHT), get(own, LN_1_BIAS), together,
-                 count, 0, beside)
-    elif phase == _QKV:
-        _multiply(p, thread, kind, get(own, ATTN), width, 3 * width, count, together, get(own, ATTN_BIAS), get(p, QKV),
-                  0, False, beside, item, items)
-    elif phase == _ATTENTION:
-        attend(p, thread, layer, item)
-    elif phase == _MIX:
-        _prepare(p, thread, epsilon, item, get(p, MIXED), width, kind, 0, 0, together, count, 0, beside + 1)
-    elif phase == _PROJECT:
-        _multiply(p, thread, kind, get(own, ATTN_PROJ), width, width, count, together, get(own, ATTN_PROJ_BIAS), stream,
-                  1, False, beside + 1, item, items)
-    elif phase == _NORM_2:
-        _prepare(p, thread, epsilon, item, stream, width, kind, get(own, LN_2_WEIGHT), get(own, LN_2_BIAS), together,
-                 count, 0, beside + 2)
-    elif phase == _GROW:
-        _multiply(p, thread, kind, get(own, FC), width, 4 * width, count, together, get(own, FC_BIAS), get(p, INNER), 0,
-                  True, beside + 2, item, items)
-    elif phase == _SHOW:
-        _prepare(p, thread, epsilon, item, get(p, INNER), 4 * width, kind, 0, 0, together, count, 0, beside + 3)
+def _run(p, own, epsilon, thread, item, items):
+    """One item of an operation."""
+    operation = get(own, OPERATION)
+    if operation == MULTIPLY:
+        _multiply(p, own, thread, item, items)
+    elif operation == PREPARE:
+        _prepare(p, own, epsilon, thread, item)
+    elif operation == KEEP:
+        keep(p, own, epsilon, thread, item)
     else:
-        _multiply(p, thread, kind, get(own, FC_PROJ), 4 * width, width, count, together, get(own, FC_PROJ_BIAS), stream,
-                  1, False, beside + 3, item, items)
+        attend(p, own, thread, item)
 
 
 @kernel
@@ -355,35 +367,17 @@ def _await(sync, begin):
 
 
 @kernel
-def _walk(p, layers, epsilon, thread):
-    """A thread's way through the step: all layers, then the logits of the rows that are wanted."""
+def _walk(p, program, epsilon, thread):
+    """A thread's way through the step."""
     sync = get(p, SYNC)
     ticket = atomic_add(sync + 8 * TICKETS, 1)
     begin = 0
-    for layer in range(get(p, LAYERS)):
-        for phase in range(_PHASES):
-            items = _items(p, phase)
-            while ticket < begin + items:
-                _await(sync, begin)
-                _run(p, layers, epsilon, thread, layer, phase, ticket - begin, items)
-                atomic_add(sync + 8 * DONE, 1)
-                ticket = atomic_add(sync + 8 * TICKETS, 1)
-            begin += items
-    wanted, together, kind = get(p, WANTED_COUNT), get(p, WANTED_TOGETHER), get(p, HEAD_KIND)
-    if wanted:
-        items = (wanted + together - 1) // together
+    for number in range(get(p, LENGTH)):
+        own = program + 8 * number * ROW_SIZE
+        items = _items(p, own)
         while ticket < begin + items:
             _await(sync, begin)
-            _prepare(p, thread, epsilon, ticket - begin, get(p, STREAM), get(p, WIDTH), kind, get(p, NORM_WEIGHT),
-                     get(p, NORM_BIAS), together, wanted, get(p, WANTED), -1)
-            atomic_add(sync + 8 * DONE, 1)
-            ticket = atomic_add(sync + 8 * TICKETS, 1)
-        begin += items
-        items = _tile_items(p, get(p, VOCABULARY))
-        while ticket < begin + items:
-            _await(sync, begin)
-            _multiply(p, thread, kind, get(p, HEAD), get(p, WIDTH), get(p, VOCABULARY), wanted, together,
-                      get(p, NO_BIAS), get(p, LOGITS), 0, False, -1, ticket - begin, items)
+            _run(p, own, epsilon, thread, ticket - begin, items)
             atomic_add(sync + 8 * DONE, 1)
             ticket = atomic_add(sync + 8 * TICKETS, 1)
         begin += items
@@ -410,7 +404,7 @@ def _close_step(p):
 
 
 @kernel
-def _help_out(p, layers, epsilon, thread, last):
+def _help_out(p, program, epsilon, thread, last):
     """Another thread's life: joins each step that opens; gives the last step's number once it waited for too long."""
     sync = get(p, SYNC)
     waited = 0
@@ -419,7 +413,7 @@ def _help_out(p, layers, epsilon, thread, last):
         if number and number != last:
             atomic_add(sync + 8 * INSIDE, 1)
             if atomic_add(sync + 8 * OPEN, 0) == number:
-                _walk(p, layers, epsilon, thread)
+                _walk(p, program, epsilon, thread)
             atomic_add(sync + 8 * INSIDE, -1)
             last, waited = number, 0
         else:
@@ -432,14 +426,14 @@ def _help_out(p, layers, epsilon, thread, last):
 
 
 @kernel
-def enter(what, p, layers, epsilon, thread, number):
-    """The one function that callers have: p and layers are addresses, the other arguments as `what` needs."""
+def enter(what, p, program, epsilon, thread, number):
+    """The one function that callers have: p and program are addresses, the other arguments as `what` needs."""
     if what == OPEN_STEP:
         _open_step(p, number)
     elif what == WALK:
-        _walk(p, layers, epsilon, thread)
+        _walk(p, program, epsilon, thread)
     elif what == CLOSE_STEP:
         _close_step(p)
     else:
-        number = _help_out(p, layers, epsilon, thread, number)
+        number = _help_out(p, program, epsilon, thread, number)
     return number

@@ -12,13 +12,13 @@ from gpt2_assist.engine.cpu.plan import CLOSE_STEP, HELP_OUT, OPEN_STEP, WALK
 
 
 class Team:
-    """`threads` threads, the caller's among them, over one plan (see plan.py)."""
+    """`threads` threads, the caller's among them, over one plan and program (see plan.py)."""
 
-    def __init__(self, plan: np.ndarray, layers: np.ndarray, epsilon: float, threads: int, memory: list,
+    def __init__(self, plan: np.ndarray, program: np.ndarray, epsilon: float, threads: int, memory: list,
                  cores: list[int]) -> None:
         """`memory` is what the plan's addresses lie in; it must outlive the threads. `cores`: see CpuEngine."""
-        self._memory = [plan, layers, memory]
-        self._arguments = (plan.ctypes.data, layers.ctypes.data, epsilon)
+        self._memory = [plan, program, memory]
+        self._arguments = (plan.ctypes.data, program.ctypes.data, epsilon)
         self._enter = kernels()
         self._number = 0
         self._pace = Pace()

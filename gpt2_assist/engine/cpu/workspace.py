@@ -1,9 +1,11 @@
 """A step's memory: the plan that the kernels read, and every array that they write to but the pages."""
 import numpy as np
 
+from gpt2_assist.architectures.rotation import rotation
 from gpt2_assist.engine.cpu import plan as step
 from gpt2_assist.engine.cpu.adapters import PackedAdapter
 from gpt2_assist.engine.cpu.forms import FORM
+from gpt2_assist.engine.cpu.program import Program, table_kind_of, widest
 from gpt2_assist.engine.cpu.team import Team
 from gpt2_assist.engine.pages import BLOCK
 from gpt2_assist.model.adapter import MOST_RANK
@@ -16,10 +18,8 @@ LARGEST_WANTED = 64
 """Rows of one step whose logits can be asked for."""
 _FEW = 16
 _LINE = 64
-_LAYER_TENSORS = ("ln_1.weight", "ln_1.bias", "attn.c_attn.weight", "attn.c_attn.bias", "attn.c_proj.weight",
-                  "attn.c_proj.bias", "ln_2.weight", "ln_2.bias", "mlp.c_fc.weight", "mlp.c_fc.bias",
-                  "mlp.c_proj.weight", "mlp.c_proj.bias")
-"""In the order of step.LN_1_WEIGHT and so on."""
+_IN_THE_PROGRAM = ("INNER", "LOGITS", "NO_BIAS")
+"""Addresses that the plan has no place for."""
 
 
 class Workspace:
@@ -27,46 +27,50 @@ class Workspace:
 
     def __init__(self, prepared: Prepared, threads: int, cores: list[int]) -> None:
         config = self._config = prepared.config
-        self._kept: list[np.ndarray] = [*prepared.arrays.values()]  # the plan holds only addresses
+        self._kept: list[np.ndarray] = [*prepared.arrays.values()]  # plan and program hold only addresses
         self._plan = plan = np.zeros(step.PLAN_SIZE, np.int64)
-        kind = step.KINDS[prepared.precision]
-        head_kind = step.KINDS["int8"] if prepared.precision == "int4" else kind
-        width, inner = _padded(config.n_embd, 64), _padded(4 * config.n_embd, 64)
-        for place, value in ((step.LAYERS, config.n_layer), (step.HEADS, config.n_head), (step.WIDTH, config.n_embd),
-                             (step.HEAD_WIDTH, config.n_embd // config.n_head), (step.VOCABULARY, config.vocab_size),
-                             (step.KIND, kind), (step.HEAD_KIND, head_kind), (step.THREADS, threads)):
-            plan[place] = value
-        for place, name in ((step.HEAD, "wte.weight"), (step.POSITIONS, "wpe.weight"),
-                            (step.NORM_WEIGHT, "ln_f.weight"), (step.NORM_BIAS, "ln_f.bias")):
-            plan[place] = prepared.arrays[name].ctypes.data
-        layers = np.array([[prepared.arrays[f"h.{layer}.{name}"].ctypes.data for name in _LAYER_TENSORS]
-                           for layer in range(config.n_layer)], np.int64)
+        width = _padded(max(config.n_embd, config.attention_width), 64)
+        inner = _padded(max(config.n_inner, config.attention_width, config.n_embd), 64)
         rows = _padded(LARGEST_STEP, max(FORM.rows))
-        scratch = 4 * max(max(FORM.rows) * TILE, width,
-                          (2 * step.TOGETHER_ROWS + 1) * _padded(config.n_embd // config.n_head, 16))
+        head = _padded(config.head_width, 64)
+        scratch = 4 * max(max(FORM.rows) * TILE, width, inner, (2 * step.TOGETHER_ROWS + 1) * head)
         scores = step.TOGETHER_ROWS * 4 * _padded(config.n_ctx, BLOCK)
+        qkv = _padded(config.matrix_shape("qkv")[1], 64)
+        floats = 1 if prepared.precision in ("int8", "int4") else 4
         vocabulary = _padded(config.vocab_size, 64)
-        floats = 1 if kind < step.KINDS["bf16"] else 4
-        for place, size in ((step.NO_BIAS, 4 * vocabulary), (step.STREAM, 4 * rows * width),
-                            (step.MIXED, 4 * rows * width), (step.QKV, 4 * rows * _padded(3 * config.n_embd, 64)),
-                            (step.INNER, 4 * rows * inner), (step.DATA, floats * rows * inner),
-                            (step.FIRST, 4 * rows * inner // 32), (step.SCALES, 4 * rows * inner // 32),
-                            (step.MIDDLE, 4 * rows * MOST_RANK),
-                            (step.SCRATCH, threads * _padded(scratch, _LINE)),
-                            (step.SCORES, threads * _padded(scores, _LINE)), (step.SYNC, 8 * step.SYNC_SIZE)):
-            plan[place] = self._array(size, np.uint8).ctypes.data
-        plan[step.SCRATCH_BYTES], plan[step.SCORES_BYTES] = _padded(scratch, _LINE), _padded(scores, _LINE)
         self._logits = self._array(LARGEST_WANTED * vocabulary, np.float32).reshape(LARGEST_WANTED, vocabulary)
-        self._tokens, self._places, self._adapters, self._wanted = (
-            self._array(LARGEST_STEP, np.int64) for _ in range(4))
+        self._tokens, self._places, self._adapters, self._wanted, self._row_pages = (
+            self._array(LARGEST_STEP, np.int64) for _ in range(5))
         self._segments = self._array(LARGEST_STEP * step.SEGMENT_SIZE, np.int64).reshape(LARGEST_STEP, -1)
         pages = -(-config.n_ctx // BLOCK)
         self._pages = self._array(LARGEST_STEP * pages, np.int64).reshape(LARGEST_STEP, pages)
-        for place, array in ((step.LOGITS, self._logits), (step.TOKENS, self._tokens), (step.PLACES, self._places),
-                             (step.ADAPTERS, self._adapters), (step.WANTED, self._wanted),
-                             (step.SEGMENT, self._segments)):
-            plan[place] = array.ctypes.data
-        self.team = Team(plan, layers, config.layer_norm_epsilon, threads, self._kept, cores)
+        turns = np.zeros(0, np.float32)
+        if config.positions == "rotary":
+            turns = rotation(config.head_width, config.rope_theta, config.n_ctx)
+            self._kept.append(turns)
+        sizes = {"STREAM": 4 * rows * width, "MIXED": 4 * rows * width, "QKV": 4 * rows * qkv,
+                 "INNER": 4 * (rows * _padded(config.up_width, 64) + 64),  # gates are read up to a multiple of 64
+                 "DATA": floats * rows * inner, "FIRST": 4 * rows * inner // 32, "SCALES": 4 * rows * inner // 32,
+                 "MIDDLE": 4 * rows * MOST_RANK, "SCRATCH": threads * _padded(scratch, _LINE),
+                 "SCORES": threads * _padded(scores, _LINE), "SYNC": 8 * step.SYNC_SIZE,
+                 "NO_BIAS": 4 * _padded(widest(config), 64)}
+        places = {name: self._array(size, np.uint8).ctypes.data for name, size in sizes.items()}
+        places |= {"LOGITS": self._logits.ctypes.data, "TOKENS": self._tokens.ctypes.data,
+                   "PLACES": self._places.ctypes.data, "ADAPTERS": self._adapters.ctypes.data,
+                   "WANTED": self._wanted.ctypes.data, "ROW_PAGES": self._row_pages.ctypes.data,
+                   "SEGMENT": self._segments.ctypes.data}
+        program = Program(prepared, places).rows
+        numbers = {"LENGTH": len(program), "HEADS": config.n_head, "KV_HEADS": config.n_kv_head,
+                   "HEAD_WIDTH": config.head_width, "WIDTH": config.n_embd, "TABLE_KIND": table_kind_of(prepared),
+                   "THREADS": threads, "EMBEDDING": prepared.arrays["embedding.weight"].ctypes.data,
+                   "TURNS": turns.ctypes.data if turns.size else 0,
+                   "SCRATCH_BYTES": _padded(scratch, _LINE), "SCORES_BYTES": _padded(scores, _LINE)}
+        if config.positions == "learned":
+            numbers["POSITIONS"] = prepared.arrays["positions.weight"].ctypes.data
+        for name, value in {**places, **numbers}.items():
+            if name not in _IN_THE_PROGRAM:
+                plan[getattr(step, name)] = value
+        self.team = Team(plan, program, config.epsilon, threads, self._kept, cores)
 
     def run(self, parts: list[tuple[list[int], int, list[int], PackedAdapter | None]], wanted) -> np.ndarray:
         """Each part: new tokens, the first one's position, the page addresses of its sequence, and its adapter.
@@ -85,7 +89,9 @@ class Workspace:
             self._places[row:row + len(tokens)] = range(start, end)
             self._adapters[row:row + len(tokens)] = adapter.address if adapter else 0
             self._pages[number, :needed] = pages[:needed]
-            self._segments[number] = row, len(tokens), start, self._pages[number].ctypes.data
+            address = self._pages[number].ctypes.data
+            self._row_pages[row:row + len(tokens)] = address
+            self._segments[number] = row, len(tokens), start, address
             row += len(tokens)
         count = len(wanted)
         self._wanted[:count] = wanted

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
+from gpt2_assist.architectures.description import Decoder
 from gpt2_assist.engine.cuda import shapes
 from gpt2_assist.engine.cuda.memory import plan
 from gpt2_assist.engine.cuda.plain import Plain
@@ -21,7 +22,6 @@ from gpt2_assist.engine.prefix_tree import PrefixTree
 from gpt2_assist.engine.sampling import sample
 from gpt2_assist.errors import UsageError
 from gpt2_assist.model.adapter import Adapter
-from gpt2_assist.model.sizes import GPT2Config
 
 _SINGLY = 16
 """Steps by themselves that follow one whose token the host had to choose: the next may well be its too."""
@@ -29,9 +29,12 @@ _REFUSED = -1e30
 """Added to the score of a token that is drawn only if nothing else is left."""
 
 
-def missing(config: GPT2Config) -> str | None:
+def missing(config: Decoder) -> str | None:
     """What keeps this machine's card from running the kernels, for a model of these sizes; None where nothing does."""
-    width = config.n_embd // config.n_head
+    width = config.head_width
+    if (config.norm, config.positions, config.activation, config.gated, config.tied, config.scaled,
+            config.scaled_by_layer) != ("layer", "learned", "gelu_tanh", False, True, True, False):
+        return f"its kernels don't know {config.architecture}'s choices yet"
     if torch.version.cuda is None:
         return "it is not NVIDIA's"
     if torch.cuda.get_device_capability() < (8, 0):
@@ -78,7 +81,7 @@ class CudaEngine(PagedEngine):
     most_rows = shapes.MOST_ROWS
     most_pending = shapes.MOST_ROWS
 
-    def __init__(self, config: GPT2Config, weights: dict[str, torch.Tensor], precision: str = "auto",
+    def __init__(self, config: Decoder, weights: dict[str, torch.Tensor], precision: str = "auto",
                  device: str = "cuda", cache_bytes: int = 1 << 30, speculate: bool = True,
                  progress: Callable[[str], None] = lambda words: None, fused: bool | None = None) -> None:
         """`fused`: whether Triton's kernels run, by default on a card only; elsewhere its interpreter runs them.

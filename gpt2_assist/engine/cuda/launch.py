@@ -39,7 +39,7 @@ class Fused:
     def measure(self, rows: Rows, stream: Stream, settled: torch.Tensor | None) -> None:
         config = self._config
         fused.measure[(rows.count,)](rows.fields, stream.x, stream.parts, stream.bias, settled, rows.figures,
-                                     config.layer_norm_epsilon, config.n_embd, stream.count, **_OPTIONS)
+                                     config.epsilon, config.n_embd, stream.count, **_OPTIONS)
 
     def attend(self, rows: Rows, layer: int) -> None:
         config = self._config
@@ -68,7 +68,7 @@ class Fused:
         count = rows.count if inside else len(rows.queries)  # else for any number the same code
         fused.product[grid](
             rows.fields, rows.pages, self._stride(rows), stream.x, stream.parts, stream.bias, settled, figures,
-            rows.extremes, norm_weight, norm_bias, self._config.layer_norm_epsilon, matrix.weight, matrix.scales,
+            rows.extremes, norm_weight, norm_bias, self._config.epsilon, matrix.weight, matrix.scales,
             matrix.bias, self._adapters.addresses, self._adapters.ranks, module, out, self._pool, module // A_LAYER,
             self._page_size, inputs, columns, left, result, self._kind, count, stream.count, parts,
             self._config.n_head, rows.mixed.shape[1], self._splits_up, self._adapters.modules, block_m, block_n,

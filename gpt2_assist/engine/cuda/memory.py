@@ -4,12 +4,12 @@ from dataclasses import dataclass, replace
 
 import torch
 
+from gpt2_assist.architectures.description import Decoder
 from gpt2_assist.engine.cuda import shapes
 from gpt2_assist.engine.cuda.pool import page_bytes
 from gpt2_assist.engine.cuda.weights import KINDS
 from gpt2_assist.engine.pages import BLOCK
 from gpt2_assist.errors import ModelError
-from gpt2_assist.model.sizes import GPT2Config, expected_shapes
 
 _OPEN, _LEAST_OPEN = 16, 2
 """Texts that can be in work at a time, each with a whole window's pages."""
@@ -27,7 +27,7 @@ class Plan:
     capacity: int
 
 
-def plan(config: GPT2Config, precision: str, device: str, cache_bytes: int, loaded: bool = False) -> Plan:
+def plan(config: Decoder, precision: str, device: str, cache_bytes: int, loaded: bool = False) -> Plan:
     """`loaded`: the weights are there already. Raises ModelError where the model doesn't fit what is free."""
     page = page_bytes(config, KINDS[precision])
     window = -(-config.n_ctx // BLOCK)
@@ -51,20 +51,20 @@ def fitted(wanted: Plan, page: int, window: int, free: int) -> Plan:
     return Plan(wanted.weights, wanted.work, max(0, min(wanted.limit, capacity - _LEAST_OPEN * window)), capacity)
 
 
-def _weights(config: GPT2Config, precision: str) -> int:
+def _weights(config: Decoder, precision: str) -> int:
     """What weights.Weights holds."""
     a_weight = 1 if precision == "int8" else KINDS[precision].itemsize
     total = 0
-    for name, shape in expected_shapes(config).items():
+    for name, shape in config.shapes().items():
         numbers = math.prod(shape)
-        if len(shape) == 1 or name == "wpe.weight":
+        if len(shape) == 1 or name == "positions.weight":
             total += 4 * numbers
         else:
             total += a_weight * numbers + (4 * max(shape) if precision == "int8" else 0)
     return total
 
 
-def _work(config: GPT2Config, precision: str) -> int:
+def _work(config: Decoder, precision: str) -> int:
     """What step.Step holds."""
     rows, splits = shapes.CHUNKS[-1] + shapes.MOST_ROWS, -(-config.n_ctx // shapes.KEYS)
     a_row = config.n_embd * (4 * splits + 5 * KINDS[precision].itemsize + 4 * 8) + splits * config.n_head * 8

@@ -137,7 +137,7 @@ class Plain:
         square = (value * value + _SQUARES_GRID) - _SQUARES_GRID
         mean = value.sum(1) / x.shape[1]
         variance = square.sum(1) / x.shape[1] - mean * mean
-        return mean.float(), (1 / torch.sqrt(variance + self._config.layer_norm_epsilon)).float()
+        return mean.float(), (1 / torch.sqrt(variance + self._config.epsilon)).float()
 
     def _normed(self, x: torch.Tensor, mean: torch.Tensor, deviation: torch.Tensor, norm: Norm) -> torch.Tensor:
         return (x - mean[:, None]) * deviation[:, None] * norm[0] + norm[1]

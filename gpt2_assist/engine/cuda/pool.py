@@ -1,12 +1,12 @@
 """Keys and values on the card, in pages."""
 import torch
 
+from gpt2_assist.architectures.description import Decoder
 from gpt2_assist.engine.pages import BLOCK
 from gpt2_assist.errors import ModelError
-from gpt2_assist.model.sizes import GPT2Config
 
 
-def page_bytes(config: GPT2Config, kind: torch.dtype) -> int:
+def page_bytes(config: Decoder, kind: torch.dtype) -> int:
     return 2 * config.n_layer * config.n_embd * BLOCK * kind.itemsize
 
 
@@ -14,7 +14,7 @@ class DevicePages:
     """See pages.Pages. All lie in `data` [pages, layers, 2, heads, BLOCK, width of a head]; a page's address is its
     number. What was never written is anything. For one thread."""
 
-    def __init__(self, config: GPT2Config, kind: torch.dtype, limit: int, capacity: int, device: str) -> None:
+    def __init__(self, config: Decoder, kind: torch.dtype, limit: int, capacity: int, device: str) -> None:
         """`limit`: pages up to which earlier texts are kept; `capacity`: how many there are."""
         self.limit, self.capacity = limit, capacity
         self.data = torch.empty(capacity, config.n_layer, 2, config.n_head, BLOCK, config.n_embd // config.n_head,

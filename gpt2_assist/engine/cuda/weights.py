@@ -4,13 +4,13 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 
+from gpt2_assist.architectures.description import MATRICES, Decoder
 from gpt2_assist.errors import ModelError
-from gpt2_assist.model.adapter import TARGETS, Adapter
-from gpt2_assist.model.sizes import GPT2Config
+from gpt2_assist.model.adapter import Adapter
 
 MOST_ADAPTERS = 64
 """Adapters that a model can have on the card at a time."""
-A_LAYER = len(TARGETS)
+A_LAYER = len(MATRICES)
 """Modules of a layer, which can have adapters. Modules are numbered through the layers."""
 _RANKS, _AT_ONCE = 16, 4096
 KINDS = {"bf16": torch.bfloat16, "fp32": torch.float32, "int8": torch.bfloat16}
@@ -41,17 +41,19 @@ class Layer:
 
 
 class Weights:
-    def __init__(self, config: GPT2Config, weights: dict[str, torch.Tensor], precision: str, device: str) -> None:
+    def __init__(self, config: Decoder, weights: dict[str, torch.Tensor], precision: str, device: str) -> None:
         self.config, self.kind, self._device = config, KINDS[precision], device
         self._int8 = precision == "int8"
-        self.tokens = self._matrix(weights["wte.weight"], None)
-        self.places = weights["wpe.weight"].to(device, torch.float32).contiguous()
-        self.layers = [Layer(self._norm(weights, f"h.{i}.ln_1"), *(
-            self._matrix(weights[f"h.{i}.{name}.weight"].t(), weights[f"h.{i}.{name}.bias"]) for name in TARGETS[:2]),
-            self._norm(weights, f"h.{i}.ln_2"), *(
-            self._matrix(weights[f"h.{i}.{name}.weight"].t(), weights[f"h.{i}.{name}.bias"]) for name in TARGETS[2:]))
-            for i in range(config.n_layer)]
-        self.norm = self._norm(weights, "ln_f")
+        self.tokens = self._matrix(weights["embedding.weight"], None)
+        self.places = weights["positions.weight"].to(device, torch.float32).contiguous()
+        self.layers = []
+        for layer in range(config.n_layer):
+            name = f"layers.{layer}"
+            qkv, output, up, down = (self._matrix(weights[f"{name}.{role}.weight"].t(), weights[f"{name}.{role}.bias"])
+                                     for role in MATRICES)
+            self.layers.append(Layer(self._norm(weights, f"{name}.attention_norm"), qkv, output,
+                                     self._norm(weights, f"{name}.inner_norm"), up, down))
+        self.norm = self._norm(weights, "norm")
 
     def _norm(self, weights: dict[str, torch.Tensor], name: str) -> Norm:
         return tuple(weights[f"{name}.{part}"].to(self._device, torch.float32).contiguous()
@@ -74,7 +76,7 @@ class AdapterTable:
     B [out, rank], with scale and strength in it, and `ranks` int32 [MOST_ADAPTERS + 1, modules], 0 where a module has
     none. Ranks are filled up with zeros to a multiple of 16. Adapter 0 is none."""
 
-    def __init__(self, config: GPT2Config, kind: torch.dtype, device: str) -> None:
+    def __init__(self, config: Decoder, kind: torch.dtype, device: str) -> None:
         self._config, self._kind, self._device = config, kind, device
         self.modules = A_LAYER * config.n_layer
         self.addresses = torch.zeros(MOST_ADAPTERS + 1, self.modules, 2, dtype=torch.int64, device=device)
@@ -91,8 +93,8 @@ class AdapterTable:
         pairs = {}
         addresses, ranks = torch.zeros(self.modules, 2, dtype=torch.int64), torch.zeros(self.modules, dtype=torch.int32)
         for layer in range(self._config.n_layer):
-            for number, target in enumerate(TARGETS):
-                if (found := adapter.pairs.get(f"h.{layer}.{target}")) is None:
+            for number, target in enumerate(MATRICES):
+                if (found := adapter.pairs.get(f"layers.{layer}.{target}")) is None:
                     continue
                 more = -len(found[0]) % _RANKS
                 down = F.pad(torch.tensor(found[0]), (0, 0, 0, more)).to(self._device, self._kind).contiguous()

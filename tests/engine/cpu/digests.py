@@ -9,8 +9,8 @@ import kernels
 import numpy as np
 import wild
 
+from gpt2_assist.architectures.description import MATRICES
 from gpt2_assist.engine.cpu.cpu_engine import CpuEngine
-from gpt2_assist.model.adapter import TARGETS
 from gpt2_assist.model.bfloat16 import to_bf16
 from gpt2_assist.model.packing import KINDS, pack
 
@@ -32,7 +32,9 @@ def _of_rows() -> dict[str, list[np.ndarray]]:
             for name, result in {
                     "layer_norm": kernels.layer_norm(x, weight[0], bias[0], width, 1e-5),
                     "int8 groups": kernels.quantise(x, "int8"), "int4 groups": kernels.quantise(x, "int4"),
-                    "gelu": kernels.gelu(x), "add_to": kernels.add_to(x, bias, weight),
+                    "gelu_tanh": kernels.gelu_tanh(x), "gelu": kernels.gelu(x), "relu": kernels.relu(x),
+                    "gated": kernels.gated(x, x[::-1]), "rms_norm": kernels.rms_norm(x, weight[0], width, 1e-5),
+                    "add_to": kernels.add_to(x, bias, weight),
                     "scores_of": kernels.scores_of(query, keys), "softmax": kernels.softmax(x[0], width),
                     "mix_values": kernels.mix_values(query[:11], keys[:, :11].T, out),
                     "low_rank": kernels.low_rank(x, np.repeat(x[0][:, None], 16, axis=1)),
@@ -60,7 +62,7 @@ def _of_models() -> dict[str, list[np.ndarray]]:
     for name in wild.MODELS:
         for kind in KINDS:
             engine = CpuEngine(wild.model(name, kind), threads=1)
-            adapted = engine.add_adapter(wild.adapter(name, 5, TARGETS))
+            adapted = engine.add_adapter(wild.adapter(name, 5, MATRICES))
             found[f"{name} {kind}"] = [engine.all_logits(tokens), engine.all_logits(tokens, adapted)]
     return found
 

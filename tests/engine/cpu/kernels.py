@@ -42,9 +42,35 @@ def quantise(x: np.ndarray, kind: str) -> tuple[np.ndarray, np.ndarray, np.ndarr
     return numbers.transpose(1, 0, 2).reshape(x.shape), first.T, scales.T
 
 
+def rms_norm(x: np.ndarray, weight: np.ndarray, width: int, epsilon: float) -> np.ndarray:
+    x, weight, out = aligned(x), aligned(weight), aligned(np.full_like(x, np.nan))
+    for row in range(len(x)):
+        _rms_norm(_address(x[row]), _address(weight), width, np.float32(epsilon), _address(out[row]))
+    return out
+
+
+def gated(gates: np.ndarray, through: np.ndarray) -> np.ndarray:
+    """Rows [n], n a multiple of 64."""
+    gates, through, out = aligned(gates), aligned(through), aligned(np.full_like(gates, np.nan))
+    _gated(_address(gates), _address(through), gates.size, _address(out))
+    return out
+
+
+def gelu_tanh(x: np.ndarray) -> np.ndarray:
+    x = aligned(x)
+    _gelu_tanh(_address(x), x.size // 16)
+    return x
+
+
 def gelu(x: np.ndarray) -> np.ndarray:
     x = aligned(x)
     _gelu(_address(x), x.size // 16)
+    return x
+
+
+def relu(x: np.ndarray) -> np.ndarray:
+    x = aligned(x)
+    _relu(_address(x), x.size // 16)
     return x
 
 
@@ -157,8 +183,28 @@ def _quantise_group(x, vectors, offset, out, step, first, scale):
 
 
 @njit
+def _rms_norm(x, weight, width, epsilon, out):
+    rows.rms_norm(x, weight, width, epsilon, out)
+
+
+@njit
+def _gated(gates, through, width, out):
+    rows.gated(gates, through, width, out)
+
+
+@njit
+def _gelu_tanh(x, vectors):
+    rows.gelu_tanh(x, vectors)
+
+
+@njit
 def _gelu(x, vectors):
     rows.gelu(x, vectors)
+
+
+@njit
+def _relu(x, vectors):
+    rows.relu(x, vectors)
 
 
 @njit

@@ -17,11 +17,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from wild import assert_same, numbers, wide
 
+from gpt2_assist.architectures.description import MATRICES
 from gpt2_assist.engine.cpu import forms, plain
 from gpt2_assist.engine.cpu.adapters import PackedAdapter
 from gpt2_assist.engine.cpu.cpu_engine import CpuEngine
 from gpt2_assist.engine.engine import Sampling
-from gpt2_assist.model.adapter import TARGETS
 from gpt2_assist.model.bfloat16 import to_bf16
 from gpt2_assist.model.packing import KINDS, pack, packed_shape, unpack
 
@@ -72,7 +72,10 @@ def test_the_plain_exponential_and_gelu_are_those_of_mathematics():
     x = np.linspace(-30, 30, 20_001, dtype=np.float32)
     wide_x = x.astype(np.float64)
     exact = wide_x / 2 * (1 + np.tanh(math.sqrt(2 / math.pi) * (wide_x + 0.044715 * wide_x ** 3)))
+    np.testing.assert_allclose(plain.gelu_tanh(x), exact, rtol=1e-6, atol=1e-6)
+    exact = [value / 2 * (1 + math.erf(value / math.sqrt(2))) for value in wide_x]
     np.testing.assert_allclose(plain.gelu(x), exact, rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(plain.gated(x, x), wide_x ** 2 / (1 + np.exp(-wide_x)), rtol=1e-6, atol=1e-10)
 
 
 @often
@@ -91,9 +94,25 @@ def test_groups_of_activations_are_quantised(dice, mood, width, count, kind):
 
 @often
 @given(dice, moods, widths, st.floats(-20, 20))
-def test_gelu(dice, mood, width, shift):
+def test_activations(dice, mood, width, shift):
     x = wide(numbers(dice, mood, (width,)) + np.float32(shift))
-    assert_same(kernels.gelu(x), plain.gelu(x))
+    for name in ("gelu_tanh", "gelu", "relu"):
+        assert_same(getattr(kernels, name)(x), getattr(plain, name)(x))
+
+
+@often
+@given(dice, moods, moods, widths, st.floats(-20, 20))
+def test_gates(dice, mood, other, width, shift):
+    gates = wide(numbers(dice, mood, (width,)) + np.float32(shift))
+    through = wide(numbers(dice, other, (width,)))
+    assert_same(kernels.gated(gates, through), plain.gated(gates, through))
+
+
+@often
+@given(dice, moods, widths, counts, st.sampled_from((1e-5, 1e-12, 0.5)))
+def test_rms_norm(dice, mood, width, count, epsilon):
+    x, weight = wide(numbers(dice, mood, (count, width))), wide(numbers(dice, "outlier", (width,)))
+    assert_same(kernels.rms_norm(x, weight, width, epsilon), plain.rms_norm(x, weight, width, epsilon))
 
 
 @often
@@ -195,7 +214,7 @@ def plain_logits(name: str, precision: str, adapted: tuple | None) -> np.ndarray
 
 @pytest.mark.parametrize("precision", KINDS)
 @pytest.mark.parametrize("name", wild.MODELS)
-@pytest.mark.parametrize("adapted", [None, (5, ("attn.c_attn", "mlp.c_proj")), (33, TARGETS)],
+@pytest.mark.parametrize("adapted", [None, (5, ("qkv", "down")), (33, MATRICES)],
                          ids=["", "some adapted", "all adapted"])
 class TestAForwardPass:
     @pytest.mark.parametrize("threads", [1, 2])

@@ -7,16 +7,24 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from safetensors.numpy import save_file
 
+from gpt2_assist.architectures import architecture, gpt2
+from gpt2_assist.architectures.description import Decoder
+from gpt2_assist.architectures.parts import take_apart
 from gpt2_assist.model.adapter import Adapter, LoraShape
 from gpt2_assist.model.prepared import Prepared, open_prepared, prepare
-from gpt2_assist.model.sizes import GPT2Config, expected_shapes
 
 MOODS = ("plain", "zeros", "negative zeros", "equal", "tiny", "subnormal", "huge", "outlier", "scattered",
          "alternating", "halves")
 WIDTHS = (1, 3, 24, 63, 64, 65, 130, 768)
-MODELS = {"narrow": GPT2Config(n_layer=2, n_head=3, n_embd=24, n_ctx=50, vocab_size=211),
-          "whole tiles": GPT2Config(n_layer=2, n_head=3, n_embd=96, n_ctx=50, vocab_size=211),
-          "odd heads": GPT2Config(n_layer=1, n_head=3, n_embd=60, n_ctx=50, vocab_size=211)}
+MODELS = {"narrow": gpt2.decoder(n_layer=2, n_head=3, n_embd=24, n_ctx=50, vocab_size=211),
+          "whole tiles": gpt2.decoder(n_layer=2, n_head=3, n_embd=96, n_ctx=50, vocab_size=211),
+          "odd heads": gpt2.decoder(n_layer=1, n_head=3, n_embd=60, n_ctx=50, vocab_size=211),
+          "relative": gpt2.decoder(n_layer=2, n_head=3, n_embd=24, n_ctx=50, vocab_size=211, n_inner=70, tied=False,
+                                   activation="gelu", scaled_by_layer=True),
+          "llama": Decoder("llama", 2, 6, 2, 36, 6, 33, 50, 211, norm="rms", positions="rotary", activation="silu",
+                           gated=True, biases=()),
+          "qwen3": Decoder("qwen3", 2, 4, 1, 40, 20, 96, 50, 211, norm="rms", positions="rotary", activation="silu",
+                           gated=True, biases=("qkv", "output"), head_norms=True, tied=False, rope_theta=50.0)}
 _FOLDER = TemporaryDirectory(prefix="g2a-")
 
 
@@ -72,22 +80,25 @@ def assert_same(one, other) -> None:
 
 @cache
 def model(name: str, precision: str) -> Prepared:
-    """Random weights like those of GPT-2: a few channels of the stream, and a few inputs of matrices, are far out."""
+    """Random weights like real ones: a few channels of the stream, and a few inputs of matrices, are far out."""
     config, folder = MODELS[name], Path(_FOLDER.name) / name
     if not folder.exists():
         folder.mkdir()
         dice = np.random.default_rng(config.n_embd)
-        save_file({tensor: _tensor(dice, tensor, shape) for tensor, shape in expected_shapes(config).items()},
-                  folder / "model.safetensors")
-        (folder / "config.json").write_text(json.dumps(config.to_hub()), encoding="utf-8")
+        own = architecture(config.architecture)
+        parts, tensors = own.hub_parts(config), {}
+        for tensor, shape in config.shapes().items():
+            tensors |= take_apart(parts[tensor], _tensor(dice, tensor, shape))
+        save_file({key: np.ascontiguousarray(value) for key, value in tensors.items()}, folder / "model.safetensors")
+        (folder / "config.json").write_text(json.dumps(own.to_hub(config)), encoding="utf-8")
     return open_prepared(prepare(folder, precision))
 
 
 def adapter(name: str, rank: int, targets: tuple[str, ...]) -> Adapter:
     """One that changes much, in all its layers but the last."""
     config, dice = MODELS[name], np.random.default_rng(rank)
-    shapes = expected_shapes(config)
-    modules = [f"h.{layer}.{target}" for layer in range(max(1, config.n_layer - 1)) for target in targets]
+    shapes = config.shapes()
+    modules = [f"layers.{layer}.{target}" for layer in range(max(1, config.n_layer - 1)) for target in targets]
     return Adapter(LoraShape(rank, 2.0 * rank, targets), {
         module: (numbers(dice, "outlier", (rank, shapes[f"{module}.weight"][0])) * np.float32(0.1),
                  numbers(dice, "plain", (shapes[f"{module}.weight"][1], rank)) * np.float32(0.1))
@@ -95,14 +106,14 @@ def adapter(name: str, rank: int, targets: tuple[str, ...]) -> Adapter:
 
 
 def _tensor(dice: np.random.Generator, name: str, shape: tuple[int, ...]) -> np.ndarray:
-    drawn = dice.standard_normal(shape) * (1 if len(shape) == 2 and name.startswith("h.") else 0.3)
-    if name.endswith("ln_1.weight") or name.endswith("ln_2.weight") or name == "ln_f.weight":
+    drawn = dice.standard_normal(shape) * (1 if len(shape) == 2 and name.startswith("layers.") else 0.3)
+    if name.endswith("norm.weight"):
         drawn += 1
-    if name.startswith("w"):
+    if name.startswith(("embedding", "positions")):
         drawn[:, shape[1] // 2] += 20
-    elif name.endswith("c_proj.weight"):
+    elif name.endswith(("output.weight", "down.weight")):
         drawn[:, shape[1] // 3] *= 60
         drawn[shape[0] // 5] *= 60
-    elif name.endswith("c_fc.bias"):
+    elif name.endswith("up.bias"):
         drawn[shape[0] // 2:] -= 30  # a group that GELU makes nearly zero
     return drawn.astype(np.float32)

@@ -14,12 +14,13 @@ from triton.backends.compiler import GPUTarget
 from triton.backends.driver import DriverBase
 from triton.runtime.jit import JITFunction
 
+from gpt2_assist.architectures import gpt2
+from gpt2_assist.architectures.description import Decoder
 from gpt2_assist.engine.cuda import shapes
 from gpt2_assist.engine.cuda.launch import Fused
 from gpt2_assist.engine.cuda.pool import DevicePages
 from gpt2_assist.engine.cuda.step import Step
 from gpt2_assist.engine.cuda.weights import KINDS, AdapterTable, Weights
-from gpt2_assist.model.sizes import GPT2Config, expected_shapes
 
 
 class Absent(DriverBase):
@@ -69,7 +70,7 @@ def figures(kernel) -> dict:
             "contracted": len(re.findall(r"\bfma\.rn\.f32", text))}
 
 
-def compiled(capability: int, precision: str, config: GPT2Config, batches: list[int]) -> list[dict]:
+def compiled(capability: int, precision: str, config: Decoder, batches: list[int]) -> list[dict]:
     """The kernels of decoding with these numbers of rows, and of a prefill."""
     triton.runtime.driver.set_active(Absent(capability))
     kept = {}
@@ -81,7 +82,7 @@ def compiled(capability: int, precision: str, config: GPT2Config, batches: list[
         return kernel
 
     JITFunction.run = compile_only
-    weights = {name: torch.zeros(shape) for name, shape in expected_shapes(config).items()}
+    weights = {name: torch.zeros(shape) for name, shape in config.shapes().items()}
     on_card = Weights(config, weights, precision, "cpu")
     pool = DevicePages(config, KINDS[precision], 0, 64, "cpu")
     step = Step(on_card, pool, Fused(on_card, AdapterTable(config, KINDS[precision], "cpu"), pool), "cpu")
@@ -93,6 +94,6 @@ def compiled(capability: int, precision: str, config: GPT2Config, batches: list[
 
 if __name__ == "__main__":
     capability, precision, width, *batches = sys.argv[1:]
-    config = GPT2Config(2, int(width) // 64, int(width), 1024, 50257)
+    config = gpt2.decoder(2, int(width) // 64, int(width), 1024, 50257)
     for kernel in compiled(int(capability), precision, config, [int(count) for count in batches] or shapes.BATCHES):
         print(json.dumps(kernel))

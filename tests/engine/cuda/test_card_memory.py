@@ -2,20 +2,21 @@
 import pytest
 import torch
 
+from gpt2_assist.architectures import gpt2
+from gpt2_assist.architectures.description import Decoder
 from gpt2_assist.engine.cuda.cuda_engine import CudaEngine
 from gpt2_assist.engine.cuda.memory import fitted, plan
 from gpt2_assist.engine.cuda.pool import page_bytes
 from gpt2_assist.engine.cuda.weights import KINDS, Weights
 from gpt2_assist.engine.engine import Sampling
 from gpt2_assist.errors import ModelError
-from gpt2_assist.model.sizes import GPT2Config, expected_shapes
 
-SMALL = GPT2Config(2, 4, 64, 128, 300)
-XL = GPT2Config(48, 25, 1600, 1024, 50257)
+SMALL = gpt2.decoder(2, 4, 64, 128, 300)
+XL = gpt2.decoder(48, 25, 1600, 1024, 50257)
 
 
-def weights(config: GPT2Config) -> dict[str, torch.Tensor]:
-    return {name: torch.zeros(shape) for name, shape in expected_shapes(config).items()}
+def weights(config: Decoder) -> dict[str, torch.Tensor]:
+    return {name: torch.zeros(shape) for name, shape in config.shapes().items()}
 
 
 @pytest.mark.parametrize("precision", KINDS)

@@ -7,6 +7,8 @@ import steps
 import torch
 from steps import DEVICE, NO_BUILDS, PAGES, made
 
+from gpt2_assist.architectures import gpt2
+from gpt2_assist.architectures.description import Decoder
 from gpt2_assist.engine import sampling as sampling_module
 from gpt2_assist.engine.cuda import rows, shapes
 from gpt2_assist.engine.cuda.plain import Plain
@@ -14,17 +16,16 @@ from gpt2_assist.engine.cuda.pool import DevicePages
 from gpt2_assist.engine.cuda.step import Step, Stream
 from gpt2_assist.engine.engine import Sampling
 from gpt2_assist.engine.sampling import drawn, reported, uniform
-from gpt2_assist.model.sizes import GPT2Config
 
 pytestmark = [pytest.mark.skipif(NO_BUILDS, reason="Triton has no builds for this platform"),
               pytest.mark.filterwarnings("ignore:invalid value")]  # the interpreter computes in masked places too
-CONFIGS = {"odd": GPT2Config(2, 3, 24, 150, 211), "wide": GPT2Config(1, 17, 272, 150, 130)}
+CONFIGS = {"odd": gpt2.decoder(2, 3, 24, 150, 211), "wide": gpt2.decoder(1, 17, 272, 150, 130)}
 """The second one's sums are cut into parts."""
 TOLERANCE = {"fp32": 2e-6, "bf16": 0.01, "int8": 0.01}
 """Of the largest: what is a last bit in a sum can be one in bfloat16 behind it."""
 
 
-def tokens_of(config: GPT2Config, seed: int, count: int) -> list[int]:
+def tokens_of(config: Decoder, seed: int, count: int) -> list[int]:
     return np.random.default_rng(seed).integers(0, config.vocab_size, count).tolist()
 
 
@@ -102,7 +103,7 @@ def test_a_row_has_the_same_bits_alone_and_among_others(name, precision):
 
 
 def test_the_norms_figures_have_the_same_bits_and_are_right():
-    config = GPT2Config(1, 4, 768, 64, 50)
+    config = gpt2.decoder(1, 4, 768, 64, 50)
     step, pool = made(config, "fp32", True)
     dice = torch.Generator().manual_seed(0)
     x = torch.randn(32, 768, generator=dice)
@@ -116,7 +117,7 @@ def test_the_norms_figures_have_the_same_bits_and_are_right():
         found.append(step._chunk.figures[:32].cpu().clone())
     assert torch.equal(*found)
     exact = x.double()
-    deviation = 1 / torch.sqrt(exact.var(1, correction=0) + config.layer_norm_epsilon)
+    deviation = 1 / torch.sqrt(exact.var(1, correction=0) + config.epsilon)
     assert (found[0][:, 0] - exact.mean(1)).abs().max() < 1e-6 * x.abs().max()
     assert (found[0][:, 1] / deviation - 1).abs().max() < 1e-5
 
@@ -127,7 +128,7 @@ V = 9000
 
 @pytest.fixture(scope="module")
 def choice() -> Step:
-    return made(GPT2Config(1, 1, 16, 64, V), "fp32", True)[0]
+    return made(gpt2.decoder(1, 1, 16, 64, V), "fp32", True)[0]
 
 
 def choose(step: Step, scores: np.ndarray, sampling: Sampling, index: int, number: int) -> tuple[int, dict]:
@@ -213,7 +214,7 @@ def test_what_needs_more_room_is_left_to_the_host(choice):
 @pytest.mark.slow
 def test_a_fused_engine_leaves_no_token_out_that_the_host_must_choose():
     from gpt2_assist.engine.cuda.cuda_engine import CudaEngine
-    config = GPT2Config(1, 1, 16, 64, V)
+    config = gpt2.decoder(1, 1, 16, 64, V)
     weights = steps.random_weights(config, 3)
     found = []
     for fused in (False, True):
