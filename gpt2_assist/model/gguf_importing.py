@@ -1,5 +1,6 @@
 """Brings a GGUF file into the store: its weights as safetensors with the hub's names, its tokenizer, and a card."""
 import json
+import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from gpt2_assist.architectures import architecture
-from gpt2_assist.errors import DataError
+from gpt2_assist.errors import DataError, StorageError
 from gpt2_assist.model.card import Card, write_card
 from gpt2_assist.model.download import sha256_of
 from gpt2_assist.model.gguf_model import GGUFModel, damaged, read_gguf
@@ -68,6 +69,7 @@ def _keep(model: GGUFModel, name: str, card: Card, progress: Progress, sha256: s
         raise DataError(f"{model.path} is not the file that it should be: its SHA-256 is {found}.")
     with new_model(name) as made:
         with writing(name):
+            _make_sure_of_room(model, made, name)
             _write(model, made, progress)
             for file, text in (texts or {}).items():
                 if text:
@@ -75,6 +77,13 @@ def _keep(model: GGUFModel, name: str, card: Card, progress: Progress, sha256: s
             hashes = {WEIGHTS_FILE: sha256_of(made / WEIGHTS_FILE), model.path.name: found}
             write_card(made, replace(card, hashes=hashes))
     return find_model(name)
+
+
+def _make_sure_of_room(model: GGUFModel, made: Path, name: str) -> None:
+    wanted, free = model.size_bytes(), shutil.disk_usage(made).free
+    if free < wanted:
+        raise StorageError(f"The model {name} needs {wanted / 1e6:.0f} MB in {made.parent}, but only "
+                           f"{free / 1e6:.0f} MB are free there.")
 
 
 def _write(model: GGUFModel, made: Path, progress: Progress) -> None:

@@ -1,4 +1,5 @@
 """A model in a GGUF file: found to be one that is known here, and given tensor by tensor as a hub would hold it."""
+import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -46,6 +47,10 @@ class GGUFModel:
         shapes, (_, kept) = self.decoder.shapes(), self._parts()
         return {part.name: (self.kinds[name], part.stored_shape(shapes[name]))
                 for name in self.kinds for part in kept[name]}
+
+    def size_bytes(self) -> int:
+        """Of all `tensors` together."""
+        return sum(math.prod(shape) * kind.itemsize for kind, shape in self.layout().values())
 
     def card(self) -> Card:
         """What the file says of itself."""

@@ -1,6 +1,7 @@
 """GGUF files that users bring: what weights, tokenizer and card come of them, and which are refused in a sentence."""
 import hashlib
 import json
+import shutil
 from pathlib import Path
 
 import gguf_models
@@ -13,7 +14,7 @@ from safetensors.torch import load_file
 
 from gpt2_assist import config
 from gpt2_assist.cli import main
-from gpt2_assist.errors import AssistError, DataError, ModelError, UsageError
+from gpt2_assist.errors import AssistError, DataError, ModelError, StorageError, UsageError
 from gpt2_assist.model.gguf_importing import import_gguf
 from gpt2_assist.model.store import find_model, list_models
 from gpt2_assist.text.tokenizer import TextTokenizer
@@ -252,6 +253,12 @@ def test_numbers_that_are_none_are_refused(tmp_path, kind, value):
 
 def test_another_file_than_the_one_that_was_meant_is_refused(tmp_path):
     refused(DataError, "not the file that it should be", made(tmp_path), sha256="0" * 64)
+
+
+def test_a_disk_without_room_is_told_so_first(tmp_path, monkeypatch):
+    path = made(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: shutil._ntuple_diskusage(9, 9, 100_000))
+    refused(StorageError, r"needs \d+ MB in .*, but only 0 MB are free", path)
 
 
 def test_a_taken_name_is_refused_before_anything_is_read(tmp_path):
