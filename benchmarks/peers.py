@@ -19,6 +19,7 @@ from table import show
 
 from gpt2_assist import config as folders
 from gpt2_assist.model.gguf_file import write_gguf
+from gpt2_assist.model.store import find_model
 from gpt2_assist.model.weights import load_weights
 
 SIZES = {"124M": (12, 12, 768), "355M": (24, 16, 1024), "774M": (36, 20, 1280), "1558M": (48, 25, 1600)}
@@ -43,7 +44,8 @@ class Peers:
     def gguf(self, name: str, kind: str) -> Path:
         """A file for llama.cpp: kind F32, or a kind that llama-quantize knows."""
         folder = self.model(name)
-        whole = self._made(f"{folder.name}-F32.gguf", lambda path: write_gguf(folder, *load_weights(folder), path))
+        whole = self._made(f"{folder.name}-F32.gguf", lambda path: write_gguf(
+            find_model(str(folder)), *load_weights(folder), path))
         if kind == "F32":
             return whole
         return self._made(f"{folder.name}-{kind}.gguf", lambda path: subprocess.run(

@@ -1,5 +1,4 @@
 """Brings a GGUF file into the store: its weights as safetensors with the hub's names, its tokenizer, and a card."""
-import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
@@ -7,15 +6,16 @@ from pathlib import Path
 
 import numpy as np
 
-from gpt2_assist.architectures import architecture
 from gpt2_assist.errors import DataError, StorageError
 from gpt2_assist.model.card import Card, write_card
 from gpt2_assist.model.download import sha256_of
 from gpt2_assist.model.gguf_model import GGUFModel, damaged, read_gguf
+from gpt2_assist.model.hub_files import write_config
 from gpt2_assist.model.ollama import PREFIX, find_in_ollama
 from gpt2_assist.model.safetensors_writer import write_tensors
 from gpt2_assist.model.store import ModelFolder, find_model, free_name, new_model, writing
 from gpt2_assist.model.tensors import WEIGHTS_FILE
+from gpt2_assist.text.tokenizer import TextTokenizer
 
 Progress = Callable[[int, int], None]
 """Called with (numbers written, numbers in all)."""
@@ -99,7 +99,6 @@ def _write(model: GGUFModel, made: Path, progress: Progress) -> None:
     progress(0, total)
     with open(made / WEIGHTS_FILE, "xb") as file:
         write_tensors(file, model.layout(), counted())
-    entries = {**architecture(model.decoder.architecture).to_hub(model.decoder), **model.tokens.ids()}
-    files = {"config.json": json.dumps(entries, indent=2) + "\n", **model.tokens.files()}
-    for name, text in files.items():
+    for name, text in model.tokens.files().items():
         (made / name).write_text(text, encoding="utf-8")
+    write_config(model.decoder, TextTokenizer.from_folder(made), made)

@@ -68,8 +68,8 @@ def export_folder(name: str, target: Path) -> None:
 
 
 def export_gguf(name: str, target: Path) -> None:
-    """Writes a model as llama.cpp reads it, in fp32. Raises StorageError where the disk refuses or something is
-    there already."""
+    """Writes a model as llama.cpp reads it, in fp32. Raises ModelError where GGUF can't say what it is, StorageError
+    where the disk refuses or something is there already."""
     from gpt2_assist.model.gguf_file import write_gguf
     source = find_model(name)
     if target.exists():
@@ -78,7 +78,7 @@ def export_gguf(name: str, target: Path) -> None:
     part = place.with_name(f".{place.name}.part")
     try:
         with as_asked():
-            write_gguf(source.path, *whole_weights(source), part)
+            write_gguf(source, *whole_weights(source), part)
         part.replace(place)
     except OSError as error:
         raise StorageError(f"{target} can't be written: {error.strerror or error}.") from None
