@@ -14,6 +14,8 @@ from gpt2_assist.protocol import MAX_SAMPLES, Generation
 
 LATEST, FRESH = "latest", "fresh"
 _SAMPLE_LENGTH = 60
+_SIZES = {"124M": "gpt2", "355M": "gpt2-medium", "774M": "gpt2-large", "1558M": "gpt2-xl"}
+"""gpt-2-simple's names of the models, and ours."""
 _SAID_OTHERWISE = ("max_new_tokens", "temperature", "top_k", "top_p", "stop", "seed", "n", "echo")
 """Settings of protocol.Generation for which generate has names of its own."""
 
@@ -66,6 +68,7 @@ def finetune(dataset: Sequence[str | Path] = (), model_name: str | Path = "", ru
     from gpt2_assist.commands.notebook_display import NotebookDisplay, in_notebook
     from gpt2_assist.commands.training_display import Display
     from gpt2_assist.config import read_settings
+    from gpt2_assist.model.store import resolved
     from gpt2_assist.terminal import on_interrupt
     from gpt2_assist.training import finetune as training
     from gpt2_assist.training.settings import Settings
@@ -80,7 +83,7 @@ def finetune(dataset: Sequence[str | Path] = (), model_name: str | Path = "", ru
     chosen = Settings(method=method, steps=steps, rate=learning_rate,
                       **{"batch_tokens": batch_size * context, **settings})
     request = training.Request(
-        tuple(map(str, dataset)), str(model_name) or read_settings().model, run_name, chosen, column,
+        tuple(map(str, dataset)), resolved(str(model_name) or read_settings().model), run_name, chosen, column,
         without_private=without_private, prompts=prompts,
         sample_every=sample_every, sample_tokens=sample_length, save_every=save_every, overwrite=overwrite,
         given={name: (called, value) for name, called, value in (
@@ -188,10 +191,15 @@ def how_original(text: str, run_name: str = "run1", n: int = 8):
 
 @checked
 def download_gpt2(model_name: str = "124M") -> None:
-    """Fetches a model from the hub into the store, where the other calls find it by its name."""
-    from gpt2_assist.model.hub import pull
+    """Fetches a model into the store, where the other calls find it by its name: one of gpt-2-simple's sizes, or what
+    `gpt2-assist pull` takes."""
+    from gpt2_assist.model.pulling import pull
     with private():
-        pull(model_name, None, lambda there, total: None)
+        pull(_SIZES.get(model_name, model_name), None, _unheard, _unheard)
+
+
+def _unheard(done: int, total: int) -> None:
+    """Progress that nobody asked for."""
 
 
 def _settings(given: dict, known: Iterable[Field]) -> dict:

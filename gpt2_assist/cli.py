@@ -9,7 +9,7 @@ from gpt2_assist import __version__
 from gpt2_assist.errors import AssistError, OutputError
 
 _INTERRUPTED = 130
-_MODULES = {"generate": "generate", "pull": "models", "models": "models", "daemon": "daemon", "pretrain": "pretrain",
+_MODULES = {"generate": "generate", "pull": "pull", "models": "models", "daemon": "daemon", "pretrain": "pretrain",
             "finetune": "finetune", "runs": "runs", "originality": "originality",
             "doctor": "doctor"}
 

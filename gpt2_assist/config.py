@@ -7,15 +7,18 @@ from gpt2_assist.errors import UsageError
 from gpt2_assist.text.valid import valid
 
 BUNDLED_MODELS = Path(__file__).parent / "models"
-DEFAULT_MODEL = "mini"
+BUNDLED_MODEL = "mini"
+AUTO = "auto"
+"""As a model's name: the best that is there, by the catalogue's order."""
 _HOME, _RUNTIME, _CACHE = "GPT2_ASSIST_HOME", "GPT2_ASSIST_RUNTIME", "GPT2_ASSIST_CACHE"
+_OFFLINE = "GPT2_ASSIST_OFFLINE"
 
 
 @dataclass(frozen=True)
 class Settings:
     """What `settings.toml` in the home folder may set."""
 
-    model: str = DEFAULT_MODEL
+    model: str = AUTO
     precision: str = "auto"
     """int8, int4, bf16, fp32, or auto: what is fastest on the device without changing the text noticeably."""
     device: str = "auto"
@@ -31,6 +34,8 @@ class Settings:
     """A worker that was idle so long ends and gives its memory back."""
     exit_after_s: float = 3600.0
     """A daemon without clients and workers ends after so long."""
+    offline: bool = False
+    """The network is never used, also where the user says `pull`."""
 
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
@@ -38,7 +43,7 @@ PRECISIONS = ("auto", "fp32", "bf16", "int8", "int4")
 MOST_THREADS = 256
 _LONGEST_S = 31_536_000
 """A year."""
-_KINDS = {int: "a whole number", float: "a number", str: "a text"}
+_KINDS = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
 _CHOICES = {"precision": PRECISIONS, "device": DEVICES}
 _RANGES = {"cache_mb": (0, 1 << 20), "threads": (0, MOST_THREADS), "shrink_after_s": (0, _LONGEST_S),
            "replace_after_s": (0.1, _LONGEST_S), "unload_after_s": (0, _LONGEST_S), "exit_after_s": (0.1, _LONGEST_S)}
@@ -85,6 +90,13 @@ def cache() -> Path:
 def environment() -> dict[str, str]:
     """The variables by which a process that works in another folder finds the same three."""
     return {_HOME: str(home()), _RUNTIME: str(runtime()), _CACHE: str(cache())}
+
+
+def offline() -> str:
+    """What forbids the network, in words; empty where nothing does. Raises UsageError as read_settings."""
+    if os.environ.get(_OFFLINE, "0") not in ("", "0"):
+        return f"{_OFFLINE}={os.environ[_OFFLINE]}"
+    return f"`offline = true` in {home() / 'settings.toml'}" if read_settings().offline else ""
 
 
 def _given(variable: str) -> Path | None:

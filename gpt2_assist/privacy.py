@@ -14,7 +14,8 @@ from gpt2_assist import config
 
 _PRIVATE = 0o077
 _OURS = {"home": ("models", "runs", "prepared", "locks", "hub", "history", "error.log", "settings.toml",
-                  "sessions.sqlite", "sessions.sqlite-wal", "sessions.sqlite-shm", "sessions.sqlite-journal"),
+                  "catalogue.toml", "first-model-failed", "sessions.sqlite",
+                  "sessions.sqlite-wal", "sessions.sqlite-shm", "sessions.sqlite-journal"),
          "cache": ("kernels", "triton")}
 """What lies in our folders. One that holds anything else too may be no folder of ours alone, and keeps its own mode."""
 _asked: int | None = None

@@ -152,6 +152,8 @@ def new_run(name: str, state: dict) -> Run:
     """An empty run. Raises UsageError where the name is none or taken, StorageError where the disk refuses."""
     if not _NAME.fullmatch(name):
         raise UsageError(f"{name!r} can't name a run: use letters, digits, dots, dashes and underscores.")
+    if name == config.AUTO:
+        raise UsageError(f"{name} can't name a run, because it means the best model that is there.")
     if any((parent / name / "config.json").is_file() for parent in (config.BUNDLED_MODELS, config.models())):
         raise UsageError(f"There is a model {name}; give the run another name with --run.")
     if has_run(name):

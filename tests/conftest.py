@@ -25,10 +25,12 @@ TINY = {"n_layer": 2, "n_head": 3, "n_embd": 24, "n_ctx": 64}
 
 @pytest.fixture(scope="session", autouse=True)
 def own_folders(tmp_path_factory):
-    """No test touches the user's models, sessions or daemon. Socket paths are short: the system allows about 100."""
+    """No test touches the user's models, sessions or daemon, nor a network. Socket paths are short: the system allows
+    about 100."""
     with tempfile.TemporaryDirectory(prefix="g2a-") as runtime:
         os.environ["GPT2_ASSIST_HOME"] = str(tmp_path_factory.mktemp("home"))
         os.environ["GPT2_ASSIST_RUNTIME"] = runtime
+        os.environ["GPT2_ASSIST_OFFLINE"] = "1"  # so `auto` is the bundled model, unless a test has a better one
         yield
         with suppress(subprocess.TimeoutExpired):  # what is left, `ends` kills
             subprocess.run([sys.executable, "-m", "gpt2_assist.cli", "daemon", "stop"], stdout=subprocess.DEVNULL,

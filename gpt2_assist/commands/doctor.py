@@ -48,12 +48,14 @@ def _installation() -> Iterator[tuple[str, bool, str]]:
 
 
 def _settings() -> Iterator[tuple[str, bool, str]]:
-    from gpt2_assist.model.store import find_model
+    from gpt2_assist.model.store import better_to_be_had, find_model
     try:
         settings = config.read_settings()
         yield "settings", True, str(config.home() / "settings.toml")
         model = find_model(settings.model)
         yield "model", True, f"{model.name}, {model.size_bytes / 1e6:.0f} MB"
+        if better := better_to_be_had(settings.model):
+            yield "model", True, better
     except AssistError as error:
         yield "settings and model", False, str(error)
 

@@ -108,6 +108,7 @@ def _request(args: argparse.Namespace):
     from dataclasses import fields
 
     from gpt2_assist.config import MOST_THREADS, read_settings
+    from gpt2_assist.model.store import resolved
     from gpt2_assist.text.valid import valid
     from gpt2_assist.training.finetune import Request
     from gpt2_assist.training.settings import Settings
@@ -125,10 +126,10 @@ def _request(args: argparse.Namespace):
     model = given.pop("base_run", None) or given.get("model")
     called = {"paths": "PATH", "model": "--model" if "model" in given else "--from", "prompts": "--prompt"}
     if model:
-        given["model"] = model
+        given["model"] = resolved(model)
     name, paths = given.pop("name", DEFAULT), tuple(given.pop("paths"))
     said = {**given, **({"paths": paths} if paths else {})}
     settings = Settings(**{entry.name: given.pop(entry.name) for entry in fields(Settings) if entry.name in given})
-    return Request(**{**given, "model": model or read_settings().model}, paths=paths, run=name, settings=settings,
+    return Request(**{"model": resolved(read_settings().model), **given}, paths=paths, run=name, settings=settings,
                    overwrite=args.overwrite, given={entry: (called.get(entry, "--" + entry.replace("_", "-")), value)
                                                     for entry, value in said.items()})

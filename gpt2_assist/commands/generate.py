@@ -51,9 +51,10 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from gpt2_assist.commands.first_model import default_model
     from gpt2_assist.config import read_settings
     defaults = read_settings()
-    model = args.model or defaults.model
+    model = default_model(args.model, fetching=sys.stderr.isatty())
     suffix = read_suffix(args.suffix, args.suffix_file)
     prompt = read_prompt(args.prompt, args.prefix, args.file, lambda: _begins_texts(model), suffix is not None)
     stops = [] if args.truncate is None else [args.truncate]

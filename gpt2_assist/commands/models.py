@@ -1,14 +1,13 @@
-"""`gpt2-assist pull` and `gpt2-assist models`: which models there are, and how they come and go."""
+"""`gpt2-assist models`: which models there are here, and how they come from files and go."""
 import argparse
 import json
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
 from gpt2_assist.commands.help import Help
 from gpt2_assist.commands.preparing import prepare_with_progress
+from gpt2_assist.commands.progress import WEIGHTS, bar
 from gpt2_assist.errors import AssistError, ModelError, UsageError
 from gpt2_assist.model import store
 from gpt2_assist.model.ollama import PREFIX as OLLAMA
@@ -17,13 +16,6 @@ from gpt2_assist.terminal import visible
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
-    """Adds both families to the program's parser."""
-    pull = _command(subparsers, "pull", "fetch a model from the hub",
-                    "gpt2-assist pull gpt2\n  gpt2-assist pull distilgpt2\n  gpt2-assist pull OWNER/NAME --name mine")
-    pull.add_argument("model", metavar="NAME",
-                      help="gpt2, gpt2-medium, gpt2-large, gpt2-xl, distilgpt2, or OWNER/NAME")
-    pull.add_argument("--name", metavar="STORE_NAME", help="what to call it here (default: its name on the hub)")
-    _finish(pull, _pull)
     models = _command(subparsers, "models", "list, show, remove or import models",
                       "gpt2-assist models\n  gpt2-assist models show mini\n  gpt2-assist models import ./my-gpt2")
     _finish(models, _list)
@@ -61,35 +53,17 @@ def _finish(parser: argparse.ArgumentParser, run) -> None:
     parser.set_defaults(run=run)
 
 
-def _pull(args: argparse.Namespace) -> int:
-    from tqdm import tqdm
-
-    from gpt2_assist.model.hub import pull
-    with tqdm(desc=args.model, unit="B", unit_scale=True, unit_divisor=1000, file=sys.stderr,
-              mininterval=0.2 if sys.stderr.isatty() else 5.0) as bar:
-
-        def progress(there: int, total: int) -> None:
-            if bar.total is None:
-                bar.reset(total)
-                bar.initial = there  # what an earlier command fetched does not count for the speed
-            bar.update(there - bar.n)
-
-        model = pull(args.model, args.name, progress)
-    prepare_with_progress(model)
-    return _say(args, model, f"{model.name} is ready: gpt2-assist generate --model {model.name}")
-
-
 def _list(args: argparse.Namespace) -> int:
     models = store.list_models(lambda error: print(error, file=sys.stderr))
     if _wants_json(args):
-        print(json.dumps([_summary(model) for model in models]))
+        print(json.dumps([summary(model) for model in models]))
         return 0
     width = max([len(model.name) for model in models], default=0)
     for model in models:
         print(f"{model.name:<{width}}  {_megabytes(model.size_bytes):>9}  {_short(visible(model.card.licence))}"
               + ("  (bundled)" if model.bundled else ""))
     if not models:
-        print("There are no models here; `gpt2-assist pull NAME` fetches one.", file=sys.stderr)
+        print("There are no models here; `gpt2-assist pull` lists what can be fetched.", file=sys.stderr)
     return 0
 
 
@@ -97,7 +71,7 @@ def _show(args: argparse.Namespace) -> int:
     model = store.find_model(args.model)
     problem = _problem(model)
     if _wants_json(args):
-        print(json.dumps({**_summary(model), "card": asdict(model.card), "sizes": _sizes(model),
+        print(json.dumps({**summary(model), "card": asdict(model.card), "sizes": _sizes(model),
                           "files": dict(model.files()), "problem": str(problem or "")}))
         return problem.exit_code if problem else 0
     lines = {"name": model.name, "folder": model.own, **_sizes(model), **asdict(model.card)}
@@ -145,11 +119,11 @@ def _import(args: argparse.Namespace) -> int:
         raise UsageError("A GGUF file has its tokenizer in it; leave --tokenizer out.")
     if args.source.startswith(OLLAMA) and not source.exists():
         from gpt2_assist.model.gguf_importing import import_from_ollama
-        with _converting(args.source) as progress:
+        with bar(args.source, WEIGHTS) as progress:
             model = import_from_ollama(args.source.removeprefix(OLLAMA), args.name, progress)
     elif _is_gguf(source):
         from gpt2_assist.model.gguf_importing import import_gguf
-        with _converting(source.name) as progress:
+        with bar(source.name, WEIGHTS) as progress:
             model = import_gguf(source, args.name, progress=progress)
     elif found := _ggufs(source):
         raise ModelError(f"{source} holds GGUF files; name the one to import: {', '.join(found)}.")
@@ -157,21 +131,9 @@ def _import(args: argparse.Namespace) -> int:
         from gpt2_assist.model.importing import import_model
         model = import_model(source, args.name, args.tokenizer)
     prepare_with_progress(model)
-    return _say(args, model, f"{model.name} is imported: gpt2-assist generate --model {model.name}")
-
-
-@contextmanager
-def _converting(what: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar on stderr that is told (done, in all)."""
-    from tqdm import tqdm
-    with tqdm(desc=visible(what), unit_scale=True, file=sys.stderr, mininterval=0.2 if sys.stderr.isatty() else 5.0,
-              unit=" weights", delay=0.5) as bar:
-
-        def progress(done: int, total: int) -> None:
-            bar.total = total
-            bar.update(done - bar.n)
-
-        yield progress
+    print(json.dumps(summary(model)) if _wants_json(args) else
+          f"{model.name} is imported: gpt2-assist generate --model {model.name}")
+    return 0
 
 
 def _is_gguf(path: Path) -> bool:
@@ -190,16 +152,12 @@ def _ggufs(folder: Path) -> list[str]:
     return [] if (folder / "config.json").exists() else sorted(path.name for path in folder.glob("*.gguf"))
 
 
-def _say(args: argparse.Namespace, model: ModelFolder, sentence: str) -> int:
-    print(json.dumps(_summary(model)) if _wants_json(args) else sentence)
-    return 0
-
-
 def _wants_json(args: argparse.Namespace) -> bool:
     return getattr(args, "json", False)
 
 
-def _summary(model: ModelFolder) -> dict:
+def summary(model: ModelFolder) -> dict:
+    """What programs are told of a model."""
     return {"name": model.name, "path": str(model.path), "bundled": model.bundled, "size_bytes": model.size_bytes,
             "origin": model.card.origin, "licence": model.card.licence}
 

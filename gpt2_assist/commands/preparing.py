@@ -1,7 +1,7 @@
 """Preparing a model that has just come into the store, so that its first use needn't."""
-import os
 import sys
 
+from gpt2_assist.commands.progress import words
 from gpt2_assist.config import read_settings
 from gpt2_assist.errors import AssistError
 from gpt2_assist.model.store import ModelFolder
@@ -14,19 +14,10 @@ def prepare_with_progress(model: ModelFolder) -> bool:
     use prepares it, or says the same again.
     """
     from gpt2_assist.daemon.loading import cpu_engine, enough_memory
-    shown = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
-
-    def show(words: str) -> None:
-        if shown:
-            print(f"\r{model.name}: {words}\033[K", end="", file=sys.stderr, flush=True)
-
     try:
-        with enough_memory(model):
+        with words(model.name) as show, enough_memory(model):
             cpu_engine(model, "auto", read_settings(), show)
     except AssistError as error:
         print(f"{error} The model itself is there.", file=sys.stderr)
         return False
-    finally:
-        if shown:
-            print("\r\033[K", end="", file=sys.stderr)
     return True

@@ -1,4 +1,4 @@
-"""Fetches a model from the hub into the store: only what a GPT-2 needs, each file checked, all of it or nothing.
+"""Fetches a model from the hub into the store: only what is needed of it, each file checked, all of it or nothing.
 
 The hub's own library is asked for its address, its errors, its session and its statements about a repository; its
 cache is not used, because a download has to go on in a later process. Nothing here runs unless the user says `pull`.
@@ -16,21 +16,15 @@ from gpt2_assist.errors import ModelError, NetworkError, StorageError, UsageErro
 from gpt2_assist.model.card import CARD_FILE, Card, write_card
 from gpt2_assist.model.config_file import read_config
 from gpt2_assist.model.download import TIMEOUT_S, RemoteFile, download, on_disk, sha256_of
-from gpt2_assist.model.store import ModelFolder, find_model, free_name, publish, writing
+from gpt2_assist.model.store import publish, writing
 from gpt2_assist.text.special_tokens import SPECIAL_TOKEN_FILES
 from gpt2_assist.unreadable import SystemRefuses
 
-SHORT_NAMES = {
-    "gpt2": "openai-community/gpt2",
-    "gpt2-medium": "openai-community/gpt2-medium",
-    "gpt2-large": "openai-community/gpt2-large",
-    "gpt2-xl": "openai-community/gpt2-xl",
-    "distilgpt2": "distilbert/distilgpt2",
-}
 _WEIGHTS = re.compile(r"model-\d{5}-of-\d{5}\.safetensors")
 _INDEX = "model.safetensors.index.json"
 _TOKENIZERS = ({"tokenizer.json"}, {"vocab.json", "merges.txt"}, {"encoder.json", "vocab.bpe"})
-_SMALL = {"config.json", "added_tokens.json", "README.md", *SPECIAL_TOKEN_FILES, *set().union(*_TOKENIZERS)}
+_SMALL = {"config.json", "added_tokens.json", "chat_template.jinja", "README.md", *SPECIAL_TOKEN_FILES,
+          *set().union(*_TOKENIZERS)}
 _LICENCE = re.compile(r"licen[cs]e(\.(md|txt))?", re.IGNORECASE)
 Progress = Callable[[int, int], None]
 """Called with (bytes there now, bytes in all)."""
@@ -45,37 +39,17 @@ class _Repository:
     files: list[RemoteFile]
 
 
-def repository_of(name: str) -> str:
-    """The hub's OWNER/NAME for what the user typed. Raises UsageError if it is neither a short name nor that form."""
-    if name in SHORT_NAMES:
-        return SHORT_NAMES[name]
-    if re.fullmatch(r"[A-Za-z0-9._-]+/[A-Za-z0-9._-]+", name):
-        return name
-    raise UsageError(f"{name!r} is no model of the hub: write OWNER/NAME, or one of {', '.join(SHORT_NAMES)}.")
+def pull(repository_id: str, revision: str, store_name: str, progress: Progress) -> None:
+    """Fetches a repository of the hub, its newest revision where none is named, into the store as `store_name`, where
+    it appears once every file is there, checked and loadable.
 
-
-def pull(name: str, store_name: str | None, progress: Progress) -> ModelFolder:
-    """Fetches `name` into the store, where it appears once every file is there, checked and loadable.
-
-    Interrupted, it leaves what came, and the same call goes on from there. Raises UsageError on a bad or taken name,
+    Interrupted, it leaves what came, and the same call goes on from there. Raises UsageError on a bad name,
     NetworkError where the hub can't be reached, refuses or sends something else than it states, ModelError where the
-    repository holds no GPT-2 in safetensors, StorageError where the disk is full.
+    repository holds no model that is known here in safetensors, StorageError where the disk is full.
     """
-    repository_id = repository_of(name)
-    store_name = free_name(store_name or repository_id.split("/")[1])
     _keep_to_ourselves()
-    from filelock import FileLock, Timeout
-    with writing(store_name):
-        config.models().mkdir(parents=True, exist_ok=True)
-        lock = FileLock(config.models() / f".pull-{store_name}.lock")
-    try:
-        with lock.acquire(timeout=0):
-            with _hub_errors(repository_id):
-                repository = _ask(repository_id)
-                _fetch(repository, store_name, progress)
-    except Timeout:
-        raise StorageError(f"Another command is already fetching {store_name}; wait for it.") from None
-    return find_model(store_name)
+    with _hub_errors(repository_id):
+        _fetch(_ask(repository_id, revision), store_name, progress)
 
 
 def _keep_to_ourselves() -> None:
@@ -89,12 +63,12 @@ def _headers() -> dict[str, str]:
     return build_hf_headers(library_name="gpt2-assist")
 
 
-def _ask(repository_id: str) -> _Repository:
+def _ask(repository_id: str, revision: str) -> _Repository:
     from huggingface_hub import HfApi, hf_hub_url
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError
     api = HfApi(library_name="gpt2-assist")
     try:
-        info = api.model_info(repository_id, files_metadata=True, timeout=TIMEOUT_S)
+        info = api.model_info(repository_id, revision=revision or None, files_metadata=True, timeout=TIMEOUT_S)
         revision, siblings = str(info.sha), {entry.rfilename: entry for entry in info.siblings or []}
         names = _wanted(repository_id, set(siblings))
         files = [RemoteFile(name, hf_hub_url(repository_id, name, revision=revision), int(siblings[name].size),
@@ -118,7 +92,7 @@ def _words(stated: object) -> str:
 def _wanted(repository_id: str, there: set[str]) -> list[str]:
     """The names to fetch, config.json first, weights last."""
     if "config.json" not in there:
-        raise ModelError(f"The repository {repository_id} holds no config.json, so it is no GPT-2.")
+        raise ModelError(f"The repository {repository_id} holds no config.json, so it is no model that is known here.")
     shards = {name for name in there if _WEIGHTS.fullmatch(name)}
     if "model.safetensors" in there:
         weights = {"model.safetensors"}
@@ -130,7 +104,7 @@ def _wanted(repository_id: str, there: set[str]) -> list[str]:
     else:
         raise ModelError(f"The repository {repository_id} holds no weights as safetensors.")
     if not any(files <= there for files in _TOKENIZERS):
-        raise ModelError(f"The repository {repository_id} holds no tokenizer files of GPT-2's kind.")
+        raise ModelError(f"The repository {repository_id} holds no tokenizer files that are known here.")
     small = {name for name in there if name in _SMALL or _LICENCE.fullmatch(name)}
     return sorted(small, key=lambda name: (name != "config.json", name)) + sorted(weights)
 
@@ -167,7 +141,7 @@ def _fetch(repository: _Repository, store_name: str, progress: Progress) -> None
     except SystemRefuses:
         raise
     except ModelError:
-        shutil.rmtree(folder, ignore_errors=True)  # fetching the rest would not make it a GPT-2
+        shutil.rmtree(folder, ignore_errors=True)  # fetching the rest would not make it another model
         raise
     publish(folder, store_name)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from gpt2_assist import config, runs
 from gpt2_assist.errors import DataError, ModelError, StorageError, UsageError
 from gpt2_assist.model.card import Card, read_card
+from gpt2_assist.model.catalogue import Entry, read_catalogue
 from gpt2_assist.model.whole_file import sync
 from gpt2_assist.text.valid import model_path
 from gpt2_assist.unreadable import unreadable
@@ -73,14 +74,39 @@ def _made(place: Path) -> int:
         return 0
 
 
+def resolved(name: str) -> str:
+    """`name`, where it isn't `auto`: the first of the catalogue's order that is there. Raises UsageError where the
+    user's own catalogue makes no sense."""
+    if name != config.AUTO:
+        return name
+    return next((known for known in read_catalogue().auto if is_stored(known)), config.BUNDLED_MODEL)
+
+
+def missing_best() -> Entry | None:
+    """What `auto` would mean if it was fetched; None where it is there, or can't be fetched."""
+    entry = read_catalogue().wanted
+    return None if entry is None or is_stored(entry.name) else entry
+
+
+def better_to_be_had(name: str) -> str:
+    """A sentence where `name` is `auto` and a better model can be fetched; else empty."""
+    entry = missing_best() if name == config.AUTO else None
+    return f"A better model can be had: `gpt2-assist pull {entry.name}`, {entry.bytes / 1e6:.0f} MB." if entry else ""
+
+
+def is_stored(name: str) -> bool:
+    """Whether a model of that name is bundled or in the store."""
+    return _stored(name) is not None
+
+
 def find_model(name: str) -> ModelFolder:
     """The model that `name` means: a bundled one, one of the store, a run's best so far, or a folder. Of a run with an
-    adapter, "run1@0.5" means half of it.
+    adapter, "run1@0.5" means half of it; `auto` means the best that is there.
 
     Raises ModelError if there is none or the system refuses to say so, UsageError where the strength is none.
     """
     try:
-        return _found(name)
+        return _found(resolved(name))
     except OSError as error:
         raise unreadable(Path(error.filename or name), error) from None
 
@@ -103,13 +129,14 @@ def _found(name: str) -> ModelFolder:
     if path and path.is_file():
         raise ModelError(f"{path} is a file; a model is named by its folder, as {path.parent}.")
     there = ", ".join([*sorted(_names()), *(run.name for run in runs.list_runs())]) or "none"
-    raise ModelError(f"There is no model {name[:100]!r}; the models here are: {there}. "
-                     "`gpt2-assist pull NAME` fetches one from the hub.")
+    fetching = f"pull {name}` fetches it" if name in read_catalogue().models else "pull` lists what can be fetched"
+    raise ModelError(f"There is no model {name[:100]!r}; the models here are: {there}. `gpt2-assist {fetching}.")
 
 
 def named_anywhere(name: str) -> str:
     """The name by which a process that works in another folder finds what `name` means here: of a folder its absolute
-    path."""
+    path, and never `auto`."""
+    name = resolved(name)
     with suppress(OSError):  # who looks for it will hear of that
         if _stored(name) or runs.has_run(name.rpartition("@")[0] or name):
             return name
@@ -214,6 +241,8 @@ def free_name(name: str) -> str:
     """`name` itself if a new model can take it. Raises UsageError if it is no name or already taken."""
     if not _NAME.fullmatch(name):
         raise UsageError(f"{name!r} can't name a model: use letters, digits, dots, dashes and underscores.")
+    if name == config.AUTO:
+        raise UsageError(f"{name} can't name a model, because it means the best that is there.")
     if name in _names() or runs.has_run(name):
         raise UsageError(f"There is already a model {name}; remove it first, or give another name with --name.")
     return name

@@ -34,17 +34,19 @@ def _run(argv: list[str] | None) -> int:
 
 
 def _continue_input(args: argparse.Namespace) -> int:
-    from gpt2_assist import cli
+    from gpt2_assist import cli, privacy
+    from gpt2_assist.commands.first_model import default_model
     if args.session:
         print("Sessions need a terminal; --session is left aside.", file=sys.stderr)
-    model = ["--model", args.model] if args.model else []
-    return cli.main(["generate", "-", *model])
+    privacy.mend()
+    return cli.main(["generate", "-", "--model", default_model(args.model, fetching=True)])
 
 
 def _converse(args: argparse.Namespace) -> int:
     from prompt_toolkit import PromptSession
 
     from gpt2_assist import config, privacy
+    from gpt2_assist.commands.first_model import default_model
     from gpt2_assist.model.store import find_model, list_models
     from gpt2_assist.repl import commands
     from gpt2_assist.repl import settings as session_settings
@@ -54,7 +56,7 @@ def _converse(args: argparse.Namespace) -> int:
     from gpt2_assist.repl.writer import Writer
     privacy.mend()
     defaults = config.read_settings()
-    model = find_model(args.model or defaults.model).name
+    model = find_model(default_model(args.model, fetching=True)).name
     store = SessionStore(config.sessions())
     names = store.names()
     known = args.session in names

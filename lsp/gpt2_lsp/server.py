@@ -3,6 +3,7 @@ import asyncio
 import re
 import time
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from functools import partial
 from itertools import count
 from typing import Any
@@ -13,7 +14,7 @@ from pygls.exceptions import JsonRpcInvalidParams
 from gpt2_assist import __version__
 from gpt2_assist.config import read_settings
 from gpt2_assist.errors import AssistError
-from gpt2_assist.model.store import list_models
+from gpt2_assist.model.store import better_to_be_had, list_models, resolved
 from gpt2_lsp.addresses import files
 from gpt2_lsp.completer import SUPERSEDED, Answer, Completer, Question
 from gpt2_lsp.daemon import Daemon
@@ -104,11 +105,13 @@ class Gpt2Server:
 
     def _configure(self, wanted: Any) -> None:
         settings, complaints = changed(self._workspace.settings, wanted)
-        if not settings.model:
-            try:
-                settings = changed(settings, {"model": read_settings().model})[0]
-            except AssistError as error:
-                complaints.append(str(error))
+        try:
+            model = settings.model or read_settings().model
+            if better := better_to_be_had(model):
+                self._status.better = better
+            settings = replace(settings, model=resolved(model))
+        except AssistError as error:
+            complaints.append(str(error))
         self._workspace.configure(settings, self._workspace.folders)
         self._status.configured(settings.enabled, settings.model)
         for complaint in complaints:

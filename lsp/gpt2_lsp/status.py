@@ -11,6 +11,8 @@ class Status:
         self._listener = listener
         self._entries = {"state": "loading", "reason": "", "model": "", "latencyMs": None, "enabled": True,
                          "message": ""}
+        self.better = ""
+        """A sentence about a better model, to be said once, when the present one is there."""
 
     def entries(self) -> dict:
         return dict(self._entries)
@@ -29,7 +31,8 @@ class Status:
     def ready(self) -> None:
         """The model is there."""
         reason = str(self._entries["reason"])
-        self._change(state="ready", message="", reason="" if reason.startswith("loading") else reason)
+        self._change(state="ready", message=self.better, reason="" if reason.startswith("loading") else reason)
+        self.better = ""
 
     def failed(self, error: AssistError) -> None:
         self._change(state="error", message=str(error))

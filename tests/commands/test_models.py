@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from gpt2_assist import config
-from gpt2_assist.commands import models
+from gpt2_assist.commands import models, pull
 from gpt2_assist.errors import ModelError
 
 
@@ -20,7 +20,9 @@ def own_store(tmp_path, monkeypatch, tiny_model):
 @pytest.fixture
 def command(capsys):
     parser = argparse.ArgumentParser(prog="gpt2-assist")
-    models.add_parser(parser.add_subparsers())
+    subparsers = parser.add_subparsers()
+    for family in (models, pull):
+        family.add_parser(subparsers)
 
     def run(*arguments: str) -> str:
         parsed = parser.parse_args(arguments)

@@ -11,6 +11,7 @@ from lsprotocol import types
 from pygls.exceptions import JsonRpcException, JsonRpcRequestCancelled
 
 from gpt2_assist.client import AsyncClient
+from gpt2_assist.config import home
 
 URI = "file:///nowhere/story.txt"
 WITH_INLINE = types.ClientCapabilities(text_document=types.TextDocumentClientCapabilities(
@@ -42,6 +43,23 @@ async def test_capabilities_are_those_of_the_standard_and_ours_only_where_asked_
         assert one.result.capabilities.completion_provider is None
     async with editor() as one:
         assert one.result.capabilities.completion_provider is not None
+
+
+async def test_auto_is_shown_as_the_model_that_it_is_and_a_better_one_said_once():
+    catalogue = home() / "catalogue.toml"
+    catalogue.write_text('auto = ["other", "mini"]\n[models.other]\ngood_for = "tests"\nparameters = 1\n'
+                         'bytes = 5000000\nlicence = "MIT"\nrepository = "someone/other"\n')
+    try:
+        async with editor({"model": "auto"}) as one:
+            status = await one.status(state="ready")
+            assert status.model == "mini"
+            assert status.message == "A better model can be had: `gpt2-assist pull other`, 5 MB."
+            one.open(URI, PROSE)
+            await one.ask(URI)
+            await one.command("gpt2.model", "mini")
+            assert (await one.command("gpt2.status")).message == ""
+    finally:
+        catalogue.unlink()
 
 
 async def test_an_automatic_question_gets_one_item_at_the_cursor_an_explicit_one_more_with_that_first():

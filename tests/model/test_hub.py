@@ -15,10 +15,10 @@ from gpt2_assist import config
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = """
 import argparse, sys
-from gpt2_assist.commands import models
+from gpt2_assist.commands import pull
 from gpt2_assist.errors import AssistError
 parser = argparse.ArgumentParser(prog="gpt2-assist")
-models.add_parser(parser.add_subparsers())
+pull.add_parser(parser.add_subparsers())
 arguments = parser.parse_args()
 try:
     sys.exit(arguments.run(arguments))
@@ -50,7 +50,8 @@ def home(tmp_path) -> Path:
 
 def environment(home: Path, endpoint: str) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "HUGGING"))}
-    return {**kept, "GPT2_ASSIST_HOME": str(home), "HOME": str(home.parent), "HF_ENDPOINT": endpoint, "NO_PROXY": "*",
+    return {**kept, "GPT2_ASSIST_OFFLINE": "",
+            "GPT2_ASSIST_HOME": str(home), "HOME": str(home.parent), "HF_ENDPOINT": endpoint, "NO_PROXY": "*",
             "GPT2_ASSIST_CACHE": str(config.cache())}
 
 

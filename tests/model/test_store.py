@@ -75,7 +75,7 @@ def test_an_unknown_model_names_those_that_there_are(name):
     fill("mine")
     with pytest.raises(ModelError, match="mine, mini") as caught:
         store.find_model(name)
-    assert "gpt2-assist pull NAME" in str(caught.value)
+    assert "`gpt2-assist pull` lists" in str(caught.value)
 
 
 def test_a_folder_that_is_no_model_is_said_to_be_one(tmp_path):
