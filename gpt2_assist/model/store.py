@@ -90,7 +90,7 @@ def missing_best() -> Entry | None:
 
 def better_to_be_had(name: str) -> str:
     """A sentence where `name` is `auto` and a better model can be fetched; else empty."""
-    entry = missing_best() if name == config.AUTO else None
+    entry = missing_best() if name == config.AUTO and not config.offline() else None
     return f"A better model can be had: `gpt2-assist pull {entry.name}`, {entry.bytes / 1e6:.0f} MB." if entry else ""
 
 

@@ -45,7 +45,8 @@ async def test_capabilities_are_those_of_the_standard_and_ours_only_where_asked_
         assert one.result.capabilities.completion_provider is not None
 
 
-async def test_auto_is_shown_as_the_model_that_it_is_and_a_better_one_said_once():
+async def test_auto_is_shown_as_the_model_that_it_is_and_a_better_one_said_once(monkeypatch):
+    monkeypatch.setenv("GPT2_ASSIST_OFFLINE", "")
     catalogue = home() / "catalogue.toml"
     catalogue.write_text('auto = ["other", "mini"]\n[models.other]\ngood_for = "tests"\nparameters = 1\n'
                          'bytes = 5000000\nlicence = "MIT"\nrepository = "someone/other"\n')

@@ -73,7 +73,8 @@ def test_what_makes_no_sense_is_said(home, text, words):
     assert str(home) in str(caught.value) and len(str(caught.value)) < 400
 
 
-def test_auto_is_the_first_of_its_order_that_is_there(home):
+def test_auto_is_the_first_of_its_order_that_is_there(home, monkeypatch):
+    monkeypatch.setenv("GPT2_ASSIST_OFFLINE", "")
     (home / "catalogue.toml").write_text('auto = ["other", "second", "mini"]\n' + OTHER)
     assert store.resolved("auto") == "mini" and store.find_model("auto").name == "mini"
     assert "pull other`" in store.better_to_be_had("auto") and store.better_to_be_had("mini") == ""
