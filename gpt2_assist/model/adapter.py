@@ -20,6 +20,9 @@ MOST_RANK = 1024
 WEIGHTS, CONFIG = "adapter_model.safetensors", ADAPTER_CONFIG
 PREFIX = "base_model.model."
 """Stands before every name."""
+_UNKNOWN = ("use_rslora", "use_dora", "alpha_pattern", "rank_pattern", "modules_to_save", "trainable_token_indices",
+            "target_parameters", "lora_bias", "layer_replication")
+"""Entries of peft's configurations for adapters of other kinds."""
 
 
 @dataclass(frozen=True)
@@ -67,11 +70,11 @@ def read_adapter(folder: Path, base: Decoder) -> Adapter:
     try:
         config = _config(folder / CONFIG)
         file = _weights(folder / WEIGHTS)
-        targets = [config["target_modules"]] if isinstance(config["target_modules"], str) else config["target_modules"]
-        if config.get("peft_type", "LORA") != "LORA" or any(config.get(other) for other in (
-                "use_rslora", "use_dora", "alpha_pattern", "rank_pattern")):
+        if config.get("peft_type", "LORA") != "LORA" or any(map(config.get, _UNKNOWN)) or \
+                config.get("bias", "none") != "none":
             raise ModelError(f"The adapter {folder} is of a kind that isn't known here.")
-        shape = LoraShape(int(config["r"]), float(config["lora_alpha"]), roles_of(targets))
+        modules = {name.removeprefix(PREFIX).partition(".lora_")[0] for name in file.entries}
+        shape = LoraShape(int(config["r"]), float(config["lora_alpha"]), roles_of(modules) or MATRICES)
         halves: dict[str, tuple[np.ndarray, np.ndarray]] = {}
         for name in file.entries:
             module, ending, _ = name.removeprefix(PREFIX).partition(".lora_A.weight")

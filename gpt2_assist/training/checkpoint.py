@@ -1,12 +1,15 @@
 """A training's state in one safetensors file: weights, optimiser and progress, written whole or not at all."""
 import json
 import os
+import re
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from gpt2_assist.architectures import gpt2
+from gpt2_assist.architectures.description import Decoder
 from gpt2_assist.errors import DataError
 
 
@@ -35,3 +38,19 @@ def load_checkpoint(path: Path) -> tuple[dict[str, torch.Tensor], dict]:
             return {name: file.get_tensor(name) for name in names}, json.loads(file.metadata()["progress"])
     except (OSError, SafetensorError, KeyError, TypeError, ValueError):
         raise DataError(f"The checkpoint {path} is damaged.") from None
+
+
+def renamed(tensors: dict[str, torch.Tensor], config: Decoder) -> dict[str, torch.Tensor]:
+    """A state's tensors by the names that they have now: those of older states end as a hub's names of GPT-2 do. Others
+    stay as they are."""
+    if config.architecture != gpt2.MODEL_TYPE:
+        return tensors
+    modules = {parts[0].name.rpartition(".")[0]: name.rpartition(".")[0]
+               for name, parts in gpt2.hub_parts(config).items()}
+    return {_renamed(name, modules): tensor for name, tensor in tensors.items()}
+
+
+def _renamed(name: str, modules: dict[str, str]) -> str:
+    start = re.match(r"model\.|optimizer\.velocity\.|(optimizer\.)?adam\.\w+\.", name)
+    module, _, kind = name[start.end() if start else 0:].rpartition(".")
+    return f"{start.group()}{modules[module]}.{kind}" if start and module in modules else name

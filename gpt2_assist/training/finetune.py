@@ -174,6 +174,7 @@ def resume(request: Request, show: Show, stop: Callable[[], bool] = lambda: Fals
     UsageError where it asks for something else, and as `finetune`."""
     run, asked = find_run(request.run), request.settings
     state = run.state()
+    state["settings"] = Settings.from_json(state["settings"]).to_json()
     check_given(run, state, request.given)
     if not state.get("ready"):
         raise DataError(f"The run {run.name} was interrupted before its texts were read; begin again with --overwrite.")

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from gpt2_assist.model.transformer import Transformer
-from gpt2_assist.training.checkpoint import load_checkpoint, save_checkpoint
+from gpt2_assist.training.checkpoint import load_checkpoint, renamed, save_checkpoint
 from gpt2_assist.training.gradients import ParallelGradients
 from gpt2_assist.training.optimizer import Optimizer
 from gpt2_assist.training.packing import Batches
@@ -97,6 +97,7 @@ class Training:
 
     def _resume(self) -> None:
         tensors, progress = load_checkpoint(self._checkpoint)
+        tensors = renamed(tensors, self.model.config)
         self.model.load_state_dict({name.removeprefix("model."): value for name, value in tensors.items()
                                     if name.startswith("model.")})
         self._optimizer.load({name.removeprefix("optimizer."): value for name, value in tensors.items()

@@ -68,7 +68,7 @@ class Team:
         from torch.distributed.device_mesh import init_device_mesh
         from torch.distributed.fsdp import fully_shard, register_fsdp_forward_method  # half a second
         mesh = init_device_mesh("cuda" if dist.get_backend() == "nccl" else "cpu", (self.size,))
-        for module in (*model.h, model):
+        for module in (*model.layers, model):
             fully_shard(module, mesh=mesh)
             module.set_gradient_divide_factor(1.0)
             module.set_force_sum_reduction_for_comms(True)  # what gloo has

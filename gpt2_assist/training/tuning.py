@@ -14,7 +14,7 @@ import torch
 
 from gpt2_assist.errors import DataError, UsageError
 from gpt2_assist.model.transformer import Transformer
-from gpt2_assist.training.checkpoint import load_checkpoint, save_checkpoint
+from gpt2_assist.training.checkpoint import load_checkpoint, renamed, save_checkpoint
 from gpt2_assist.training.estimate import SAVE_EVERY_S, STATE, STEP, VALIDATION, Estimate
 from gpt2_assist.training.gradients import ParallelGradients
 from gpt2_assist.training.memory import sharing
@@ -210,7 +210,7 @@ class Tuning:
         for path in reversed(self.saved()):
             try:
                 tensors, progress = load_checkpoint(path)
-                self._restore(tensors, progress)
+                self._restore(renamed(tensors, self.model.config), progress)
                 return True
             except (DataError, KeyError, TypeError, ValueError, RuntimeError):
                 warn(f"The checkpoint {path} is damaged; the one before is used.")

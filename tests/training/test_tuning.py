@@ -1,4 +1,5 @@
 """The fine-tuning loop: what it computes doesn't depend on how often it is stopped, killed or short of memory."""
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -12,7 +13,7 @@ from gpt2_assist.errors import DataError
 from gpt2_assist.model.config_file import read_config
 from gpt2_assist.model.store import find_model
 from gpt2_assist.training.base import Base
-from gpt2_assist.training.checkpoint import load_checkpoint
+from gpt2_assist.training.checkpoint import load_checkpoint, save_checkpoint
 from gpt2_assist.training.rows import Text
 from gpt2_assist.training.settings import Settings, settled
 from gpt2_assist.training.tuning import Tuning
@@ -90,6 +91,35 @@ def test_a_state_of_another_model_is_refused(tiny_model, tmp_path):
     list(tuning(tiny_model, tmp_path, steps=1).steps())
     said = []
     assert not tuning(tiny_model, tmp_path, method="lora").resume(said.append) and said
+
+
+OLD = {"embedding": "wte", "positions": "wpe", "norm": "ln_f", "attention_norm": "ln_1", "qkv": "attn.c_attn",
+       "output": "attn.c_proj", "inner_norm": "ln_2", "up": "mlp.c_fc", "down": "mlp.c_proj"}
+
+
+def old_name(name: str) -> str:
+    """What a state called a tensor when GPT-2 was the only architecture."""
+    start, kind = re.match(r"model\.|adam\.\w+\.", name).group(), name.rpartition(".")[2]
+    module = name.removeprefix(start).rpartition(".")[0].replace("layers.", "h.")
+    return f"{start}{'.'.join([*module.split('.')[:-1], OLD[module.rpartition('.')[2]]])}.{kind}"
+
+
+@pytest.mark.parametrize("method", ["full", "lora"])
+def test_states_from_before_there_were_other_architectures_go_on(tiny_model, tmp_path, method):
+    whole = tuning(tiny_model, tmp_path / "whole", method=method)
+    list(whole.steps())
+    first = tuning(tiny_model, tmp_path / "old", method=method)
+    list(first.steps(lambda: first.state.step == 5))
+    path = first.saved()[-1]
+    tensors, progress = load_checkpoint(path)
+    old = {old_name(name): value for name, value in tensors.items()}
+    assert ("model.h.1.mlp.c_proj.down" if method == "lora" else "model.wte.weight") in old
+    progress["settings"]["targets"] = ["attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj"]
+    save_checkpoint(path, old, progress)
+    second = tuning(tiny_model, tmp_path / "old", method=method)
+    assert second.resume(pytest.fail) and second.state.step == 5
+    list(second.steps())
+    assert all(torch.equal(value, trained(second)[name]) for name, value in trained(whole).items())
 
 
 SHORT = """
