@@ -22,6 +22,8 @@ class Settings:
     precision: str = "auto"
     """int8, int4, bf16, fp32, or auto: what is fastest on the device without changing the text noticeably."""
     device: str = "auto"
+    context: int = 2048
+    """Tokens that a model sees at most; fewer where the model has fewer. What it costs grows with it."""
     cache_mb: int = 0
     """Memory for keys and values of earlier texts, in a worker; 0 is what suits model and machine."""
     threads: int = 0
@@ -45,8 +47,9 @@ _LONGEST_S = 31_536_000
 """A year."""
 _KINDS = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
 _CHOICES = {"precision": PRECISIONS, "device": DEVICES}
-_RANGES = {"cache_mb": (0, 1 << 20), "threads": (0, MOST_THREADS), "shrink_after_s": (0, _LONGEST_S),
-           "replace_after_s": (0.1, _LONGEST_S), "unload_after_s": (0, _LONGEST_S), "exit_after_s": (0.1, _LONGEST_S)}
+_RANGES = {"context": (16, 1 << 20), "cache_mb": (0, 1 << 20), "threads": (0, MOST_THREADS),
+           "shrink_after_s": (0, _LONGEST_S), "replace_after_s": (0.1, _LONGEST_S), "unload_after_s": (0, _LONGEST_S),
+           "exit_after_s": (0.1, _LONGEST_S)}
 
 
 def home() -> Path:

@@ -5,7 +5,7 @@ side, `up` of a gated decoder gates and what they let through side by side. The 
 [vocabulary, width].
 """
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 from gpt2_assist.errors import ModelError
 
@@ -80,6 +80,10 @@ class Decoder:
     @property
     def up_width(self) -> int:
         return self.n_inner * (2 if self.gated else 1)
+
+    def windowed(self, most: int) -> "Decoder":
+        """As it is, seeing at most so many tokens at once."""
+        return replace(self, n_ctx=min(self.n_ctx, most))
 
     def divisor(self, layer: int) -> float:
         """What a layer's scores are divided by."""

@@ -3,7 +3,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gpt2_assist import config
 from gpt2_assist.architectures.description import Decoder
@@ -63,12 +63,10 @@ def _load(folder: ModelFolder, request: Load, settings: Settings, progress: Prog
     device = settled(request.device)
     if device == "cpu":
         engine = cpu_engine(folder, request.precision, settings, progress, own_cores=True)
-        count = engine.config.parameters()
     else:
         engine = _card_engine(folder, request.precision, device, settings, progress)
-        count = engine.config.parameters()
     warm(engine)
-    return Model(engine, vocabulary, count)
+    return Model(engine, vocabulary, read_config(folder.path).parameters())
 
 
 def cpu_engine(folder: ModelFolder, precision: str, settings: Settings, progress: Progress,
@@ -97,6 +95,7 @@ def _card_engine(folder: ModelFolder, precision: str, device: str, settings: Set
     from gpt2_assist.model.weights import load_weights
     choose_device(device)
     model, weights = load_weights(folder.path)
+    model = model.windowed(settings.context)
     cache = _cache_bytes(model, settings)
     try:
         if device == "cuda":
@@ -116,6 +115,7 @@ def _prepared_engine(folder: ModelFolder, precision: str, settings: Settings, pr
     sample = calibration_tokens(folder.path, read_config(folder.path).n_ctx) if precision == "int4" else []
     prepared = open_prepared(prepare(folder.path, precision,
                                      lambda done: progress(f"preparing it for this processor, {done:.0%}"), sample))
+    prepared = replace(prepared, config=prepared.config.windowed(settings.context))
     if not compiled():  # after what a disk may refuse
         progress("compiling the engine for this processor, once")
     return prepared, CpuEngine(prepared, _cache_bytes(prepared.config, settings), settings.threads, own_cores=own_cores)

@@ -9,7 +9,11 @@ holds the outputs 32t … 32t+31:
 - int4: uint8 [Np/32, Kp/32, 576]. Block [t, g] is [4 (p), 32 (n), 4 (j)], the low half of a byte q + 8 for
   W[32g+8p+j, 32t+n], the high half for W[32g+8p+4+j, 32t+n], then 32 bfloat16 scales, which may be negative.
 
-A quantised number means q × scale. The scale is rounded to bfloat16 first and q made with the rounded one.
+- int4_min: uint8 [Np/32, Kp/32, 640]. As int4, with q from 0 to 15 and, behind the scales, 32 bfloat16 minima.
+
+A quantised number means q × scale, with a minimum q × scale + minimum. Scales and minima are rounded to bfloat16 first
+and q made with the rounded ones. int4_min is for models without layer norms, whose weights lie lopsided, and loses
+nothing of files that were quantised in groups of 32 with a minimum.
 """
 from collections.abc import Iterator
 
@@ -18,14 +22,19 @@ import numpy as np
 from gpt2_assist.model.bfloat16 import from_bf16, to_bf16
 
 KINDS = ("int8", "int4", "bf16", "fp32")
+INT4_MIN = "int4_min"
+ALL_KINDS = (*KINDS, INT4_MIN)
 TILE = 32
 """Outputs of a tile."""
 INPUTS_MULTIPLE = 64
+MOST_RANK = 1024
+"""Of an adapter, whose matrices are padded as the ones beside them are."""
 INT8_GROUP = 64
 INT4_GROUP = 32
 INT8_BLOCK = INT8_GROUP * TILE + 2 * TILE
 """Bytes: the numbers of a group, then its scales."""
 INT4_BLOCK = INT4_GROUP * TILE // 2 + 2 * TILE
+INT4_MIN_BLOCK = INT4_BLOCK + 2 * TILE
 _SLAB = 1 << 18
 """Numbers that are worked on at once: few enough for the processor's cache."""
 _SHRINKINGS = (1.0, 0.95, 0.9, 0.85, 0.8)
@@ -42,14 +51,14 @@ def packed_shape(kind: str, inputs: int, outputs: int) -> tuple[int, int, int]:
     tiles, rows = padded(outputs, TILE) // TILE, padded(inputs, INPUTS_MULTIPLE)
     if kind == "int8":
         return tiles, rows // INT8_GROUP, INT8_BLOCK
-    if kind == "int4":
-        return tiles, rows // INT4_GROUP, INT4_BLOCK
+    if kind in ("int4", INT4_MIN):
+        return tiles, rows // INT4_GROUP, INT4_BLOCK if kind == "int4" else INT4_MIN_BLOCK
     return tiles, rows, TILE
 
 
 def packed_type(kind: str) -> np.dtype:
     """The number type of the packed array."""
-    return np.dtype({"int8": np.uint8, "int4": np.uint8, "bf16": np.uint16, "fp32": np.float32}[kind])
+    return np.dtype({"bf16": np.uint16, "fp32": np.float32}.get(kind, np.uint8))
 
 
 def pack(weight: np.ndarray, kind: str) -> np.ndarray:
@@ -116,6 +125,44 @@ def pack_int4(numbers: np.ndarray, bits: np.ndarray) -> np.ndarray:
     packed = np.empty(packed_shape("int4", inputs, outputs), np.uint8)
     _lay_out_int4(all_numbers.reshape(-1, INT4_GROUP, wide), all_bits, packed)
     return packed
+
+
+def _pack_int4_min(slab: np.ndarray, out: np.ndarray) -> None:
+    groups = slab.reshape(-1, INT4_GROUP, slab.shape[1])
+    scales, minima = int4_ranges(groups)
+    numbers = rounded_from(groups, from_bf16(scales)[:, None], from_bf16(minima)[:, None])
+    _lay_out_int4_min(numbers, scales, minima, out)
+
+
+def pack_int4_min(numbers: np.ndarray, scales: np.ndarray, minima: np.ndarray) -> np.ndarray:
+    """The packed array of numbers 0 … 15, int8 [K, N], and the bfloat16 bits [K / 32, N] of scales and minima."""
+    inputs, outputs = numbers.shape
+    wide, tall = padded(outputs, TILE), padded(inputs, INPUTS_MULTIPLE)
+    all_numbers = np.zeros((tall, wide), np.int8)
+    all_numbers[:inputs, :outputs] = numbers
+    all_bits = np.zeros((2, tall // INT4_GROUP, wide), np.uint16)
+    all_bits[:, :len(scales), :outputs] = scales, minima
+    packed = np.empty(packed_shape(INT4_MIN, inputs, outputs), np.uint8)
+    _lay_out_int4_min(all_numbers.reshape(-1, INT4_GROUP, wide), *all_bits, packed)
+    return packed
+
+
+def int4_ranges(groups: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """groups [G, 32, n] -> the bfloat16 bits [G, n] of scales and minima that reach from the least to the largest."""
+    high, low = groups.max(axis=1), groups.min(axis=1)
+    return to_bf16(high / np.float32(15) - low / np.float32(15)), to_bf16(low)
+
+
+def rounded_from(values: np.ndarray, scale: np.ndarray, minimum: np.ndarray) -> np.ndarray:
+    """The numbers 0 … 15 that mean what is nearest to `values`."""
+    steps = (values - minimum) / np.where(scale == 0, np.float32(1), scale)
+    return np.clip(np.rint(steps), 0, 15).astype(np.int8)
+
+
+def _lay_out_int4_min(numbers: np.ndarray, scales: np.ndarray, minima: np.ndarray, out: np.ndarray) -> None:
+    """Numbers [G, 32, n], scales and minima [G, n] into the blocks."""
+    _lay_out_int4(numbers - 8, scales, out[..., :INT4_BLOCK])
+    out[..., INT4_BLOCK:].view(np.uint16)[:] = minima.reshape(-1, len(out), TILE).transpose(1, 0, 2)
 
 
 def _lay_out_int4(numbers: np.ndarray, bits: np.ndarray, out: np.ndarray) -> None:
@@ -202,5 +249,14 @@ def _unpack_int4(blocks: np.ndarray) -> np.ndarray:
     return q.reshape(len(blocks), -1, TILE)
 
 
-_PACK = {"int8": _pack_int8, "int4": _pack_int4, "bf16": _pack_bf16, "fp32": _pack_fp32}
-_UNPACK = {"int8": _unpack_int8, "int4": _unpack_int4, "bf16": from_bf16, "fp32": np.asarray}
+def _unpack_int4_min(blocks: np.ndarray) -> np.ndarray:
+    numbers, scales = _int4_parts(blocks[..., :INT4_BLOCK])
+    by_input = numbers.transpose(0, 1, 2, 4, 3)
+    q = np.stack([by_input & 15, by_input >> 4], axis=3).astype(np.float32).reshape(*scales.shape[:2], INT4_GROUP, TILE)
+    minima = np.ascontiguousarray(blocks[..., INT4_BLOCK:]).view(np.uint16)
+    return (q * from_bf16(scales)[:, :, None] + from_bf16(minima)[:, :, None]).reshape(len(blocks), -1, TILE)
+
+
+_PACK = {"int8": _pack_int8, "int4": _pack_int4, INT4_MIN: _pack_int4_min, "bf16": _pack_bf16, "fp32": _pack_fp32}
+_UNPACK = {"int8": _unpack_int8, "int4": _unpack_int4, INT4_MIN: _unpack_int4_min,
+           "bf16": from_bf16, "fp32": np.asarray}

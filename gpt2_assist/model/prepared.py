@@ -25,9 +25,20 @@ from gpt2_assist import config as settings
 from gpt2_assist.architectures.description import Decoder
 from gpt2_assist.errors import ModelError, StorageError, UsageError
 from gpt2_assist.model.config_file import read_config
-from gpt2_assist.model.feedback import rounded_int4
+from gpt2_assist.model.feedback import rounded_int4, rounded_int4_min
 from gpt2_assist.model.numpy_forward import matrix_inputs
-from gpt2_assist.model.packing import INPUTS_MULTIPLE, KINDS, TILE, pack, pack_int4, packed_shape, packed_type, padded
+from gpt2_assist.model.packing import (
+    INPUTS_MULTIPLE,
+    INT4_MIN,
+    KINDS,
+    TILE,
+    pack,
+    pack_int4,
+    pack_int4_min,
+    packed_shape,
+    packed_type,
+    padded,
+)
 from gpt2_assist.model.safetensors_file import SafetensorsFile
 from gpt2_assist.model.tensors import ModelTensors, weight_files
 from gpt2_assist.model.whole_file import whole_file
@@ -131,7 +142,7 @@ def packed(config: Decoder, read_matrix: Callable[[str], np.ndarray], precision:
     ModelTensors does. Raises ModelError where one is infinite or no number."""
     layout = _layout(config, precision)
     arrays = {}
-    for name, array in zip(layout, _arrays(read_matrix, precision, layout), strict=True):
+    for name, array in zip(layout, _arrays(read_matrix, config, precision, layout), strict=True):
         arrays[name] = _at_a_line(array.nbytes).view(array.dtype).reshape(array.shape)
         arrays[name][...] = array
     return Prepared(None, config, precision, arrays, {})
@@ -191,8 +202,13 @@ def _fits(path: Path, config: Decoder, precision: str, sources: dict, fitted: st
     return same and fitted in ("", found.figures["fitted"])
 
 
-def _kind(name: str, precision: str) -> str:
-    return "int8" if precision == "int4" and name in _TABLES else precision
+def kind_of(name: str, config: Decoder, precision: str) -> str:
+    """How the matrix of this name is packed."""
+    if precision != "int4":
+        return precision
+    if name in _TABLES:
+        return "int8"
+    return "int4" if config.norm == "layer" else INT4_MIN
 
 
 def _layout(config: Decoder, precision: str) -> dict[str, tuple[np.dtype, tuple[int, ...]]]:
@@ -203,7 +219,7 @@ def _layout(config: Decoder, precision: str) -> dict[str, tuple[np.dtype, tuple[
     for name, shape in shapes.items():
         if len(shape) == 2:
             inputs, outputs = reversed(shape) if name in _TABLES else shape
-            kind = _kind(name, precision)
+            kind = kind_of(name, config, precision)
             layout[name] = packed_type(kind), packed_shape(kind, inputs, outputs)
         else:
             layout[name] = np.dtype(np.float32), (padded(shape[0], _vector_multiple(name)),)
@@ -223,7 +239,7 @@ def _write(path: Path, weights: ModelTensors, precision: str, made_of: dict[str,
     with whole_file(path) as file:
         file.write(_header(layout, metadata))
         seen = matrix_inputs(weights, sample) if sample else None
-        for array in _arrays(weights.read_matrix, precision, layout, seen):
+        for array in _arrays(weights.read_matrix, config, precision, layout, seen):
             file.write(array.data)
             done += array.size
             progress(done / total)
@@ -237,7 +253,7 @@ def _make_place(place: Path) -> None:
             shutil.rmtree(older, ignore_errors=True)
 
 
-def _arrays(read_matrix: Callable[[str], np.ndarray], precision: str, layout: dict,
+def _arrays(read_matrix: Callable[[str], np.ndarray], config: Decoder, precision: str, layout: dict,
             seen: Iterator[tuple[str, np.ndarray]] | None = None) -> Iterator[np.ndarray]:
     """What the file holds, in its order, which is also the order in which the blocks' matrices are used. `seen`: by
     matrix the inputs that it gets from a sample."""
@@ -252,9 +268,12 @@ def _arrays(read_matrix: Callable[[str], np.ndarray], precision: str, layout: di
             elif seen and name not in _TABLES:
                 used, inputs = next(seen)
                 assert used == name
-                array = pack_int4(*rounded_int4(values, inputs))
+                if config.norm == "layer":
+                    array = pack_int4(*rounded_int4(values, inputs))
+                else:
+                    array = pack_int4_min(*rounded_int4_min(values, inputs))
             else:
-                array = pack(values.T if name in _TABLES else values, _kind(name, precision))
+                array = pack(values.T if name in _TABLES else values, kind_of(name, config, precision))
         except ValueError:
             raise ModelError(f"The weights' {name} holds something infinite or no number; "
                              "such a model can't write.") from None

@@ -55,8 +55,13 @@ def _callable(address: int, count: int) -> Callable[..., None]:
 
 @cache
 def _place() -> Path:
+    return place("originality-", sources())
+
+
+def sources() -> list[Path]:
+    """The files that are compiled in."""
     names = ("compiling.py", "matching_kernels.py", "sorting_kernels.py")
-    return place("originality-", (Path(__file__).with_name(name) for name in names))
+    return [Path(__file__).with_name(name) for name in names]
 
 
 @cache  # the code lives as long as its engine

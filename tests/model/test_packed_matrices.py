@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gpt2_assist.model.bfloat16 import from_bf16, to_bf16
-from gpt2_assist.model.packing import KINDS, int4_candidates, pack, packed_shape, packed_type, unpack
+from gpt2_assist.model.packing import ALL_KINDS, int4_candidates, pack, packed_shape, packed_type, unpack
 
 EXTREMES = [0.0, -0.0, 1e-45, -1e-40, 1e-38, 3e-20, -1.0, 65504.0, 1e30, -1e38]
 
@@ -77,6 +77,42 @@ def test_int4_lies_and_means_what_a_loop_says(weight):
     assert np.array_equal(unpack(blocks, "int4", *weight.shape), meant[:weight.shape[0], :weight.shape[1]])
 
 
+@settings(max_examples=25, deadline=None)
+@given(matrices())
+def test_int4_min_lies_and_means_what_a_loop_says(weight):
+    blocks, wide = pack(weight, "int4_min"), padded_to(weight)
+    assert blocks.dtype == np.uint8 and blocks.shape == (wide.shape[1] // 32, wide.shape[0] // 32, 640)
+    meant = np.zeros_like(wide)
+    for n in range(wide.shape[1]):
+        for g in range(wide.shape[0] // 32):
+            block, group = blocks[n // 32, g], wide[32 * g:32 * g + 32, n]
+            scale, minimum = (from_bf16(block[place + 2 * (n % 32):][:2].view(np.uint16))[0] for place in (512, 576))
+            assert scale == np.float32(bf16(group.max() / np.float32(15) - group.min() / np.float32(15)))
+            assert minimum == np.float32(bf16(group.min()))
+            for k in range(32):
+                byte = int(block[(k // 8) * 128 + (n % 32) * 4 + k % 4])
+                q = byte >> 4 if k % 8 >= 4 else byte & 15
+                assert q == int(np.clip(np.rint((group[k] - minimum) / (scale or np.float32(1))), 0, 15))
+                meant[32 * g + k, n] = np.float32(q) * scale + minimum
+    assert np.array_equal(unpack(blocks, "int4_min", *weight.shape), meant[:weight.shape[0], :weight.shape[1]])
+
+
+def test_int4_min_keeps_the_numbers_of_a_grid_with_a_minimum():
+    dice = np.random.default_rng(7)
+    numbers = dice.integers(16, size=(64, 40))
+    numbers[::32], numbers[1::32] = 0, 15  # as whoever chose scale and minimum made them
+    scale, minimum = (np.repeat(dice.uniform(*ends, (2, 40)).astype(np.float16), 32, axis=0).astype(np.float32)
+                      for ends in ((0.001, 0.1), (-1, 0)))
+    weight = (numbers * scale + minimum).astype(np.float32)
+    blocks = pack(weight, "int4_min")
+    again = unpack(blocks, "int4_min", *weight.shape)
+    assert np.abs(again - weight).max() <= 15 * scale.max() / 200, "but for the rounding of scale and minimum"
+    bytes_there = blocks[..., :512].reshape(2, 2, 4, 32, 4)
+    halves = np.stack([bytes_there & 15, bytes_there >> 4], axis=3)  # [tile, group, p, half, n, j]
+    kept = halves.transpose(1, 2, 3, 5, 0, 4).reshape(64, 64)[:, :40]
+    assert np.array_equal(kept, numbers)
+
+
 @settings(max_examples=50, deadline=None)
 @given(matrices())
 def test_no_candidate_would_make_a_smaller_error_than_int4s_scale(weight):
@@ -112,7 +148,7 @@ def test_bfloat16_is_rounded_as_torch_rounds_it(values):
     assert np.array_equal(ours, torch.tensor(values, dtype=torch.float32).bfloat16().float().numpy())
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ALL_KINDS)
 def test_tiles_know_nothing_of_each_other(kind):
     weight = np.random.default_rng(5).standard_normal((70, 9001)).astype(np.float32)
     whole = pack(weight, kind)
@@ -134,7 +170,7 @@ def test_an_outlier_spoils_its_own_group_only(kind, most):
     assert abs(struck[100, 40] - 600) <= most * 600
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ALL_KINDS)
 @pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf])
 def test_what_is_no_number_is_refused(kind, wrong):
     weight = np.ones((3, 40), np.float32)

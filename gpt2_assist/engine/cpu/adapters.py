@@ -4,8 +4,8 @@ import numpy as np
 from gpt2_assist.architectures.description import MATRICES, Decoder
 from gpt2_assist.engine.cpu import plan as step
 from gpt2_assist.errors import ModelError
-from gpt2_assist.model.adapter import MOST_RANK, Adapter
-from gpt2_assist.model.packing import INPUTS_MULTIPLE, TILE, padded
+from gpt2_assist.model.adapter import Adapter
+from gpt2_assist.model.packing import INPUTS_MULTIPLE, MOST_RANK, TILE, padded
 
 
 class PackedAdapter:

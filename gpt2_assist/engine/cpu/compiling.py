@@ -11,8 +11,10 @@ from pathlib import Path
 from gpt2_assist.engine import pages
 from gpt2_assist.engine.cpu.forms import NAME
 from gpt2_assist.kernels import linked, module_of, place
+from gpt2_assist.model import bfloat16, packing
 
 _SYMBOL = "gpt2_assist_enter"
+_OWN = ("attention", "compiling", "forms", "memory", "plan", "products", "rows", "step")
 
 
 @cache
@@ -32,9 +34,15 @@ def compiled() -> bool:
     return _place().is_file()
 
 
+def sources() -> list[Path]:
+    """The files that are compiled in, or whose numbers are: code that was made of others must never be run."""
+    here = Path(__file__).parent
+    return [here / f"{name}.py" for name in _OWN] + [Path(module.__file__) for module in (bfloat16, packing, pages)]
+
+
 @cache
 def _place() -> Path:
-    return place("", [*sorted(Path(__file__).parent.glob("*.py")), Path(pages.__file__)], NAME)
+    return place("", sources(), NAME)
 
 
 @cache  # the code lives as long as its engine

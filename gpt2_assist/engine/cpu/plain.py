@@ -17,7 +17,7 @@ from gpt2_assist.engine.cpu.adapters import PackedAdapter
 from gpt2_assist.engine.pages import BLOCK
 from gpt2_assist.model.bfloat16 import from_bf16, to_bf16
 from gpt2_assist.model.packing import INPUTS_MULTIPLE, INT4_GROUP, INT8_GROUP, TILE, padded, unpack
-from gpt2_assist.model.prepared import Prepared
+from gpt2_assist.model.prepared import Prepared, kind_of
 
 # Stated here a second time, so that this file needs no numba and a slip in either place shows.
 LANES = 16
@@ -31,8 +31,8 @@ ERF_TERMS = (1.061405429, -1.453152027, 1.421413741, -0.284496736, 0.254829592)
 NO_SCORE = -3.0e38
 """Below every score that counts."""
 
-GROUPS = {"int8": INT8_GROUP, "int4": INT4_GROUP}
-OFFSETS = {"int8": 128, "int4": 8}
+GROUPS = {"int8": INT8_GROUP, "int4": INT4_GROUP, "int4_min": INT4_GROUP}
+OFFSETS = {"int8": 128, "int4": 8, "int4_min": -1}
 """What is added to a weight's number so that it has no sign."""
 
 
@@ -198,25 +198,33 @@ def scale_row(x: np.ndarray, factor: np.ndarray) -> np.ndarray:
 
 def integer_product(kind: str, packed: np.ndarray, numbers: np.ndarray, first: np.ndarray,
                     scales: np.ndarray) -> np.ndarray:
-    """A packed int8 or int4 matrix with what `quantise` gave for R rows -> [R, N]."""
-    weights, own = _unsigned(kind, packed)
+    """A packed int8, int4 or int4_min matrix with what `quantise` gave for R rows -> [R, N]."""
+    weights, own, least = _unsigned(kind, packed)
     rows, groups = len(numbers), weights.shape[1]
     inputs = numbers.reshape(rows, groups, -1).astype(np.int32)
-    whole = first[:, None, :, None] + np.einsum("tgkn,rgk->rtgn", weights, inputs)  # exact, in any order
+    whole = np.einsum("tgkn,rgk->rtgn", weights, inputs)  # exact, in any order
+    if least is None:
+        whole = first[:, None, :, None] + whole
     sums = np.zeros((rows, len(packed), TILE), np.float32)
     for g in range(groups):
         sums = fma(whole[:, :, g].astype(np.float32), own[:, g] * scales[:, None, g, None], sums)
+        if least is not None:
+            sums = fma(first[:, None, g, None].astype(np.float32), least[:, g] * scales[:, None, g, None], sums)
     return sums.reshape(rows, -1)
 
 
-def _unsigned(kind: str, packed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The numbers, offset included, int32 [tiles, G, inputs of a group, 32], and the scales float32 [tiles, G, 32]."""
+def _unsigned(kind: str, packed: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """The numbers, offset included, int32 [tiles, G, inputs of a group, 32], and the scales and, if there are any,
+    minima float32 [tiles, G, 32]."""
     tiles, groups, size = packed.shape
-    blocks, bits = packed[..., :size - 2 * TILE], np.ascontiguousarray(packed[..., size - 2 * TILE:]).view(np.uint16)
+    aside = 2 * TILE * (2 if kind == "int4_min" else 1)
+    blocks, bits = packed[..., :size - aside], np.ascontiguousarray(packed[..., size - aside:]).view(np.uint16)
     numbers = blocks.reshape(tiles, groups, -1, TILE, 4).swapaxes(3, 4).astype(np.int32)  # [tiles, G, i, j, n]
-    if kind == "int4":
+    if kind != "int8":
         numbers = np.stack([numbers & 15, numbers >> 4], axis=3)  # [tiles, G, p, half, j, n]
-    return numbers.reshape(tiles, groups, -1, TILE), from_bf16(bits)
+    scales = from_bf16(bits)
+    return (numbers.reshape(tiles, groups, -1, TILE), scales[..., :TILE],
+            scales[..., TILE:] if kind == "int4_min" else None)
 
 
 def float_product(kind: str, packed: np.ndarray, x: np.ndarray) -> np.ndarray:
@@ -261,7 +269,7 @@ def widen_low_rank(low: np.ndarray, weights: np.ndarray, out: np.ndarray) -> np.
 def forward(prepared: Prepared, tokens: Sequence[int], adapter: PackedAdapter | None = None) -> np.ndarray:
     """The logits [T, V] after each of up to n_ctx tokens: all that a step does (step.py), for one sequence."""
     config, arrays = prepared.config, prepared.arrays
-    table_kind = "int8" if prepared.precision == "int4" else prepared.precision
+    table_kind = kind_of("embedding.weight", config, prepared.precision)
     embedding = unpack(arrays["embedding.weight"], table_kind, config.n_embd, config.vocab_size)
     x = embedding[:, list(tokens)].T
     if config.positions == "learned":
@@ -286,7 +294,8 @@ def _normed(config: Decoder, own: dict[str, np.ndarray], name: str, x: np.ndarra
 def _through(prepared: Prepared, layer: int, own: dict[str, np.ndarray],
              beside: dict[str, tuple[np.ndarray, np.ndarray]], x: np.ndarray) -> np.ndarray:
     """x [T, K] through the layer whose tensors are `own`, with an adapter's matrices `beside` some of them."""
-    config, kind = prepared.config, prepared.precision
+    config = prepared.config
+    kind = kind_of("layers.0.qkv.weight", config, prepared.precision)
 
     def product(name: str, rows: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
         product = multiply(kind, own[f"{name}.weight"], rows)

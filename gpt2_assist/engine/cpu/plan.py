@@ -4,8 +4,8 @@ the kernels what to do.
 It knows neither numba nor arrays: a worker that finds compiled kernels on the disk imports no compiler.
 """
 
-KINDS = {"int8": 0, "int4": 1, "bf16": 2, "fp32": 3}
-INT8, INT4, BF16, FP32 = KINDS.values()
+KINDS = {"int8": 0, "int4": 1, "int4_min": 2, "bf16": 3, "fp32": 4}
+INT8, INT4, INT4_MIN, BF16, FP32 = KINDS.values()
 
 # Of the model, set once.
 (LENGTH, HEADS, KV_HEADS, HEAD_WIDTH, WIDTH, TABLE_KIND, THREADS, EMBEDDING, POSITIONS, TURNS,

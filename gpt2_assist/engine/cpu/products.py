@@ -6,7 +6,8 @@ decode agree exactly.
 
 Activations of `rows` rows stand interleaved, so that one pointer serves them all:
   bytes  int8    [K/4, rows, 4]      quantised in groups
-  first  int32   [groups, rows]      -offset * the group's sum: takes the weights' offset out again, exactly
+  first  int32   [groups, rows]      -offset * the group's sum: takes the weights' offset out again, exactly; where
+                                     weights have a minimum, the sum itself, with which the minimum is multiplied
   scales float32 [groups, rows]
 or, for float weights, float32 [K, rows].
 """
@@ -72,11 +73,12 @@ def _prefetch(b: ir.IRBuilder, address: ir.Value, size: int) -> None:
                      *(ir.Constant(I32, value) for value in (0, 2, 1))])
 
 
-def _integer_product(rows: int, group: int, together: int, step):
+def _integer_product(rows: int, group: int, together: int, step, minimum: bool = False):
     """A product with weights in bytes or nibbles: `step(b, block, number)` gives `together` times four inputs' vectors.
+    With a `minimum`, minima stand behind the scales, and what a group adds is scale * sum + minimum * inputs' sum.
     """
     size = group * TILE * 4 // (4 * together)
-    stride = size + 2 * TILE
+    stride = size + 2 * TILE * (2 if minimum else 1)
 
     @intrinsic
     def product(typing_context, weights, data, first, scales, groups, out):
@@ -92,7 +94,8 @@ def _integer_product(rows: int, group: int, together: int, step):
                 begin, scale = b.add(first, aside), b.add(scales, aside)
                 if rows < max(FORM.rows):
                     _prefetch(b, block, stride)
-                states = _States(b, [_at(b, begin, 4 * row, I32) for row in range(rows)])
+                sums_of_inputs = [b.load(_at(b, begin, 4 * row, I32)) for row in range(rows)]
+                states = _States(b, [ir.Constant(I32, 0)] * rows if minimum else sums_of_inputs)
 
                 def advance(number: ir.Value) -> None:
                     for part, vectors in enumerate(step(b, block, number)):
@@ -106,13 +109,16 @@ def _integer_product(rows: int, group: int, together: int, step):
                 else:
                     with cgutils.for_range(b, ir.Constant(word, steps)) as inner:
                         advance(inner.index)
-                own = [_widened(b, _vector(b, block, size + 2 * vector * _LANES, ir.VectorType(I16, _LANES)))
-                       for vector in range(_VECTORS)]
+                own, least = ([_widened(b, _vector(b, block, place + 2 * vector * _LANES, ir.VectorType(I16, _LANES)))
+                               for vector in range(_VECTORS)] for place in (size, size + 2 * TILE if minimum else size))
                 for row in range(rows):
                     factor = splat(b, b.load(_at(b, scale, 4 * row, F32)), _LANES)
                     for vector in range(_VECTORS):
                         whole = b.sitofp(states.finish(b, row, vector), _FLOATS)
                         sums.add(b, row, vector, whole, b.fmul(own[vector], factor))
+                        if minimum:
+                            given = splat(b, b.sitofp(sums_of_inputs[row], F32), _LANES)
+                            sums.add(b, row, vector, given, b.fmul(least[vector], factor))
             sums.store(b, out)
             return context.get_dummy_value()
         return types.void(*[types.int64] * 6), codegen
@@ -124,8 +130,8 @@ class _States:
 
     def __init__(self, b: ir.IRBuilder, begin: list[ir.Value]) -> None:
         self._places = []
-        for pointer in begin:
-            start = FORM.start(b, b.load(pointer))
+        for value in begin:
+            start = FORM.start(b, value)
             self._places.append([[cgutils.alloca_once(b, part.type) for part in start] for _ in range(_VECTORS)])
             for places in self._places[-1]:
                 for place, part in zip(places, start):
@@ -186,5 +192,6 @@ ROWS = FORM.rows
 """Numbers of rows for which there is a product; others are padded to the next."""
 INT8 = [_integer_product(rows, 64, 1, _bytes) for rows in ROWS]
 INT4 = [_integer_product(rows, 32, 2, _nibbles) for rows in ROWS]
+INT4_MIN = [_integer_product(rows, 32, 2, _nibbles, minimum=True) for rows in ROWS]
 BF16 = [_float_product(rows, I16) for rows in ROWS]
 FP32 = [_float_product(rows, F32) for rows in ROWS]

@@ -4,7 +4,7 @@ import numpy as np
 from gpt2_assist.architectures.description import MATRICES, Decoder
 from gpt2_assist.engine.cpu import plan as step
 from gpt2_assist.model.packing import INPUTS_MULTIPLE, padded
-from gpt2_assist.model.prepared import Prepared
+from gpt2_assist.model.prepared import Prepared, kind_of
 
 _NORMS = {"layer": step.LAYER_NORM, "rms": step.RMS_NORM}
 _ACTIVATIONS = {"gelu_tanh": step.GELU_TANH, "gelu": step.GELU, "relu": step.RELU}
@@ -16,7 +16,7 @@ class Program:
 
     def __init__(self, prepared: Prepared, places: dict[str, int]) -> None:
         self._config, self._arrays, self._places = prepared.config, prepared.arrays, places
-        self._kind = step.KINDS[prepared.precision]
+        self._kind = step.KINDS[kind_of("layers.0.qkv.weight", prepared.config, prepared.precision)]
         self._rows: list[list[int]] = []
         config = self._config
         for layer in range(config.n_layer):
@@ -76,7 +76,7 @@ class Program:
 
 def table_kind_of(prepared: Prepared) -> int:
     """The kind of the embedding's and the head's numbers."""
-    return step.KINDS["int8" if prepared.precision == "int4" else prepared.precision]
+    return step.KINDS[kind_of("embedding.weight", prepared.config, prepared.precision)]
 
 
 def widest(config: Decoder) -> int:

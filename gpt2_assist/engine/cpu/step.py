@@ -47,6 +47,7 @@ from gpt2_assist.engine.cpu.plan import (
     INPUTS,
     INSIDE,
     INT4,
+    INT4_MIN,
     INT8,
     KEEP,
     KIND,
@@ -93,8 +94,7 @@ from gpt2_assist.engine.cpu.plan import (
     WEIGHTS,
     WIDTH,
 )
-from gpt2_assist.model.adapter import MOST_RANK
-from gpt2_assist.model.packing import TILE
+from gpt2_assist.model.packing import MOST_RANK, TILE
 
 _ITEMS_A_THREAD = 4
 _PATIENCE = 2_000
@@ -107,13 +107,17 @@ the clock and on the thread's own core, where a thread that is woken by another 
 
 @kernel
 def _group(kind):
-    return 64 if kind == INT8 else 32 if kind == INT4 else 1
+    return 64 if kind == INT8 else 32 if kind <= INT4_MIN else 1
 
 
 @kernel
 def _block_bytes(kind):
     """Bytes of a group of a tile."""
-    return 2112 if kind == INT8 else 576 if kind == INT4 else 64 if kind == BF16 else 128
+    if kind == INT8:
+        return 2112
+    if kind <= INT4_MIN:
+        return 576 if kind == INT4 else 640
+    return 64 if kind == BF16 else 128
 
 
 def _choice(products_by_rows):
@@ -143,8 +147,8 @@ def _choice(products_by_rows):
     return product
 
 
-_int8, _int4, _bf16, _fp32 = (_choice(by_rows) for by_rows in (products.INT8, products.INT4, products.BF16,
-                                                               products.FP32))
+_int8, _int4, _int4_min, _bf16, _fp32 = (
+    _choice(by_rows) for by_rows in (products.INT8, products.INT4, products.INT4_MIN, products.BF16, products.FP32))
 
 
 @kernel
@@ -195,7 +199,7 @@ def _multiply(p, own, thread, item, items):
     group = _group(kind)
     groups = padded(get(own, INPUTS), 64) // group
     size = _block_bytes(kind) * groups
-    byte = 1 if kind <= INT4 else 4
+    byte = 1 if kind <= INT4_MIN else 4
     scratch = get(p, SCRATCH) + thread * get(p, SCRATCH_BYTES)
     stride = 4 * padded(outputs, 64)
     for tile in range(tiles * item // items, tiles * (item + 1) // items):
@@ -208,6 +212,8 @@ def _multiply(p, own, thread, item, items):
                 _int8(together, tile_weights, data, first, scales, groups, scratch)
             elif kind == INT4:
                 _int4(together, tile_weights, data, first, scales, groups, scratch)
+            elif kind == INT4_MIN:
+                _int4_min(together, tile_weights, data, first, scales, groups, scratch)
             elif kind == BF16:
                 _bf16(together, tile_weights, data, first, scales, groups, scratch)
             else:
@@ -226,13 +232,14 @@ def _multiply(p, own, thread, item, items):
 def _hand_over(p, kind, source, width, block, row, together):
     """Lays a row of floats out for the products: in groups of bytes, or as floats where the weights are floats."""
     inputs = padded(width, 64)
-    if kind <= INT4:
+    if kind <= INT4_MIN:
+        offset = 128 if kind == INT8 else 8 if kind == INT4 else -1
         group = _group(kind)
         groups = inputs // group
         base = get(p, DATA) + block * inputs * together
         for g in range(groups):
             aside = 4 * (block * groups * together + g * together + row)
-            rows.quantise_group(source + 4 * g * group, group // 16, 128 if kind == INT8 else 8,
+            rows.quantise_group(source + 4 * g * group, group // 16, offset,
                                 base + g * group * together + 4 * row, 4 * together, get(p, FIRST) + aside,
                                 get(p, SCALES) + aside)
     else:

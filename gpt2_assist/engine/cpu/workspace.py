@@ -8,8 +8,7 @@ from gpt2_assist.engine.cpu.forms import FORM
 from gpt2_assist.engine.cpu.program import Program, table_kind_of, widest
 from gpt2_assist.engine.cpu.team import Team
 from gpt2_assist.engine.pages import BLOCK
-from gpt2_assist.model.adapter import MOST_RANK
-from gpt2_assist.model.packing import TILE
+from gpt2_assist.model.packing import MOST_RANK, TILE
 from gpt2_assist.model.prepared import Prepared
 
 LARGEST_STEP = 128

@@ -12,7 +12,7 @@ import wild
 from gpt2_assist.architectures.description import MATRICES
 from gpt2_assist.engine.cpu.cpu_engine import CpuEngine
 from gpt2_assist.model.bfloat16 import to_bf16
-from gpt2_assist.model.packing import KINDS, pack
+from gpt2_assist.model.packing import ALL_KINDS, KINDS, pack
 
 
 def digests() -> dict[str, str]:
@@ -46,7 +46,7 @@ def _of_rows() -> dict[str, list[np.ndarray]]:
 
 def _of_products() -> dict[str, list[np.ndarray]]:
     found: dict[str, list[np.ndarray]] = {}
-    for kind in KINDS:
+    for kind in ALL_KINDS:
         for seed, mood in enumerate(wild.MOODS):
             dice = np.random.default_rng(seed)
             for count in (1, 2, 3, 8):

@@ -9,7 +9,8 @@ from gpt2_assist.engine.cpu.plain import GROUPS, OFFSETS
 from gpt2_assist.model.packing import TILE
 
 MOST_ROWS = max(products.ROWS)
-_PRODUCTS = {"int8": products.INT8, "int4": products.INT4, "bf16": products.BF16, "fp32": products.FP32}
+_PRODUCTS = {"int8": products.INT8, "int4": products.INT4, "int4_min": products.INT4_MIN, "bf16": products.BF16,
+             "fp32": products.FP32}
 
 
 def aligned(values: np.ndarray, kind: type | None = None) -> np.ndarray:
