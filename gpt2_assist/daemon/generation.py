@@ -16,6 +16,8 @@ from gpt2_assist.text.opening import opening
 from gpt2_assist.text.stream import TextStream
 
 Send = Callable[[object], None]
+Refused = Callable[[list[int]], np.ndarray]
+"""From a sample's new tokens to the ids that it can't have next."""
 _MOST_CHARACTERS = 16
 """Of a text after the cursor, per token of the context: what is beyond is not even encoded."""
 
@@ -44,7 +46,7 @@ class Vocabulary:
         no ids, or healing took all back, the token for a text's beginning stands for them; a model without one keeps
         the prompt's first. Raises UsageError where there is nothing to go on from.
         """
-        before = self.tokenizer.encode(opening(self.card.prompt_prefix, text)) if begins else []
+        before, text = self._opened(text) if begins else ([], text)
         ids, unsettled = self.tokenizer.encode_unsettled(text)
         taken = self.healing.taken(ids, unsettled) if heal else 0
         begin = before or ([] if self.tokenizer.begin_of_text is None else [self.tokenizer.begin_of_text])
@@ -54,6 +56,16 @@ class Vocabulary:
             taken -= 1
         kept = len(ids) - taken
         return [*before, *ids[:kept]] or begin, b"".join(map(self.tokenizer.token_bytes, ids[kept:]))
+
+    def _opened(self, text: str) -> tuple[list[int], str]:
+        """Token ids of what the card puts before a text's beginning, and the text without those of its marks that it
+        brings itself."""
+        prefix = self.card.prompt_prefix
+        added = opening(prefix, text)
+        brought = prefix[len(added):]
+        if not self.tokenizer.control.issuperset(self.tokenizer.encode_marks(brought)):
+            brought = ""
+        return self.tokenizer.encode_marks(added + brought), text[len(brought):]
 
     def infill_prompt(self, message: Generate, n_ctx: int) -> tuple[list[int], bytes]:
         """As `prompt`, between a prefix and a suffix. Raises UsageError where the model can't do that."""
@@ -92,12 +104,23 @@ class Vocabulary:
     def stop_strings(self, asked: list[str]) -> list[str]:
         return list(dict.fromkeys([*asked, *self.card.stop_strings]))
 
-    def stop_tokens(self, asked: list[int]) -> frozenset[int]:
-        return frozenset([*asked, *self.tokenizer.ends, *(self.infill.ends if self.infill else ())])
+    def stop_tokens(self, asked: list[int], between: bool = False) -> frozenset[int]:
+        """What ends a text; `between` a prefix and a suffix that is every control token."""
+        ends = self.tokenizer.control if between else self.infill.file_ends if self.infill else ()
+        return frozenset([*asked, *self.tokenizer.ends, *ends])
 
-    def refused(self, most: int) -> Callable[[list[int]], np.ndarray]:
-        """For an engine's Sequence: the ids by which more than `most` new tokens in a row would stand in the texts of
-        the fine-tuning. Raises UsageError where there are none, DataError where their index is damaged."""
+    def refused(self, stop_tokens: frozenset[int], most_copied: int | None) -> Refused | None:
+        """For an engine's Sequence: control tokens that end nothing, and, if asked for, what would make a copied row
+        too long. None where there is nothing to refuse. Raises as `_copying`."""
+        control = np.array(sorted(self.tokenizer.control - stop_tokens), np.int64)
+        copying = None if most_copied is None else self._copying(most_copied)
+        if not len(control):
+            return copying
+        return (lambda new: control) if copying is None else lambda new: np.append(control, copying(new))
+
+    def _copying(self, most: int) -> Refused:
+        """The ids by which more than `most` new tokens in a row would stand in the texts of the fine-tuning. Raises
+        UsageError where there are none, DataError where their index is damaged."""
         if self._copies is None:
             raise UsageError("Only models that were fine-tuned here know what they were trained on; this one can't be "
                              "kept from copying.")
@@ -132,13 +155,13 @@ class Request:
             self.prompt, self.spelling = vocabulary.infill_prompt(self.message, n_ctx)
             self.most_tokens = n_ctx - len(self.prompt)  # a window that moved would have lost its first control token
         self.stops = vocabulary.stop_strings(settings.stop)
-        self.stop_tokens = vocabulary.stop_tokens(settings.stop_tokens)
+        self.stop_tokens = vocabulary.stop_tokens(settings.stop_tokens, self.message.suffix is not None)
         self.sampling = Sampling(
             temperature=settings.temperature, top_k=settings.top_k, top_p=settings.top_p, min_p=settings.min_p,
             repetition_penalty=settings.repetition_penalty,
             logit_bias={token: float(bias) for token, bias in settings.logit_bias},
             seed=settings.seed, logprobs=settings.logprobs)
-        self.refused = None if settings.max_copied is None else vocabulary.refused(settings.max_copied)
+        self.refused = vocabulary.refused(self.stop_tokens, settings.max_copied)
         delivered = message.tokens if isinstance(message, Resume) else [None] * settings.n
         done = message.done if isinstance(message, Resume) else []
         self.samples = [Sample(self, index, delivered[index], send) for index in range(settings.n) if index not in done]

@@ -10,18 +10,12 @@ from tokenizers.models import BPE
 from gpt2_assist.errors import ModelError
 from gpt2_assist.text.infill import infill_of, wrong_entry
 from gpt2_assist.text.pre_tokenizers import PreTokenizer, by_name
+from gpt2_assist.text.special_tokens import ENDS, SEPARATORS, TURN
 from gpt2_assist.text.tokenizer import BYTE_ALPHABET, TextTokenizer
 
 _OTHERS = {"llama": "SentencePiece (llama)", "bert": "WordPiece (bert)", "t5": "Unigram (t5)", "rwkv": "RWKV's (rwkv)"}
 ORDINARY, UNKNOWN, CONTROL, USER_DEFINED, UNUSED = 1, 2, 3, 4, 5
 """GGUF's types of tokens."""
-_SEPARATORS = ("<|endoftext|>", "<|end_of_text|>")
-"""They part the texts that a model learned from: where a chat model has one, it ends a text before the turn's end."""
-_ENDS = frozenset((*_SEPARATORS, "<|im_end|>", "<|eot_id|>", "<|eom_id|>", "<|end|>", "<end_of_turn>", "<EOT>",
-                   "<|return|>", "<|endofprompt|>", "<｜end▁of▁sentence｜>", "</s>"))
-"""They end a text or a turn by their very name, whatever type a file gives them, as llama.cpp has it too."""
-_TURN = "<|im_start|>"
-"""Begins a turn of a chat, never a text, though chat models' files call it their beginning."""
 KEY = "tokenizer.ggml."
 INFILL = {"prefix": "fim_pre", "suffix": "fim_suf", "middle": "fim_mid", "file": "fim_sep", "repository": "fim_rep"}
 """GGUF's names for what a model card calls so."""
@@ -74,11 +68,11 @@ def gguf_tokens(keys: Mapping[str, object]) -> GGUFTokens:
     """Raises ModelError where the keys describe no byte-level BPE, or none that is known here."""
     words = _pre_tokenizer(keys)
     tokens = _texts(keys, "tokens")
-    types = [CONTROL if text in _ENDS else kind for text, kind in zip(tokens, _types(keys, len(tokens)))]
+    types = [CONTROL if text in ENDS else kind for text, kind in zip(tokens, _types(keys, len(tokens)))]
     tokenizer = _tokenizer(tokens, types, _texts(keys, "merges"), words)
     there = {id for id in range(len(tokens)) if types[id] != UNUSED and tokens[id]}
     begin, ends = _id(keys, "bos", there), _ends(keys, tokens, types, there)
-    if begin is None or tokens[begin] == _TURN:
+    if begin is None or tokens[begin] == TURN:
         begin = ends[0] if ends else None
     begun = keys.get(f"{KEY}add_bos_token", words.begins_texts) is True
     template = keys.get("tokenizer.chat_template", "")
@@ -157,9 +151,9 @@ def _pair(merge: str, vocabulary: dict[str, int]) -> tuple[str, str]:
 
 def _ends(keys: Mapping[str, object], tokens: list[str], types: list[int], there: set[int]) -> tuple[int, ...]:
     """What parts texts, what the file says, and what says so by its name, each once."""
-    named = {tokens[id]: id for id in sorted(there) if tokens[id] in _ENDS}
+    named = {tokens[id]: id for id in sorted(there) if tokens[id] in ENDS}
     stated = (_id(keys, kind, there) for kind in ("eos", "eot", "eom"))
-    first = [named[name] for name in _SEPARATORS if name in named]
+    first = [named[name] for name in SEPARATORS if name in named]
     return tuple(dict.fromkeys([*first, *(id for id in stated if id is not None), *named.values()]))
 
 

@@ -72,6 +72,11 @@ class Infill:
     ends: frozenset[int] = frozenset()
     """All that ends what is filled in; none of them is ever shown."""
 
+    @property
+    def file_ends(self) -> frozenset[int]:
+        """Those that end a text also where nothing is filled in: behind them another file begins, or nothing."""
+        return self.ends - {self.prefix, self.suffix, self.middle, self.repository, self.begin}
+
     def prompt(self, before: Sequence[int], after: Sequence[int], room: int, beside: Sequence[Piece] = (),
                name: Sequence[int] = (), repository: Sequence[int] = ()) -> list[int]:
         """The ids to go on from, at most `room` of them where that is enough for the control tokens: what stands

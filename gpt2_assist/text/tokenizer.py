@@ -3,13 +3,15 @@
 Bytes, not text, are what a token stands for: a character may be cut between two tokens, so decoding one token at a
 time must give bytes and leave the characters to text/stream.py.
 """
+import re
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from tokenizers import AddedToken, Encoding, Tokenizer, decoders, models, pre_tokenizers
 
 from gpt2_assist.errors import ModelError
 from gpt2_assist.text.heads import Heads
-from gpt2_assist.text.special_tokens import END_OF_TEXT, SpecialTokens, special_tokens
+from gpt2_assist.text.special_tokens import END_OF_TEXT, START_OF_TEXT, TURN_ENDS, SpecialTokens, special_tokens
 from gpt2_assist.text.stream import TextStream
 from gpt2_assist.text_file import read_json, read_text
 from gpt2_assist.unreadable import stand_in
@@ -39,7 +41,8 @@ _BEGUN_CONTRACTIONS = frozenset((b"l", b"v", b"r"))
 
 
 class TextTokenizer:
-    """A model's tokenizer. `<|endoftext|>` in a text is encoded as the special token, as GPT-2's users expect."""
+    """A model's tokenizer. `<|endoftext|>` in a text is encoded as the special token, as GPT-2's users expect, and so
+    is what else begins texts or parts them; of other control tokens the letters."""
 
     def __init__(self, tokenizer: Tokenizer, special: SpecialTokens | None = None) -> None:
         """`special`: what begins and ends a text, where files say more of it than the tokenizer itself."""
@@ -52,8 +55,22 @@ class TextTokenizer:
         self.vocab_size: int = tokenizer.get_vocab_size()
         self._heads, self._plain_heads = Heads(), Heads()
         special = special or special_tokens(tokenizer)
-        self.begin_of_text, self.ends = special.begin, special.ends
+        self.begin_of_text, self.ends, self._control = special.begin, special.ends, special.control
         self.end_of_text: int | None = special.ends[0] if special.ends else None
+        self._parting, self._hidden = self._matched()
+
+    def _matched(self) -> tuple[re.Pattern, re.Pattern]:
+        """Control tokens that a text can hold, and those whose names are only letters there."""
+        parting = {END_OF_TEXT, START_OF_TEXT} | {
+            self._tokenizer.id_to_token(id) for id in (self.begin_of_text, self.end_of_text) if id is not None}
+        names = {self._tokenizer.id_to_token(id) for id in self._control}
+        seen = (parting - TURN_ENDS) & names
+        return _any_of(seen), _any_of(names - seen)
+
+    @property
+    def control(self) -> frozenset[int]:
+        """The ids of all control tokens: no text is made of them."""
+        return self._control
 
     @classmethod
     def from_folder(cls, folder: Path) -> "TextTokenizer":
@@ -88,7 +105,18 @@ class TextTokenizer:
     def encode(self, text: str, plain: bool = False) -> list[int]:
         """Token ids of `text`; `plain`: what looks like a special token is text too. Surrogates, which no UTF-8 can
         hold, count as U+FFFD."""
-        return self._encoding(text, plain).ids
+        return [id for piece in self._pieces(text, plain) for id in piece.ids]
+
+    def encode_marks(self, text: str) -> list[int]:
+        """Token ids of what a model card says, in which every control token is one."""
+        return self._encoding(text).ids
+
+    def encode_all(self, texts: Sequence[str]) -> list[Encoding]:
+        """Many texts at once, each as `encode` has it, with the places of its tokens."""
+        hidden = [bool(self._hidden.search(text)) for text in texts]
+        others = iter(self._tokenizer.encode_batch([text for text, one in zip(texts, hidden) if not one],
+                                                   add_special_tokens=False))
+        return [Encoding.merge(self._pieces(text, False)) if one else next(others) for text, one in zip(texts, hidden)]
 
     def encode_unsettled(self, text: str, plain: bool = False) -> tuple[list[int], int]:
         """Token ids of `text` as `encode` gives them, and how many of the last would be others if more text followed in
@@ -102,8 +130,9 @@ class TextTokenizer:
         apostrophe, with which "e" would make a contraction of it.
         """
         heads = self._plain_heads if plain else self._heads
-        head, rest = heads.split(text, lambda part: self._encoding(part, plain).ids)
-        encoding = self._encoding(rest, plain)
+        head, rest = heads.split(text, lambda part: self.encode(part, plain))
+        *before, encoding = self._pieces(rest, plain)
+        head = head + [id for piece in before for id in piece.ids]
         ids = encoding.ids
         if not ids or ids[-1] in self._special:
             return head + ids, 0
@@ -126,8 +155,17 @@ class TextTokenizer:
         self._tokenizer.add_special_tokens([name])
         id = self._tokenizer.token_to_id(name)
         self._special[id] = name.encode()
+        self._control |= {id}
+        self._parting, self._hidden = self._matched()
         self.vocab_size = self._tokenizer.get_vocab_size()
         return id
+
+    def _pieces(self, text: str, plain: bool) -> list[Encoding]:
+        """The text's parts in order, as they are encoded: one, unless there are names of control tokens in it."""
+        if plain or not self._hidden.search(text):
+            return [self._encoding(text, plain)]
+        parts = [part for part in self._parting.split(text) if part]
+        return [self._encoding(part, not self._parting.fullmatch(part)) for part in parts]
 
     def _encoding(self, text: str, plain: bool = False) -> Encoding:
         try:
@@ -166,6 +204,12 @@ class TextTokenizer:
             if id not in self._special and len(data) == len(token):
                 tokens[id] = data
         return tokens
+
+
+def _any_of(names: Collection[str]) -> re.Pattern:
+    """Finds one of the names, the longest; none of them where there are none."""
+    longest_first = sorted(names, key=len, reverse=True)
+    return re.compile(f"({'|'.join(map(re.escape, longest_first))})" if names else "((?!))")
 
 
 def _last_word(encoding: Encoding, end: int) -> int:

@@ -17,8 +17,7 @@ def build_copies(folder: Path, tokenizer: TextTokenizer, documents: Sequence[Doc
     tokens, lines = [], []
     for first in range(0, len(documents), _AT_ONCE):
         part = documents[first:first + _AT_ONCE]
-        for document, encoding in zip(part, tokenizer.inner.encode_batch([document.text for document in part],
-                                                                         add_special_tokens=False)):
+        for document, encoding in zip(part, tokenizer.encode_all([document.text for document in part])):
             tokens.append(np.array(encoding.ids, np.uint32))
             ends = np.array([place for place, mark in enumerate(document.text)
                              if mark == "\n" and not document.one_line], np.int64)

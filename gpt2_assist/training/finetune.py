@@ -283,7 +283,7 @@ def _read(request: Request, base: Base) -> tuple[list[Document], CorpusReport]:
     if not request.keep_duplicates:
         documents, duplicates = without_duplicates(documents)
     report = make_report(corpus, documents, duplicates, find_private(documents),
-                         lambda text: len(base.tokenizer.inner.encode(text, add_special_tokens=False).ids), removed)
+                         lambda text: len(base.tokenizer.encode(text)), removed)
     return documents, report
 
 

@@ -23,8 +23,7 @@ def encoded(tokenizer: TextTokenizer, documents: Sequence[Document], vocab_size:
     pieces, starts, count = [np.zeros(0, kind)], [0], 0
     for first in range(0, len(documents), _AT_ONCE):
         part = documents[first:first + _AT_ONCE]
-        encodings = tokenizer.inner.encode_batch([document.text for document in part], add_special_tokens=False)
-        for document, encoding in zip(part, encodings):
+        for document, encoding in zip(part, tokenizer.encode_all([document.text for document in part])):
             marks = start if document.short else []
             pieces.append(np.array([separator, *marks, *encoding.ids, separator], kind))
             count += len(pieces[-1])

@@ -167,14 +167,14 @@ def test_the_card_says_whence_it_comes_and_what_its_hash_is(tmp_path):
 def test_the_ends_of_turns_and_of_texts_end_a_text(tmp_path):
     tokens = TextTokenizer.from_folder(import_gguf(made(tmp_path)).path)
     assert tokens.ends == (0, 2) and tokens.begin_of_text == 0
-    assert tokens.encode("the 12<|im_end|>") == [tokens.inner.token_to_id(token) for token in
-                                                 ("t", "he", "Ġ", "12", "<|im_end|>")]
+    assert tokens.encode("the 12<|endoftext|>") == [tokens.inner.token_to_id(token) for token in
+                                                    ("t", "he", "Ġ", "12", "<|endoftext|>")]
 
 
 def test_an_end_that_is_called_an_ordinary_token_ends_a_text_too(tmp_path):
     path = made(tmp_path, types=[1] * len(gguf_models.VOCABULARY))
     tokens = TextTokenizer.from_folder(import_gguf(path).path)
-    assert tokens.ends == (0, 2) and tokens.encode("<|im_end|>") == [2] != tokens.encode("<|im_end|>", plain=True)
+    assert tokens.ends == (0, 2) and tokens.encode_marks("<|im_end|>") == [2] != tokens.encode("<|im_end|>")
 
 
 @pytest.mark.parametrize("said, prefix", [({}, ""), ({"tokenizer.ggml.add_bos_token": True}, "<|endoftext|>")])

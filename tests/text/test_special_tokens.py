@@ -8,6 +8,8 @@ from tokenizers import AddedToken, Tokenizer
 from gpt2_assist.errors import ModelError
 from gpt2_assist.text.tokenizer import TextTokenizer
 
+END = "<|im_end|>"
+"""Ends a text by its name, whether or not a file says so; what parts texts comes before it."""
 CONFIG, GENERATION, TOKENIZER, MAP = (
     "config.json", "generation_config.json", "tokenizer_config.json", "special_tokens_map.json")
 
@@ -22,17 +24,17 @@ def folder(tiny_model, tmp_path):
 
 
 @pytest.mark.parametrize("files, begin, ends", [
-    ({}, "<|endoftext|>", ["<|endoftext|>"]),
-    ({CONFIG: {"eos_token_id": "</s>", "bos_token_id": "<s>"}}, "<s>", ["</s>", "<|endoftext|>"]),
-    ({GENERATION: {"eos_token_id": ["<|im_end|>", "</s>"]}}, "<|im_end|>", ["<|im_end|>", "</s>", "<|endoftext|>"]),
+    ({}, "<|endoftext|>", ["<|endoftext|>", END]),
+    ({CONFIG: {"eos_token_id": "</s>", "bos_token_id": "<s>"}}, "<s>", ["</s>", "<|endoftext|>", END]),
+    ({GENERATION: {"eos_token_id": ["<|im_end|>", "</s>"]}}, "</s>", ["</s>", "<|endoftext|>", END]),
     ({TOKENIZER: {"eos_token": {"content": "</s>", "lstrip": False}, "bos_token": "<s>"}}, "<s>",
-     ["</s>", "<|endoftext|>"]),
-    ({MAP: {"eos_token": "</s>"}, CONFIG: {"eos_token_id": 50256}}, "</s>", ["</s>", "<|endoftext|>"]),
-    ({CONFIG: {"eos_token_id": 50256, "bos_token_id": 50256}}, "<|endoftext|>", ["<|endoftext|>"]),
-    ({CONFIG: {"eos_token_id": 70, "bos_token_id": None}}, "<|endoftext|>", ["<|endoftext|>"]),
+     ["</s>", "<|endoftext|>", END]),
+    ({MAP: {"eos_token": "</s>"}, CONFIG: {"eos_token_id": 50256}}, "</s>", ["</s>", "<|endoftext|>", END]),
+    ({CONFIG: {"eos_token_id": 50256, "bos_token_id": 50256}}, "<|endoftext|>", ["<|endoftext|>", END]),
+    ({CONFIG: {"eos_token_id": 70, "bos_token_id": None}}, "<|endoftext|>", ["<|endoftext|>", END]),
     ({CONFIG: {"eos_token_id": True, "bos_token_id": -1}, TOKENIZER: {"eos_token": "no such", "bos_token": 7}},
-     "<|endoftext|>", ["<|endoftext|>"]),
-    ({GENERATION: [], MAP: {"eos_token": None}}, "<|endoftext|>", ["<|endoftext|>"])])
+     "<|endoftext|>", ["<|endoftext|>", END]),
+    ({GENERATION: [], MAP: {"eos_token": None}}, "<|endoftext|>", ["<|endoftext|>", END])])
 def test_each_file_is_heard_and_what_is_no_such_token_is_not(folder, files, begin, ends):
     ids = TextTokenizer.from_folder(folder).inner.token_to_id
     for name, entries in files.items():
