@@ -1,4 +1,5 @@
-"""The real SmolLM2, from its GGUF file, where it is there: its words are llama.cpp's, its weights those of the file."""
+"""The real SmolLM2, from its GGUF file, where it is there: its tokens and its greedy texts are llama.cpp's, its weights
+those of the file."""
 import os
 import sys
 from pathlib import Path
@@ -10,7 +11,9 @@ from safetensors.torch import load_file
 from text_samples import SAMPLES
 
 from gpt2_assist.model.gguf_importing import import_gguf
+from gpt2_assist.model.weights import load_model
 from gpt2_assist.text.tokenizer import TextTokenizer
+from gpt2_assist.training.merging import export_gguf
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "benchmarks"))
@@ -65,8 +68,8 @@ def test_every_weight_is_the_files(folder, parts):
 @pytest.mark.slow
 def test_bits_per_byte_are_those_of_the_undone_weights(folder, parts):
     from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
-    text = (ROOT / "docs/design.md").read_text(encoding="utf-8")[:6000]
-    ids = torch.tensor([TextTokenizer.from_folder(folder).encode(text)])[:, :1024]
+    text = (ROOT / "docs/design.md").read_text(encoding="utf-8")[:3000]
+    ids = torch.tensor([TextTokenizer.from_folder(folder).encode(text)])[:, :400]
     ours = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
     theirs = LlamaForCausalLM(LlamaConfig(
         hidden_size=576, num_hidden_layers=30, num_attention_heads=9, num_key_value_heads=3, intermediate_size=1536,
@@ -94,3 +97,20 @@ def by_hand(parts: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     return tensors
 
 
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.skipif(not LLAMA, reason="needs llama.cpp: set GPT2_ASSIST_LLAMA to a folder with llama-server")
+def test_llama_cpp_writes_the_same_greedy_text(folder, tmp_path, monkeypatch):
+    from llama import LlamaServer
+    monkeypatch.setenv("GPT2_ASSIST_HOME", str(folder.parents[1]))
+    export_gguf("smollm2", tmp_path / "smollm2.gguf")
+    tokens, model = TextTokenizer.from_folder(folder), load_model(folder)
+    prompts = [tokens.encode(text) for text in ("Once upon a time", "def fibonacci(n):\n")]
+    with LlamaServer(Path(LLAMA), tmp_path / "smollm2.gguf", 2) as server:
+        theirs = [server.complete(ids, 16)["tokens"] for ids in prompts]
+    for ids, more in zip(prompts, theirs):
+        with torch.no_grad():
+            likeliest = model(torch.tensor([ids + more]))[0].argmax(-1)
+        assert likeliest[len(ids) - 1:-1].tolist() == more

@@ -63,6 +63,7 @@ def joined() -> tuple[list[str], list[str]]:
     return sorted(stated["vocab"], key=stated["vocab"].get), [" ".join(pair) for pair in stated["merges"]]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not LLAMA, reason="needs llama.cpp: set GPT2_ASSIST_LLAMA to a folder with llama-server")
 @pytest.mark.parametrize("known", KNOWN, ids=lambda known: known.names[0])
 def test_llama_cpp_cuts_the_same(known, joined, tmp_path):
