@@ -78,7 +78,7 @@ def finetune(dataset: Sequence[str | Path] = (), model_name: str | Path = "", ru
                         ("sample_every", sample_every), ("sample_length", sample_length), ("save_every", save_every)):
         if not value >= 0:
             raise UsageError(f"{name} must be 0 or more, not {value}.")
-    settings = _settings(settings, fields(Settings))
+    settings = _settings(settings, [entry for entry in fields(Settings) if entry.name != "rate"])
     context = settings.get("context") or 512
     chosen = Settings(method=method, steps=steps, rate=learning_rate,
                       **{"batch_tokens": batch_size * context, **settings})

@@ -56,7 +56,8 @@ class Run:
         _write(self.folder / RUN_FILE, {"format": FORMAT, **state})
 
     def best(self) -> dict:
-        """{"step", "loss"} of the best model so far; empty where there is none yet."""
+        """{"step", "loss", "before"} of the best model so far, with "infill" and "infill_before" where it was taught to
+        fill in; empty where there is none yet."""
         return _read(self.folder / BEST_FILE)
 
     def write_best(self, best: dict) -> None:
@@ -92,7 +93,8 @@ class Run:
         return str(at) if (at / "config.json").is_file() else state["base"]
 
     def curve(self) -> list[dict]:
-        """An entry per report: "step", "loss" and, where it was measured, "validation" and "general"."""
+        """An entry per report: "step", "loss" and, where it was measured, "validation", "general" and
+        "infill"."""
         try:
             lines = (self.folder / "curve.jsonl").read_text(encoding="utf-8").splitlines()
             return [json.loads(line) for line in lines]

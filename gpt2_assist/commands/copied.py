@@ -26,7 +26,7 @@ class Copied:
         if must and not copies:
             raise UsageError("Only models that were fine-tuned here know what they were trained on; this one's texts "
                              "can't be compared.")
-        self._tokenizer = TextTokenizer.from_folder(found.path)
+        self._tokenizer = TextTokenizer.from_folder(found.tokenizer)
         self._index = CopyIndex.load(copies) if copies else None
         self._shorts = short_documents(self._index, self._tokenizer.decode) if copies else None
         self._known = {normal(text) for text in self._shorts[0].texts} if copies else set()

@@ -14,6 +14,7 @@ _EXAMPLE = """examples:
   gpt2-assist finetune ~/notes --plan              # how long, how much memory?
   gpt2-assist finetune --resume --run titles       # goes on after Ctrl-C or a crash
   gpt2-assist finetune more/ --from run1 --run run2
+  gpt2-assist finetune ~/code --infill --run code  # for generate --suffix
   gpt2-assist generate --model run1 -n 3"""
 
 
@@ -43,6 +44,9 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     choices.add_argument("--alpha", type=float, metavar="X", help="of a LoRA adapter (default 16)")
     choices.add_argument("--targets", metavar="NAMES",
                          help="where adapters are put: qkv, output, up, down, or names of model files (default all)")
+    choices.add_argument("--infill", action="store_true",
+                         help="also teach it to fill in between two texts (generate --suffix): half of what it reads "
+                              "is cut for it")
     choices.add_argument("--steps", type=int, metavar="N")
     choices.add_argument("--context", type=int, metavar="N", help="tokens in a row")
     choices.add_argument("--batch-tokens", type=int, metavar="N", help="tokens per step")

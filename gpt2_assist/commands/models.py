@@ -99,7 +99,7 @@ def _problem(model: ModelFolder) -> AssistError | None:
     from gpt2_assist.text.tokenizer import TextTokenizer
     try:
         weights = ModelTensors(model.path)
-        TextTokenizer.from_folder(model.path)
+        TextTokenizer.from_folder(model.tokenizer)
         if model.adapter:
             read_adapter(model.adapter, weights.config)
     except AssistError as error:

@@ -96,7 +96,8 @@ def show(args: argparse.Namespace) -> int:
                        for name, value in state["settings"].items()))
     measured = [entry for entry in run.curve() if "validation" in entry]
     for entry in measured[-10:]:
-        losses = [f"{name} {entry[name]:.3f}" for name in ("loss", "validation", "general") if name in entry]
+        losses = [f"{name} {entry[name]:.3f}" for name in ("loss", "validation", "general", "infill")
+                  if name in entry]
         best_too = ["best"] if entry["step"] == best.get("step") else []
         print(fitted_parts([f"step {entry['step']}", *losses, *best_too]))
     for sample in run.last_samples():

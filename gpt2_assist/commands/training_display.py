@@ -82,6 +82,8 @@ class Display:
         parts = [f"validation {self._validations[-1]:.3f} {sparkline(self._validations)}"] if self._validations else []
         if report.general is not None:
             parts.append(f"general {report.general:.3f}")
+        if report.infill is not None:
+            parts.append(f"filled in {report.infill:.3f}")
         return parts + ["best so far"] * report.best
 
     def _say_parts(self, parts: list[str]) -> None:

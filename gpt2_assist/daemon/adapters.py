@@ -8,6 +8,7 @@ from gpt2_assist.model.adapter import read_adapter
 from gpt2_assist.model.card import read_card
 from gpt2_assist.protocol import Adapted
 from gpt2_assist.runs import copies_of
+from gpt2_assist.text.tokenizer import TextTokenizer
 
 MOST = 16
 """Adapters that the engine keeps; for a further one the one goes that was used longest ago."""
@@ -47,7 +48,8 @@ class Adapters:
         if loaded is None:
             folder = Path(told.folder)
             number = self._engine.add_adapter(read_adapter(folder, self._engine.config), told.strength)
-            loaded = _Loaded(number, self._vocabulary.of(read_card(folder), copies_of(folder)))
+            own = TextTokenizer.from_folder(folder) if (folder / "tokenizer.json").is_file() else None
+            loaded = _Loaded(number, self._vocabulary.of(read_card(folder), copies_of(folder), own))
         self._loaded[key] = loaded
         for old in [key for key, other in self._loaded.items() if other.number not in in_use | {loaded.number}]:
             if len(self._loaded) <= MOST:

@@ -14,6 +14,7 @@ from gpt2_assist.text.healing import Healing, Respelling
 from gpt2_assist.text.infill import Piece, infill_of, reserve
 from gpt2_assist.text.opening import opening
 from gpt2_assist.text.stream import TextStream
+from gpt2_assist.text.tokenizer import TextTokenizer
 
 Send = Callable[[object], None]
 Refused = Callable[[list[int]], np.ndarray]
@@ -25,15 +26,17 @@ _MOST_CHARACTERS = 16
 class Vocabulary:
     """What a worker knows of its model's texts: the tokenizer and the card's customs."""
 
-    def __init__(self, tokenizer, card: Card, copies: Path | None = None) -> None:
+    def __init__(self, tokenizer: TextTokenizer, card: Card, copies: Path | None = None) -> None:
         """`copies`: where the index of the texts lies that the model was fine-tuned on, if it was."""
         self.tokenizer, self.card, self._copies = tokenizer, card, copies
         self._index = None
         self.infill = infill_of(card.infill, tokenizer)
         self.healing = Healing(tokenizer.ordinary_tokens(), tokenizer.encode)
 
-    def of(self, card: Card, copies: Path | None) -> "Vocabulary":
-        """That of a model with the same tokenizer."""
+    def of(self, card: Card, copies: Path | None, tokenizer: TextTokenizer | None = None) -> "Vocabulary":
+        """That of a model with the same tokenizer, or with its own."""
+        if tokenizer:
+            return Vocabulary(tokenizer, card, copies)
         other = copy(self)
         other.card, other._copies, other._index = card, copies, None
         other.infill = infill_of(card.infill, self.tokenizer)

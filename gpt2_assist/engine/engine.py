@@ -1,5 +1,5 @@
 """The interface that a worker drives. Token ids in, token ids out; no text, no sockets, no threads of its own."""
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from collections.abc import Sequence as SequenceOf
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -76,7 +76,7 @@ class Engine(Protocol):
     def open(self, prompt: SequenceOf[int], sampling: Sampling, index: int = 0, new_tokens: SequenceOf[int] = (),
              adapter: int = 0) -> Sequence:
         """A sample that continues `prompt` (not empty) as sample `index`; `new_tokens` were decoded before a crash.
-        `adapter` 0 is the model itself.
+        `adapter` 0 is the model itself. Its own tokens, if it has any, can stand in the prompt and are never new ones.
 
         Costs no model time. Randomness comes from (seed, index, number of new tokens so far), nothing else.
         """
@@ -108,11 +108,13 @@ class Engine(Protocol):
         """Tokens whose keys and values are held."""
 
 
-def checked_tokens(prompt: SequenceOf[int], new_tokens: SequenceOf[int], vocab_size: int) -> list[int]:
-    """A sequence's tokens at `open`. Raises UsageError where no model of this vocabulary could go on from them."""
+def checked_tokens(prompt: SequenceOf[int], new_tokens: SequenceOf[int], vocab_size: int,
+                   more: Mapping[int, object]) -> list[int]:
+    """A sequence's tokens at `open`; `more` are those that its adapter has rows for. Raises UsageError where no model
+    of this vocabulary could go on from them."""
     if not prompt:
         raise UsageError("There is no prompt token to go on from.")
     tokens = [*prompt, *new_tokens]
-    if not all(0 <= token < vocab_size for token in tokens):
+    if not all(0 <= token < vocab_size or token in more for token in tokens):
         raise UsageError("The prompt holds a token that the model doesn't have.")
     return tokens

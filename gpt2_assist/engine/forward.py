@@ -44,6 +44,8 @@ class LowRank:
             return Linear(matrix, torch.zeros(len(matrix)), torch.float32, device)
         self._pairs = {module: (linear(torch.tensor(down)), linear(torch.tensor(up) * factor))
                        for module, (down, up) in adapter.pairs.items()}
+        self.rows = {id: torch.tensor(row, device=device) for id, row in adapter.rows.items()}
+        """By token, what it has in place of the embedding's row."""
 
     def add(self, module: str, x: torch.Tensor, out: torch.Tensor) -> None:
         """Adds to out [R, out] what the adapter makes of x [R, in] beside a module's matrix, if anything."""
@@ -104,16 +106,15 @@ class Forward:
     def hidden(self, segments: list[Segment]) -> torch.Tensor:
         """Appends the segments' keys and values to their caches; what the head sees of the new tokens, [R, D]."""
         config = self.config
-        ids = [token for segment in segments for token in segment.tokens]
         places = [segment.start + k for segment in segments for k in range(len(segment.tokens))]
         for segment in segments:
             segment.cache.reserve(segment.start + len(segment.tokens))
         where = torch.tensor(places, device=self._device)
-        x = self._embedding[torch.tensor(ids, device=self._device)]
+        x = self._embedded(segments)
         if self._positions is not None:
             x = x + self._positions[where]
         turns = None if self._turns is None else self._turns[where]
-        mixed = torch.zeros(len(ids), config.attention_width, device=self._device)
+        mixed = torch.zeros(len(places), config.attention_width, device=self._device)
 
         def product(layer: _Layer, role: str, x: torch.Tensor) -> torch.Tensor:
             out, row = layer.matrices[role](x), 0
@@ -146,6 +147,18 @@ class Forward:
         for segment in segments:
             segment.cache.tokens.extend(segment.tokens)
         return self._norm(x)
+
+    def _embedded(self, segments: list[Segment]) -> torch.Tensor:
+        """The rows of the embedding, or those that an adapter has in their place."""
+        ids, given = [], {}
+        for segment in segments:
+            rows = segment.adapter.rows if segment.adapter else {}
+            given |= {len(ids) + place: rows[token] for place, token in enumerate(segment.tokens) if token in rows}
+            ids += [0 if token in rows else token for token in segment.tokens]
+        x = self._embedding[torch.tensor(ids, device=self._device)]
+        for row, values in given.items():
+            x[row] = values
+        return x
 
     def _heads(self, layer: _Layer, qkv: torch.Tensor, turns: torch.Tensor | None) -> tuple[torch.Tensor, ...]:
         """Queries [R, H, d], keys and values [R, K, d], normed and turned, of [R, (H + 2K) d]."""

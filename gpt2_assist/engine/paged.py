@@ -1,8 +1,9 @@
 """What the engines over a prefix tree have in common: sequences, their windows and their drafts. The arithmetic is
 each engine's own."""
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from collections.abc import Sequence as SequenceOf
+from itertools import takewhile
 from typing import Any
 
 import numpy as np
@@ -77,10 +78,14 @@ class PagedEngine:
 
     def open(self, prompt: SequenceOf[int], sampling: Sampling, index: int = 0, new_tokens: SequenceOf[int] = (),
              adapter: int = 0) -> PagedSequence:
-        tokens = checked_tokens(prompt, new_tokens, self.vocab_size)
+        tokens = checked_tokens(prompt, new_tokens, self.vocab_size, self._own_tokens(adapter))
         start = window_start(len(tokens), self.n_ctx)
         shared = self._tree.shared(tokens[start:-1], adapter)
         return PagedSequence(tokens, len(prompt), min(shared, max(0, len(prompt) - start)), sampling, index, adapter)
+
+    def _own_tokens(self, adapter: int) -> Mapping[int, object]:
+        """Those that an adapter has rows for, which engines without such rows have none of."""
+        return getattr(self._adapters.get(adapter), "rows", {})
 
     def ready(self, sequence: PagedSequence) -> bool:
         return (sequence.branch is not None and sequence.start == window_start(len(sequence.tokens), self.n_ctx)
@@ -126,7 +131,8 @@ class PagedEngine:
         if len(sequence.pending) > 1 or len(sequence.tokens) == sequence.prompt_tokens:
             return []  # somebody waits for the first token: it doesn't wait for a longer step
         sequence.drafter.costs = self._costs.table(beside)[:self.most_rows]
-        return sequence.drafter.draft(min(limit, sequence.trusted))
+        draft = sequence.drafter.draft(min(limit, sequence.trusted))
+        return list(takewhile(self.vocab_size.__gt__, draft))  # a text seen before may hold an adapter's own token
 
     def _verified(self, sequence: PagedSequence, draft: list[int], new: list[Token]) -> None:
         """Tells the drafter what came of a step."""

@@ -72,6 +72,7 @@ def _adjusted(logits: np.ndarray, seen: Sequence[int], sampling: Sampling) -> np
     scores = logits.astype(np.float64)
     if penalised:
         repeated = np.fromiter(set(seen), np.int64)
+        repeated = repeated[repeated < len(scores)]
         values = scores[repeated]
         scores[repeated] = np.where(values > 0, values / penalty, values * penalty)
     for token, bias in sampling.logit_bias.items():

@@ -69,7 +69,8 @@ class TorchEngine:
 
     def open(self, prompt: SequenceOf[int], sampling: Sampling, index: int = 0, new_tokens: SequenceOf[int] = (),
              adapter: int = 0) -> TorchSequence:
-        tokens = checked_tokens(prompt, new_tokens, self.vocab_size)
+        tokens = checked_tokens(prompt, new_tokens, self.vocab_size,
+                                self._adapters[adapter].rows if adapter else {})
         start = window_start(len(tokens), self.n_ctx)
         shared = self._cache.shared(tokens[start:-1], adapter)
         return TorchSequence(tokens, len(prompt), min(shared, max(0, len(prompt) - start)), sampling, index, adapter)

@@ -2,7 +2,7 @@
 them, so that either program reads the other's. Needs no torch.
 """
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,12 +17,16 @@ from gpt2_assist.runs import ADAPTER_CONFIG
 from gpt2_assist.text_file import read_json
 from gpt2_assist.unreadable import not_json, unreadable
 
+MOST_TOKENS = 1 << 31
 WEIGHTS, CONFIG = "adapter_model.safetensors", ADAPTER_CONFIG
 PREFIX = "base_model.model."
 """Stands before every name."""
-_UNKNOWN = ("use_rslora", "use_dora", "alpha_pattern", "rank_pattern", "modules_to_save", "trainable_token_indices",
-            "target_parameters", "lora_bias", "layer_replication")
+_UNKNOWN = ("use_rslora", "use_dora", "alpha_pattern", "rank_pattern", "modules_to_save", "target_parameters",
+            "lora_bias", "layer_replication")
 """Entries of peft's configurations for adapters of other kinds."""
+TOKENS, TOKEN_ROWS = "trainable_token_indices", ".token_adapter.trainable_tokens_delta"
+"""The entry of CONFIG that says of which tokens there are rows, by the embedding's name, and how the name of the rows
+ends. They are the rows themselves, whatever the name says."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,9 @@ class Adapter:
 
     shape: LoraShape
     pairs: dict[str, tuple[np.ndarray, np.ndarray]]
+    rows: dict[int, np.ndarray] = field(default_factory=dict)
+    """By token what it has in place of the embedding's row, float32 [width]; tokens that the base doesn't have among
+    them. As something to be written they stay what they are in the base."""
 
     def check(self, config: Decoder) -> None:
         """Raises ModelError where it is not for a model of these sizes."""
@@ -62,6 +69,8 @@ class Adapter:
         for module, (down, up) in self.pairs.items():
             if expected.get(f"{module}.weight") != (down.shape[1], up.shape[0]):
                 raise ModelError(f"The adapter's {module} doesn't fit its base model.")
+        if any(row.shape != (config.n_embd,) for row in self.rows.values()):
+            raise ModelError("The adapter's rows of tokens don't fit its base model.")
 
 
 def read_adapter(folder: Path, base: Decoder) -> Adapter:
@@ -73,15 +82,16 @@ def read_adapter(folder: Path, base: Decoder) -> Adapter:
         if config.get("peft_type", "LORA") != "LORA" or any(map(config.get, _UNKNOWN)) or \
                 config.get("bias", "none") != "none":
             raise ModelError(f"The adapter {folder} is of a kind that isn't known here.")
-        modules = {name.removeprefix(PREFIX).partition(".lora_")[0] for name in file.entries}
+        modules = {name.removeprefix(PREFIX).partition(".lora_")[0] for name in file.entries if ".lora_" in name}
         shape = LoraShape(int(config["r"]), float(config["lora_alpha"]), roles_of(modules) or MATRICES)
+        rows = _token_rows(config.get(TOKENS) or {}, file, base)
         halves: dict[str, tuple[np.ndarray, np.ndarray]] = {}
         for name in file.entries:
             module, ending, _ = name.removeprefix(PREFIX).partition(".lora_A.weight")
             if ending:
                 halves[module] = tuple(_matrix(file, f"{PREFIX}{module}.lora_{half}.weight") for half in "AB")
         wrong = [down for down, up in halves.values() if not len(down) == up.shape[1] == shape.rank]
-        if wrong or not halves or 2 * len(halves) != len(file.entries):
+        if wrong or not halves or 2 * len(halves) + bool(rows) != len(file.entries):
             raise ValueError
     except (ValueError, KeyError, TypeError, AttributeError):
         raise ModelError(f"The adapter {folder} is damaged.") from None
@@ -93,7 +103,7 @@ def read_adapter(folder: Path, base: Decoder) -> Adapter:
             pairs[module] = _beside(there, [part.outputs for part in parts], base.matrix_shape(role))
     if halves:
         raise ModelError(f"The adapter's {next(iter(halves))} doesn't fit its base model.")
-    adapter = Adapter(shape, pairs)
+    adapter = Adapter(shape, pairs, rows)
     adapter.check(base)
     return adapter
 
@@ -111,6 +121,25 @@ def stored_adapter(pairs: Mapping[str, tuple[Array, Array]], base: Decoder) -> d
                 stored[f"{PREFIX}{part.name}.lora_B.weight"] = up[first:first + part.outputs]
                 first += part.outputs
     return stored
+
+
+def stored_rows(base: Decoder) -> tuple[str, str]:
+    """(what files call the embedding, the name under which they hold an adapter's rows of tokens)."""
+    own = architecture(base.architecture)
+    name = own.hub_parts(base)["embedding.weight"][0].name.removesuffix(".weight")
+    return name, f"{PREFIX}{own.PREFIX}{name}{TOKEN_ROWS}"
+
+
+def _token_rows(said: dict[str, list[int]], file: SafetensorsFile, base: Decoder) -> dict[int, np.ndarray]:
+    """By token. Raises KeyError, TypeError or ValueError where they are others than what is `said`."""
+    if not said:
+        return {}
+    embedding, name = stored_rows(base)
+    ids = said[embedding]
+    rows = _matrix(file, name)
+    if len(said) != 1 or len(set(ids)) != len(rows) or not all(type(id) is int and 0 <= id < MOST_TOKENS for id in ids):
+        raise ValueError
+    return dict(zip(ids, rows, strict=True))
 
 
 def stored_modules(shape: LoraShape, base: Decoder) -> tuple[list[str], bool]:

@@ -20,7 +20,7 @@ def write_gguf(model: ModelFolder, config: Decoder, weights: Mapping[str, torch.
     Raises OSError where the disk refuses, ModelError where GGUF can't say what the model or its tokenizer is.
     """
     keys = {**_general(model), **architecture(config.architecture).to_gguf(config),
-            **gguf_keys(TextTokenizer.from_folder(model.path), config.vocab_size, model.card.prompt_prefix,
+            **gguf_keys(TextTokenizer.from_folder(model.tokenizer), config.vocab_size, model.card.prompt_prefix,
                         model.card.chat_template, model.card.infill)}
     writer = GGUFWriter(path, config.architecture)
     add = {bool: writer.add_bool, int: writer.add_uint32, float: writer.add_float32, str: writer.add_string,

@@ -28,7 +28,7 @@ class ModelFolder:
     name: str
     """How the user names it: a store name, or the absolute path of a folder outside the store."""
     path: Path
-    """Where its weights and its tokenizer lie: with an adapter, those of its base."""
+    """Where its weights lie: with an adapter, those of its base."""
     card: Card
     bundled: bool = False
     adapter: Path | None = None
@@ -39,6 +39,11 @@ class ModelFolder:
     def own(self) -> Path:
         """Where that lies which is this model's alone."""
         return self.adapter or self.path
+
+    @property
+    def tokenizer(self) -> Path:
+        """Where its tokenizer lies: that of an adapter which brings tokens of its own lies with it."""
+        return self.own if (self.own / "tokenizer.json").is_file() else self.path
 
     @property
     def stamp(self) -> int:

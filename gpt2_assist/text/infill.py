@@ -128,20 +128,27 @@ def reserve(n_ctx: int, new_tokens: int) -> int:
     return min(max(step, _up(new_tokens, step)), n_ctx // 2)
 
 
-def infill_of(entries: Mapping[str, object], tokenizer: "TextTokenizer") -> Infill | None:
+def is_control(name: str) -> bool:
+    """Whether a token looks like one that isn't text."""
+    return bool(_CONTROL.fullmatch(name))
+
+
+def infill_of(entries: Mapping[str, object], tokenizer: "TextTokenizer", anew: bool = False) -> Infill | None:
     """What a card's `infill` says; where that is nothing, what the tokenizer has of names that are known. None: the
-    model has no such tokens. Raises ModelError where the card names one that the tokenizer lacks."""
+    model has no such tokens. Raises ModelError where the card names one that the tokenizer lacks, unless it is to get
+    them `anew`."""
     if not entries:
         entries = next((known for known in _KNOWN if all(tokenizer.has_token(known[name]) for name in NEW)), {})
         if not entries:
             return None
         entries = {name: value for name, value in entries.items()
                    if name in ("order", "ends") or tokenizer.has_token(value)}
-    elif lacking := [name for key, name in entries.items()
-                     if key not in ("order", "ends") and not (tokenizer.has_token(name) and _CONTROL.fullmatch(name))]:
-        raise ModelError(f"The model card names {lacking[0]} for filling in, which is no control token of the model's "
+    names = {key: name for key, name in entries.items() if key not in ("order", "ends")}
+    wrong = [name for name in names.values() if not is_control(name) or not (anew or tokenizer.has_token(name))]
+    if wrong:
+        raise ModelError(f"The model card names {wrong[0]} for filling in, which is no control token of the model's "
                          "tokenizer.")
-    ids = {key: tokenizer.id_of(name) for key, name in entries.items() if key not in ("order", "ends")}
+    ids = {key: tokenizer.id_of(name) for key, name in names.items()}
     ends = [tokenizer.id_of(name) for name in entries.get("ends", []) if tokenizer.has_token(name)]
     return Infill(ids["prefix"], ids["suffix"], ids.get("middle"), entries["order"], ids.get("begin"), ids.get("file"),
                   ids.get("repository"), frozenset([*ids.values(), *ends, *tokenizer.ends]))

@@ -24,6 +24,7 @@ from gpt2_assist.training.base import Base
 from gpt2_assist.training.copies import build_copies
 from gpt2_assist.training.disk import bytes_per_s, check_disk, free_on_disk, model_bytes, needed_on_disk, state_bytes
 from gpt2_assist.training.estimate import MODEL, SAMPLES, STATE, VALIDATION
+from gpt2_assist.training.infill import Cutting
 from gpt2_assist.training.keeping import Keeper, sample_prompt
 from gpt2_assist.training.memory import available_bytes, fitting, needed_bytes, trained_parameters
 from gpt2_assist.training.parallel import Team, take_device
@@ -84,9 +85,10 @@ class Result:
     finished: bool
     """False: it was stopped, and --resume goes on."""
     before: dict
-    """Losses before the first step: "validation" and "general"."""
+    """Losses before the first step: "validation", "general" and "infill"."""
     best: dict
-    """{"step", "loss"}, of the model as it was (step 0) until it is bettered; empty if nothing was measured yet."""
+    """{"step", "loss", "infill"}, of the model as it was (step 0) until it is bettered; empty if nothing was measured
+    yet."""
     step: int = 0
     """The last one."""
     last: float | None = None
@@ -106,7 +108,7 @@ def check(request: Request) -> list[str]:
 
 def plan(request: Request, show: Show) -> Plan:
     """What a training would be like, after a few steps that change nothing."""
-    base = Base.of(find_model(request.model))
+    base = Base.of(find_model(request.model), request.settings.infill)
     documents, report = _read(request, base)
     show.corpus(report)
     parts = _split(documents, request)
@@ -115,14 +117,14 @@ def plan(request: Request, show: Show) -> Plan:
     settings = _settings(request, base, train)
     there = available_bytes(request.device)
     model = base.tunable(settings, request.device)
-    tuning = _tuning(model, train, validation, None, settings, request, Path())
+    tuning = _tuning(base, model, train, validation, None, settings, request, Path())
     state = _state(request, base, documents, parts, settings, train, validation)
     return _plan(state, base, tuning, train, validation, request, there)[0]
 
 
 def finetune(request: Request, show: Show, stop: Callable[[], bool] = lambda: False) -> Result:
     """Makes a new run and trains it. Raises DataError, ModelError, UsageError or StorageError with a sentence."""
-    base = Base.of(find_model(request.model))
+    base = Base.of(find_model(request.model), request.settings.infill)
     replaced = request.overwrite and has_run(request.run)
     old = find_run(request.run).folder.resolve() if replaced else None
     if old and any(place.resolve().is_relative_to(old) for place in (base.folder.path, base.folder.own)):
@@ -182,7 +184,7 @@ def resume(request: Request, show: Show, stop: Callable[[], bool] = lambda: Fals
     if run.saved_step and run.saved_step >= (asked.steps or state["settings"]["steps"]):
         return _finished(run, state, show)
     _check_goes_on(run, state)
-    base = Base.of(find_model(run.base()))
+    base = Base.of(find_model(run.base()), state["settings"].get("infill", False))
     check_ranges(asked, base.config.n_ctx)
     changed = {name: getattr(asked, name) for name in ("steps", "patience") if name in request.given}
     state["settings"].update({name: value for name, value in changed.items() if name != "steps" or value})
@@ -201,7 +203,8 @@ def _finished(run: Run, state: dict, show: Show) -> Result:
     show.say(f"The run {run.name} is finished: it has {run.saved_step} steps. More of them: `gpt2-assist finetune "
              f"--resume --run {run.name} --steps {2 * run.saved_step}`.")
     best = run.best()
-    return Result(run, True, {"validation": best.get("before")}, {key: best[key] for key in ("step", "loss") if best},
+    before = {"validation": best.get("before"), "infill": best.get("infill_before")}
+    return Result(run, True, before, {key: best[key] for key in ("step", "loss", "infill") if key in best},
                   run.saved_step, run.last_validation(), state.get("held_out", ""))
 
 
@@ -212,7 +215,7 @@ def _train(run: Run, state: dict, base: Base, train: Text, validation: Text, req
     there = available_bytes(request.device)
     model = base.tunable(settings, "cpu" if request.shard else request.device)  # whole it might not fit there
     general = general_text(_GENERAL, base.tokenizer, base.config.vocab_size)
-    tuning = _tuning(model, train, validation, general, settings, request, run.folder / "checkpoints")
+    tuning = _tuning(base, model, train, validation, general, settings, request, run.folder / "checkpoints")
     again = begun and tuning.resume(show.say)
     if begun and not again:
         _check_goes_on(run, state)
@@ -237,7 +240,9 @@ def _train(run: Run, state: dict, base: Base, train: Text, validation: Text, req
         show.step(report)
     if not _rank():
         keeper.close(tuning.ended)
-    best = {} if tuning.state.known_best is None else {"step": tuning.state.best_step, "loss": tuning.state.best_loss}
+    best, known = {}, tuning.state.best_validation
+    if known is not None:
+        best = {**tuning.state.best_measured, "step": tuning.state.best_step, "loss": known}
     before, after = state.get("sample_before", ""), ""
     if before and tuning.ended and tuning.state.best_step and not _rank():
         after = keeper.last_sample()
@@ -324,10 +329,11 @@ def _prompts(tokenizer: TextTokenizer, validation: Text, short: bool) -> tuple[s
     return (beginning, "")
 
 
-def _tuning(model: torch.nn.Module, train: Text, validation: Text, general: Text | None, settings: Settings,
+def _tuning(base: Base, model: torch.nn.Module, train: Text, validation: Text, general: Text | None, settings: Settings,
             request: Request, checkpoints: Path) -> Tuning:
+    cutting = Cutting.of(base.tokenizer, base.lesson.infill) if base.lesson else None
     return Tuning(model, train, validation, general, settings, _threads(request), checkpoints, request.save_every,
-                  request.shard)
+                  request.shard, cutting)
 
 
 def _settings(request: Request, base: Base, train: Text) -> Settings:

@@ -2,7 +2,7 @@
 import json
 import math
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +12,7 @@ import torch
 from gpt2_assist.corpus.documents import START
 from gpt2_assist.errors import ModelError
 from gpt2_assist.model.card import Card, write_card
+from gpt2_assist.model.hub_files import write_tokenizer
 from gpt2_assist.model.store import find_model
 from gpt2_assist.model.transformer import Transformer
 from gpt2_assist.model.weights import model_of
@@ -27,7 +28,7 @@ from gpt2_assist.training.lora import write_adapter
 from gpt2_assist.training.merging import whole_weights
 from gpt2_assist.training.settings import FULL
 from gpt2_assist.training.showing import Show
-from gpt2_assist.training.tuning import Report, Tuning
+from gpt2_assist.training.tuning import Report, Tuning, judged
 from gpt2_assist.training.writing import Writer
 
 
@@ -78,7 +79,7 @@ class Keeper:
     def take(self, report: Report, model: Transformer | None) -> None:
         self.remember_saved()
         entry = {"step": report.step, "loss": round(report.loss, 5), "tokens_per_s": round(report.tokens_per_s, 1)}
-        for name in ("validation", "general"):
+        for name in ("validation", "general", "infill"):
             value = getattr(report, name)
             if value is not None:
                 entry[name] = round(value, 5)
@@ -86,8 +87,7 @@ class Keeper:
             file.write(json.dumps(entry) + "\n")
         if report.best:
             with self._tuning.estimate.timed(MODEL):
-                self._keep_best(report.step, report.validation,
-                                lambda folder, card: self._write_model(folder, card, model))
+                self._keep_best(report.step, vars(report), lambda folder, card: self._write_model(folder, card, model))
         if self._samples_at(report):
             with self._tuning.estimate.timed(SAMPLES):
                 self._try_sample(report.step, model)
@@ -95,14 +95,16 @@ class Keeper:
     def close(self, ended: bool) -> None:
         self.remember_saved()
         if ended and self._run.model() is None:  # nothing that was trained is better
-            self._keep_best(0, self._tuning.state.first["validation"], self._write_base)
+            self._keep_best(0, self._tuning.state.first, self._write_base)
         draw_curve(self._run)
 
     def _write_model(self, folder: Path, card: Card, model: Transformer) -> None:
         if self._tuning.settings.method == FULL:
-            export_model(self._base.config, dict(model.state_dict()), self._base.tokenizer, card, folder)
+            export_model(model.config, dict(model.state_dict()), self._base.tokenizer, card, folder)
         else:
             write_adapter(folder, model, self._tuning.settings.lora, str(self._base.folder.path))
+            if self._base.tokenizer.vocab_size > TextTokenizer.from_folder(self._base.folder.path).vocab_size:
+                write_tokenizer(self._base.tokenizer, folder)
             write_card(folder, card)
 
     def _write_base(self, folder: Path, card: Card) -> None:
@@ -113,17 +115,24 @@ class Keeper:
         else:
             self._write_model(folder, card, self._base.tunable(settings, "cpu"))
 
-    def _keep_best(self, step: int, loss: float, write_model: Callable[[Path, Card], None]) -> None:
+    def _keep_best(self, step: int, measured: Mapping[str, float | None],
+                   write_model: Callable[[Path, Card], None]) -> None:
         """Makes the model or the adapter of a step, and says that it is the best."""
         before, place = self._run.model(), self._run.model_of(step)
-        if before and self._run.best().get("loss", math.inf) < loss:
+        known = self._run.best()
+        if before and judged({"validation": known.get("loss", math.inf), "infill": known.get("infill")}) < judged(
+                measured):
             return  # on again from an older state: what is there is better
         fresh = place.with_name(f".step-{step}")
         shutil.rmtree(fresh, ignore_errors=True)
         write_model(fresh, self._card(step))
         shutil.rmtree(place, ignore_errors=True)
         fresh.rename(place)
-        self._run.write_best({"step": step, "loss": loss, "before": self._tuning.state.first["validation"]})
+        first = self._tuning.state.first
+        best = {"step": step, "loss": measured["validation"], "before": first["validation"]}
+        if measured.get("infill") is not None:
+            best |= {"infill": measured["infill"], "infill_before": first["infill"]}
+        self._run.write_best(best)
         for old in place.parent.glob("step-*"):
             if old not in (place, before):  # the one before may just be on its way to the engine
                 shutil.rmtree(old, ignore_errors=True)
@@ -137,9 +146,10 @@ class Keeper:
             data=f"{base.data}; then {self._state['documents']} documents of {names}",
             prompt_prefix=text_prefix(self._base.tokenizer, self._state["short"]),
             stop_strings=[START] if self._state["short"] else [stop for stop in base.stop_strings if stop != START],
+            infill=dict(self._base.lesson.entries) if self._base.lesson and step else base.infill,
             hashes={},
             figures={"tokens": self._state["tokens"], "base_validation": self._tuning.state.first["validation"],
-                     "validation": self._tuning.state.known_best})
+                     "validation": self._tuning.state.best_validation})
 
     def _try_sample(self, step: int, model: Transformer) -> None:
         """The training goes on without a sample where none can be written."""

@@ -10,7 +10,16 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import nn
 
-from gpt2_assist.model.adapter import CONFIG, WEIGHTS, Adapter, LoraShape, stored_adapter, stored_modules
+from gpt2_assist.model.adapter import (
+    CONFIG,
+    TOKENS,
+    WEIGHTS,
+    Adapter,
+    LoraShape,
+    stored_adapter,
+    stored_modules,
+    stored_rows,
+)
 from gpt2_assist.model.transformer import Matrix, Transformer
 
 
@@ -29,8 +38,24 @@ class LoraMatrix(nn.Module):
         return F.linear(x, self.weight.t(), self.bias) + self.scale * ((x @ self.down) @ self.up)
 
 
-def add_adapter(model: Transformer, shape: LoraShape, seed: int) -> None:
-    """Freezes the model and puts a new adapter beside its projections; what it computes stays as it was."""
+class TaughtRows(nn.Module):
+    """A frozen embedding, and a few rows that are trained in place of its own or behind them."""
+
+    def __init__(self, base: nn.Embedding, rows: dict[int, torch.Tensor]) -> None:
+        super().__init__()
+        self.weight = base.weight
+        self.rows = nn.Parameter(torch.stack(list(rows.values())).float())
+        self.register_buffer("ids", torch.tensor(list(rows)), persistent=False)
+
+    def forward(self, ids: torch.Tensor) -> torch.Tensor:
+        mine = ids[..., None] == self.ids
+        x = F.embedding(ids.clamp_max(len(self.weight) - 1), self.weight)
+        return torch.where(mine.any(-1, keepdim=True), (mine.to(self.rows.dtype) @ self.rows).to(x.dtype), x)
+
+
+def add_adapter(model: Transformer, shape: LoraShape, seed: int, rows: dict[int, torch.Tensor] | None = None) -> None:
+    """Freezes the model and puts a new adapter beside its projections; what it computes stays as it was, but for tokens
+    that get new `rows`."""
     for parameter in model.parameters():
         parameter.requires_grad_(False)
     generator = torch.Generator().manual_seed(seed)
@@ -38,17 +63,25 @@ def add_adapter(model: Transformer, shape: LoraShape, seed: int) -> None:
         for target in shape.targets:
             layer = model.layers[number]
             setattr(layer, target, LoraMatrix(getattr(layer, target), shape, generator))
+    if rows:
+        model.embedding = TaughtRows(model.embedding, rows)
 
 
 def adapter_tensors(model: Transformer) -> dict[str, torch.Tensor]:
-    """The adapter's matrices as peft names and turns them: A [rank, in] and B [out, rank], float32."""
+    """The adapter's matrices as peft names and turns them, A [rank, in] and B [out, rank], and the rows of tokens that
+    it has: float32."""
     stored = stored_adapter(dict(_pairs(model)), model.config)
+    if isinstance(model.embedding, TaughtRows):
+        stored[stored_rows(model.config)[1]] = model.embedding.rows.detach()
     return {name: matrix.clone().contiguous() for name, matrix in stored.items()}
 
 
 def present_adapter(model: Transformer, shape: LoraShape) -> Adapter:
     """The adapter as it is now, for an engine."""
-    return Adapter(shape, {name: tuple(matrix.cpu().numpy() for matrix in pair) for name, pair in _pairs(model)})
+    rows = {}
+    if isinstance(taught := model.embedding, TaughtRows):
+        rows = dict(zip(taught.ids.tolist(), taught.rows.detach().cpu().numpy().copy()))
+    return Adapter(shape, {name: tuple(matrix.cpu().numpy() for matrix in pair) for name, pair in _pairs(model)}, rows)
 
 
 def _pairs(model: Transformer) -> Iterator[tuple[str, tuple[torch.Tensor, torch.Tensor]]]:
@@ -69,6 +102,8 @@ def write_adapter(folder: Path, model: Transformer, shape: LoraShape, base: str)
     config = {"peft_type": "LORA", "task_type": "CAUSAL_LM", "base_model_name_or_path": base, "r": shape.rank,
               "lora_alpha": shape.alpha, "lora_dropout": 0.0, "target_modules": modules,
               "fan_in_fan_out": inputs_first, "bias": "none", "inference_mode": True}
+    if isinstance(model.embedding, TaughtRows):
+        config[TOKENS] = {stored_rows(model.config)[0]: model.embedding.ids.tolist()}
     (folder / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
 
 
@@ -83,4 +118,20 @@ def merged(weights: dict[str, torch.Tensor], adapter: Adapter, strength: float =
             down, up = map(torch.tensor, pair)
             weight = torch.addmm(weight.float(), down.t(), up.t(), alpha=strength * adapter.shape.scale)
         result[name] = weight.to(wanted)
-    return result
+    return with_rows(result, {id: torch.tensor(row) for id, row in adapter.rows.items()})
+
+
+def with_rows(weights: dict[str, torch.Tensor], rows: dict[int, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The weights with these rows in the embedding, by token; for tokens that are new embedding and head grow, and what
+    the head lacks then is its mean: nobody ever learned to write them."""
+    if not rows:
+        return weights
+    more, changed = max(0, max(rows) + 1 - len(weights["embedding.weight"])), {}
+    for name in ("embedding.weight", "head.weight"):
+        if name in weights:
+            table = weights[name]
+            mean = table.float().mean(0, keepdim=True).to(table.dtype)
+            changed[name] = torch.cat([table, mean.expand(more, -1)])
+    for id, row in rows.items():
+        changed["embedding.weight"][id] = row.to(changed["embedding.weight"].dtype)
+    return {**weights, **changed}

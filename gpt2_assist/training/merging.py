@@ -25,9 +25,9 @@ def whole_weights(model: ModelFolder) -> tuple[Decoder, dict[str, torch.Tensor]]
     Raises ModelError where files are missing or damaged.
     """
     config, weights = load_weights(model.path)
-    if model.adapter and model.strength:
+    if model.adapter:
         weights = merged(weights, read_adapter(model.adapter, config), model.strength)
-    return config, weights
+    return replace(config, vocab_size=len(weights["embedding.weight"])), weights
 
 
 def merge_run(name: str, model: str, strength: float) -> ModelFolder:
@@ -46,7 +46,7 @@ def merge_run(name: str, model: str, strength: float) -> ModelFolder:
 
 def _write(source: ModelFolder, card: Card, folder: Path) -> None:
     config, weights = whole_weights(source)
-    export_model(config, weights, TextTokenizer.from_folder(source.path), card, folder,
+    export_model(config, weights, TextTokenizer.from_folder(source.tokenizer), card, folder,
                  next(iter(weights.values())).dtype)
 
 

@@ -22,6 +22,8 @@ def _measured(result: Result) -> list[str]:
     else:
         lines = [f"Validation loss {before:.3f} before, {result.last:.3f} now: nothing that was trained is better than "
                  "the model as it was. A lower --rate or more text may help."]
+    if result.before.get("infill") is not None:
+        lines.append(f"Of what is filled in: {result.before['infill']:.3f} before, {result.best['infill']:.3f} then.")
     if result.held_out:
         lines.append(result.held_out)
     if not result.finished or not step:

@@ -94,7 +94,7 @@ class Pieces:
         """The rows of a pass, each a list of pieces by number: a function of the seed and the pass alone."""
         if epoch != self._epoch:
             order = np.random.default_rng((self._seed, epoch)).permutation(len(self._lengths))
-            self._epoch, self._order = epoch, _packed(order, self._lengths, self._context)
+            self._epoch, self._order = epoch, packed(order, self._lengths, self._context)
         return self._order
 
     def sample(self, tokens: int) -> list[list[int]]:
@@ -107,35 +107,40 @@ class Pieces:
             count = max(1, round(len(chosen) * tokens / self.tokens))
             parts = np.arange(count + 1) * len(chosen) // count
             chosen = np.random.default_rng(self._seed).integers(parts[:-1], parts[1:])
-        return _packed(chosen, self._lengths, self._context)
+        return packed(chosen, self._lengths, self._context)
 
     def filled(self, rows: Sequence[Sequence[int]]) -> Rows:
         """The arrays of some rows."""
-        width = max(int(self._lengths[row].sum()) for row in rows)
+        read = [[self._read(piece) for piece in row] for row in rows]
+        width = max(sum(len(ids) for ids, _ in row) for row in read)
         ids = np.zeros((len(rows), width), np.int64)
         targets = np.full((len(rows), width), IGNORED, np.int64)
         positions, segments = np.zeros_like(ids), np.full_like(ids, -1)
-        for number, row in enumerate(rows):
+        for number, row in enumerate(read):
             at = 0
-            for segment, piece in enumerate(row):
-                begin, length = int(self._begins[piece]), int(self._lengths[piece])
-                place = slice(at, at + length)
-                ids[number, place] = self._stream[begin:begin + length]
-                targets[number, place] = self._stream[begin + 1:begin + length + 1]
-                targets[number, at:at + int(self._given[piece])] = GIVEN
-                positions[number, place] = np.arange(length)
+            for segment, (tokens, behind) in enumerate(row):
+                place = slice(at, at + len(tokens))
+                ids[number, place], targets[number, place] = tokens, behind
+                positions[number, place] = np.arange(len(tokens))
                 segments[number, place] = segment
-                at += length
+                at += len(tokens)
         alone = all(len(row) == 1 for row in rows)
         return Rows(ids, targets, positions, None if alone else segments)
+
+    def _read(self, piece: int) -> tuple[np.ndarray, np.ndarray]:
+        """A piece's tokens, and the target behind each."""
+        begin, length = int(self._begins[piece]), int(self._lengths[piece])
+        targets = self._stream[begin + 1:begin + length + 1].astype(np.int64)
+        targets[:int(self._given[piece])] = GIVEN
+        return self._stream[begin:begin + length], targets
 
 
 _OPEN = 16
 """Rows that are filled at a time: with more of them less is wasted, and the order is less random."""
 
 
-def _packed(order: np.ndarray, lengths: np.ndarray, context: int) -> list[list[int]]:
-    """Pieces put into rows of at most `context` tokens, each into the fullest open row that has room."""
+def packed(order: np.ndarray, lengths: np.ndarray, context: int) -> list[list[int]]:
+    """Pieces, by number, put into rows of at most `context` tokens, each into the fullest open row that has room."""
     done, open_rows = [], []  # of an open row: [room, pieces]
     for piece in order.tolist():
         length = int(lengths[piece])

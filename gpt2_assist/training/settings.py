@@ -46,6 +46,8 @@ class Settings:
     patience: int = 4
     """Validations without a better one after which training ends; 0 is never."""
     seed: int = 1
+    infill: bool = False
+    """Whether half of the text is cut, so that the model learns to fill in."""
 
     @property
     def lora(self) -> LoraShape:
@@ -62,6 +64,7 @@ class Settings:
     @classmethod
     def from_json(cls, entries: dict) -> "Settings":
         known = {entry.name for entry in fields(cls)}
+        entries = {"infill": False, **entries}  # runs of earlier versions don't say it
         if set(entries) != known:
             raise DataError("The run was made by another version of this program and can't be gone on with.")
         return cls(**{**entries, "targets": roles_of(entries["targets"])})

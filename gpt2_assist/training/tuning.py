@@ -6,7 +6,7 @@ in two pieces is the training in one, bit for bit on a CPU.
 import copy
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from gpt2_assist.model.transformer import Transformer
 from gpt2_assist.training.checkpoint import load_checkpoint, renamed, save_checkpoint
 from gpt2_assist.training.estimate import SAVE_EVERY_S, STATE, STEP, VALIDATION, Estimate
 from gpt2_assist.training.gradients import ParallelGradients
+from gpt2_assist.training.infill import CutPieces, Cutting
 from gpt2_assist.training.memory import sharing
 from gpt2_assist.training.parallel import Team, part_like, whole
 from gpt2_assist.training.rows import Pieces, Rows, Text
@@ -42,6 +43,8 @@ class Report:
     """On the validation text, where it was measured now."""
     general: float | None = None
     """On a general text, by which forgetting shows."""
+    infill: float | None = None
+    """Of what is filled in, all pieces of the validation text being cut, where that is taught."""
     best: bool = False
     """Whether the validation is the best so far."""
     note: str = ""
@@ -61,23 +64,29 @@ class State:
     best_step: int = 0
     """0: the model as it was before the first step."""
     best_loss: float = math.inf
+    """On the validation text; where filling in is taught, the mean of that and the loss of what is filled in."""
+    best_measured: dict = field(default_factory=dict)
+    """The losses at that step, as in `first`."""
     bad: int = 0
     """Validations since the best."""
     first: dict = field(default_factory=dict)
-    """Losses before the first step: "validation" and "general"."""
+    """Losses before the first step: "validation", "general" and "infill"."""
 
     @property
-    def known_best(self) -> float | None:
-        return None if math.isinf(self.best_loss) else self.best_loss
+    def best_validation(self) -> float | None:
+        """The best's loss on the validation text; None before anything was measured."""
+        return None if math.isinf(self.best_loss) else self.best_measured.get("validation", self.best_loss)
 
 
 class Tuning:
     """Trains the parameters of `model` that are not frozen."""
 
     def __init__(self, model: Transformer, train: Text, validation: Text, general: Text | None, settings: Settings,
-                 threads: int, checkpoints: Path, save_every: int = 0, shard: bool = False) -> None:
+                 threads: int, checkpoints: Path, save_every: int = 0, shard: bool = False,
+                 cutting: Cutting | None = None) -> None:
         """`checkpoints` is a folder, to which a state goes after each validation and after `save_every` steps, or,
-        with 0, after a minute. `shard`: where several processes train, each keeps a part of the model only."""
+        with 0, after a minute. `shard`: where several processes train, each keeps a part of the model only.
+        `cutting`: how pieces are cut, to teach filling in."""
         self.model, self.settings, self.state = model, settings, State()
         self._text, self._threads, self._folder = train, threads, checkpoints
         self._save_every, self._team, self._saved_step = save_every, Team(), -1
@@ -95,6 +104,9 @@ class Tuning:
         self._adam = torch.optim.AdamW(groups, lr=settings.rate, betas=(0.9, 0.95), fused=not self._empty)
         self._validation = Pieces(validation, settings.context, 0)  # as it was at first: losses are compared
         self._general = Pieces(general, settings.context, 0) if general else None
+        self._cutting, self._filled = cutting, None
+        if cutting:
+            self._filled = CutPieces(validation, settings.context, 0, replace(cutting, share=1.0, measured=True))
         self._gradients: ParallelGradients | None = None
         self._cut()
 
@@ -109,13 +121,17 @@ class Tuning:
         kind = torch.bfloat16 if settings.precision == "bf16" else torch.float32
         self._gradients = ParallelGradients(self.model, self._threads, kind, shared)
         self._train = Pieces(self._text, settings.context, settings.seed)
+        if self._cutting:
+            self._train = CutPieces(self._text, settings.context, settings.seed, self._cutting)
 
     def steps(self, stop: Callable[[], bool] = lambda: False) -> Iterator[Report]:
         """Trains to the end, early or not, or until `stop()`. The state is saved now and then and at the end."""
         state = self.state
         if not state.first:
             state.first = {"validation": self._measure(self._validation), "general": self._measure(self._general)}
-            state.best_loss = state.first["validation"]  # the model as it was is the best until it is bettered
+            if self._filled:
+                state.first["infill"] = self._measure(self._filled)
+            state.best_loss, state.best_measured = judged(state.first), state.first  # until it is bettered
         saved = time.monotonic()
         while not self.ended and not self._team.any(stop()):
             note, began = "", time.monotonic()
@@ -172,7 +188,8 @@ class Tuning:
         self.estimate.guess(STEP, settings.batch_tokens * team.size / speed)
         began = time.monotonic()
         self._gradients.loss(portions[0])
-        measured = sum(min(text.tokens, _VALIDATION_TOKENS) for text in (self._validation, self._general) if text)
+        measured = sum(min(text.tokens, _VALIDATION_TOKENS)
+                       for text in (self._validation, self._general, self._filled) if text)
         self.estimate.guess(VALIDATION, (time.monotonic() - began) * measured / max(1, portions[0].tokens))
         return speed
 
@@ -187,7 +204,8 @@ class Tuning:
         if self._team.rank:
             return
         self._folder.mkdir(parents=True, exist_ok=True)
-        state = {**vars(self.state), "best_loss": self.state.known_best}
+        best = None if math.isinf(self.state.best_loss) else self.state.best_loss
+        state = {**vars(self.state), "best_loss": best}
         save_checkpoint(self._folder / f"step-{self.state.step:08}.safetensors", tensors,
                         {"state": state, "settings": self.settings.to_json()})
         for old in self.saved()[:-KEPT]:
@@ -231,7 +249,7 @@ class Tuning:
             self._adam.state[p] = {key: value if key == "step" else part_like(value, p)
                                    for key in keys for value in [tensors[f"adam.{key}.{name}"]]}
         if state.first:
-            state.best_loss = min(state.best_loss, state.first["validation"])
+            state.best_loss = min(state.best_loss, judged(state.first))
         self.state = state
         self.settings = replace(self.settings, context=settings.context, batch_tokens=settings.batch_tokens,
                                 micro_rows=settings.micro_rows, recompute=settings.recompute)
@@ -295,13 +313,15 @@ class Tuning:
 
     def _validated(self, report: Report) -> Report:
         state = self.state
-        loss, general = self._measure(self._validation), self._measure(self._general)
+        measured = {"validation": self._measure(self._validation), "general": self._measure(self._general),
+                    "infill": self._measure(self._filled)}
+        loss = judged(measured)
         best = loss < state.best_loss
         if best:
-            state.best_loss, state.best_step, state.bad = loss, state.step, 0
+            state.best_loss, state.best_step, state.bad, state.best_measured = loss, state.step, 0, measured
         else:
             state.bad += 1
-        return replace(report, validation=loss, general=general, best=best)
+        return replace(report, **measured, best=best)
 
     def _step_down(self) -> str:
         """Less memory from now on. Raises DataError where nothing is left to try."""
@@ -320,6 +340,12 @@ class Tuning:
         self.settings = now
         self._cut()
         return note
+
+
+def judged(measured: Mapping[str, float | None]) -> float:
+    """The loss by which a model is better than another."""
+    losses = [measured["validation"], measured.get("infill")]
+    return sum(loss for loss in losses if loss is not None) / (len(losses) - losses.count(None))
 
 
 def rate_share(step: int, settings: Settings) -> float:

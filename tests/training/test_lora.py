@@ -1,4 +1,5 @@
 """Adapters beside plain torch, and read by peft."""
+import re
 from dataclasses import replace
 
 import pytest
@@ -9,7 +10,7 @@ from gpt2_assist.errors import ModelError, UsageError
 from gpt2_assist.model.adapter import LoraShape, read_adapter
 from gpt2_assist.model.config_file import read_config
 from gpt2_assist.model.transformer import Transformer
-from gpt2_assist.model.weights import load_model
+from gpt2_assist.model.weights import load_model, model_of
 from gpt2_assist.training.lora import LoraMatrix, add_adapter, merged, write_adapter
 
 SHAPE = LoraShape(rank=4, alpha=6.0, targets=MATRICES)
@@ -82,6 +83,46 @@ def test_peft_reads_what_we_write_and_we_read_what_it_writes(tiny_model, tmp_pat
     ours, again = (read_adapter(tmp_path / name, model.config) for name in ("ours", "theirs"))
     assert again.shape == SHAPE and again.pairs.keys() == ours.pairs.keys()
     assert all((mine == other).all() for name in ours.pairs for mine, other in zip(ours.pairs[name], again.pairs[name]))
+
+
+def test_rows_of_tokens_go_with_an_adapter_as_peft_has_them(tiny_model, tmp_path):
+    """New ones among them, for which the base has to grow there."""
+    base, dice = load_model(tiny_model), torch.Generator().manual_seed(1)
+    size = base.config.vocab_size
+    rows = {id: torch.randn(base.config.n_embd, generator=dice) / 8 for id in (9, size, size + 1)}
+    others = [id for id in range(size) if id not in rows]  # whose scores don't come from the rows
+    ids = torch.tensor([[5, 9, size, 31, 7, size + 1, 90]])
+    model = load_model(tiny_model)
+    add_adapter(model, SHAPE, seed=3, rows=rows)
+    trained = {name for name, p in model.named_parameters() if p.requires_grad}
+    assert "embedding.rows" in trained and "embedding.weight" not in trained
+    model(IDS[:, 3:]).square().mean().backward()
+    assert (model.embedding.rows.grad == 0).all()
+    model(ids).square().mean().backward()
+    assert (model.embedding.rows.grad != 0).all(1).all()
+    write_adapter(tmp_path / "ours", model, SHAPE, str(tiny_model))
+    adapter = read_adapter(tmp_path / "ours", base.config)
+    assert all((adapter.rows[id] == row.numpy()).all() for id, row in rows.items()) and len(adapter.rows) == 3
+    whole = model_of(replace(base.config, vocab_size=size + 2), merged(base.state_dict(), adapter))
+    with torch.no_grad():
+        torch.testing.assert_close(whole(ids)[..., others], model(ids)[..., others], rtol=1e-4, atol=1e-4)
+    peft = pytest.importorskip("peft", reason="needs peft: pip install peft")
+    from transformers import GPT2LMHeadModel
+    theirs = GPT2LMHeadModel.from_pretrained(tiny_model, dtype=torch.float32)
+    theirs.resize_token_embeddings(size + 2, mean_resizing=False)
+    theirs = peft.PeftModel.from_pretrained(theirs, tmp_path / "ours").eval()
+    with torch.no_grad():
+        torch.testing.assert_close(theirs(ids).logits[..., others], model(ids)[..., others], rtol=1e-4, atol=1e-4)
+    theirs.save_pretrained(tmp_path / "theirs", save_embedding_layers=False)
+    again = read_adapter(tmp_path / "theirs", base.config)
+    assert again.rows.keys() == adapter.rows.keys()
+    assert all((again.rows[id] == row).all() for id, row in adapter.rows.items())
+    entries = (tmp_path / "ours/adapter_config.json").read_text()
+    for wrong in (f"[9, {size}]", f"[9, 9, {size}]", f"[-9, {size}, {size + 1}]", '"9"', "5"):
+        said = re.sub(r'"wte": \[[^]]*\]', f'"wte": {wrong}', entries)
+        (tmp_path / "ours/adapter_config.json").write_text(said)
+        with pytest.raises(ModelError, match="damaged"):
+            read_adapter(tmp_path / "ours", base.config)
 
 
 def test_what_makes_no_sense_is_said_in_a_sentence(tiny_model, tmp_path):

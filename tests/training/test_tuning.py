@@ -14,6 +14,7 @@ from gpt2_assist.model.config_file import read_config
 from gpt2_assist.model.store import find_model
 from gpt2_assist.training.base import Base
 from gpt2_assist.training.checkpoint import load_checkpoint, save_checkpoint
+from gpt2_assist.training.infill import Cutting
 from gpt2_assist.training.rows import Text
 from gpt2_assist.training.settings import Settings, settled
 from gpt2_assist.training.tuning import Tuning
@@ -32,28 +33,43 @@ def text(seed: int, lengths: list[int]) -> Text:
 def tuning(folder, checkpoints, **changes) -> Tuning:
     asked = replace(ASKED, **changes)
     settings = settled(asked, read_config(folder), 3000, "cpu")
-    model = Base.of(find_model(str(folder))).tunable(settings, "cpu")
-    return Tuning(model, text(1, [40, 7, 100, 3, 60, 90] * 8), text(2, [30, 50, 9]), None, settings, 2, checkpoints)
+    base = Base.of(find_model(str(folder)), settings.infill)
+    cutting = Cutting.of(base.tokenizer, base.lesson.infill) if base.lesson else None
+    return Tuning(base.tunable(settings, "cpu"), text(1, [40, 7, 100, 3, 60, 90] * 8), text(2, [30, 50, 9]), None,
+                  settings, 2, checkpoints, cutting=cutting)
 
 
 def trained(one: Tuning) -> dict[str, torch.Tensor]:
     return {name: p.detach().clone() for name, p in one.model.named_parameters() if p.requires_grad}
 
 
-@pytest.mark.parametrize("changes", [{}, {"method": "lora", "rate": 1e-2}, {"precision": "fp32", "recompute": True}])
+@pytest.mark.parametrize("changes", [{}, {"method": "lora", "rate": 1e-2}, {"precision": "fp32", "recompute": True},
+                                     {"infill": True}, {"method": "lora", "rate": 1e-2, "infill": True}])
 def test_two_pieces_are_one_bit_for_bit(tiny_model, tmp_path, changes):
     whole = tuning(tiny_model, tmp_path / "whole", **changes)
-    losses = [(report.step, report.loss, report.validation, report.best) for report in whole.steps()]
+    losses = [(report.step, report.loss, report.validation, report.infill, report.best) for report in whole.steps()]
     first = tuning(tiny_model, tmp_path / "parts", **changes)
     parts = []
     for report in first.steps(lambda: first.state.step == 5):
-        parts.append((report.step, report.loss, report.validation, report.best))
+        parts.append((report.step, report.loss, report.validation, report.infill, report.best))
     second = tuning(tiny_model, tmp_path / "parts", **changes)
     assert second.resume(pytest.fail) and second.state.step == 5
-    parts += [(report.step, report.loss, report.validation, report.best) for report in second.steps()]
-    assert parts == losses and losses[-1][1] < losses[0][1]
+    parts += [(report.step, report.loss, report.validation, report.infill, report.best) for report in second.steps()]
+    assert parts == losses and (losses[-1][1] < losses[0][1] or "infill" in changes)
     assert all(torch.equal(value, trained(second)[name]) for name, value in trained(whole).items())
     assert vars(second.state) == vars(whole.state)
+
+
+def test_what_is_measured_on_whole_text_is_the_same_with_filling_in(tiny_model, tmp_path):
+    plain, infill = (tuning(tiny_model, tmp_path / name, method="lora", infill=name == "infill")
+                     for name in ("plain", "infill"))
+    assert plain._measure(plain._validation) == infill._measure(infill._validation)
+    reports = list(infill.steps())
+    measured = [report for report in reports if report.validation is not None]
+    assert all(report.infill is not None for report in measured)
+    best = min(measured, key=lambda report: report.validation + report.infill)
+    assert infill.state.best_step == best.step and infill.state.best_validation == best.validation
+    assert infill.state.first["validation"] == plain._measure(plain._validation)
 
 
 def test_portions_change_a_step_only_by_rounding(tiny_model, tmp_path):

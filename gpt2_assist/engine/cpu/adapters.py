@@ -10,7 +10,8 @@ from gpt2_assist.model.packing import INPUTS_MULTIPLE, MOST_RANK, TILE, padded
 
 class PackedAdapter:
     """An adapter at one strength. By module: `downs` [blocks of 16 ranks, inputs padded to 64, 16], and `ups` [tiles of
-    32 outputs, rank, 32] with scale and strength in them, all padded with zeros."""
+    32 outputs, rank, 32] with scale and strength in them, all padded with zeros; `rows` float32 [width] by token, and
+    `given` their addresses."""
 
     def __init__(self, config: Decoder, adapter: Adapter, strength: float) -> None:
         """Raises ModelError where it doesn't fit the model."""
@@ -21,6 +22,8 @@ class PackedAdapter:
         factor = np.float32(adapter.shape.scale * strength)
         self.downs: dict[str, np.ndarray] = {}
         self.ups: dict[str, np.ndarray] = {}
+        self.rows = {id: np.ascontiguousarray(row, np.float32) for id, row in adapter.rows.items()}
+        self.given = {id: row.ctypes.data for id, row in self.rows.items()}
         self._table = np.zeros(step.PAIRS + 2 * step.BESIDE * config.n_layer, np.int64)
         self._table[step.RANK] = rank
         for layer in range(config.n_layer):

@@ -271,7 +271,8 @@ def forward(prepared: Prepared, tokens: Sequence[int], adapter: PackedAdapter | 
     config, arrays = prepared.config, prepared.arrays
     table_kind = kind_of("embedding.weight", config, prepared.precision)
     embedding = unpack(arrays["embedding.weight"], table_kind, config.n_embd, config.vocab_size)
-    x = embedding[:, list(tokens)].T
+    rows = adapter.rows if adapter else {}
+    x = np.stack([rows[token] if token in rows else embedding[:, token] for token in tokens])
     if config.positions == "learned":
         x = x + arrays["positions.weight"][:len(tokens)]
     x = _widened(x)

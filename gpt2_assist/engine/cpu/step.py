@@ -42,6 +42,7 @@ from gpt2_assist.engine.cpu.plan import (
     GATED,
     GELU,
     GELU_TANH,
+    GIVEN,
     HEADS,
     HOW,
     INPUTS,
@@ -250,8 +251,8 @@ def _hand_over(p, kind, source, width, block, row, together):
 
 @kernel
 def _embed(p, row):
-    """The row's first state: its token's embedding, a column of the table, and its position's, where positions have
-    embeddings."""
+    """The row's first state: its token's embedding, a column of the table or what an adapter has given for it, and its
+    position's, where positions have embeddings."""
     token, place = get(get(p, TOKENS), row), get(get(p, PLACES), row)
     kind, width = get(p, TABLE_KIND), get(p, WIDTH)
     groups = padded(width, 64) // _group(kind)
@@ -260,8 +261,11 @@ def _embed(p, row):
     target = get(p, STREAM) + row * 4 * padded(width, 64)
     positions = get(p, POSITIONS)
     here = positions + place * 4 * width
+    given = get(get(p, GIVEN), row)
     for k in range(width):
-        if kind == INT8:
+        if given:
+            value = load_f32(given, k)
+        elif kind == INT8:
             block = weights + k // 64 * 2112
             byte = np.float32(load_u8(block, k % 64 // 4 * 128 + lane * 4 + k % 4)) - np.float32(128.0)
             scale = from_bits(np.uint32(load_u16(block + 2048, lane)) << np.uint32(16))

@@ -38,8 +38,8 @@ class Workspace:
         floats = 1 if prepared.precision in ("int8", "int4") else 4
         vocabulary = _padded(config.vocab_size, 64)
         self._logits = self._array(LARGEST_WANTED * vocabulary, np.float32).reshape(LARGEST_WANTED, vocabulary)
-        self._tokens, self._places, self._adapters, self._wanted, self._row_pages = (
-            self._array(LARGEST_STEP, np.int64) for _ in range(5))
+        self._tokens, self._given, self._places, self._adapters, self._wanted, self._row_pages = (
+            self._array(LARGEST_STEP, np.int64) for _ in range(6))
         self._segments = self._array(LARGEST_STEP * step.SEGMENT_SIZE, np.int64).reshape(LARGEST_STEP, -1)
         pages = -(-config.n_ctx // BLOCK)
         self._pages = self._array(LARGEST_STEP * pages, np.int64).reshape(LARGEST_STEP, pages)
@@ -55,6 +55,7 @@ class Workspace:
                  "NO_BIAS": 4 * _padded(widest(config), 64)}
         places = {name: self._array(size, np.uint8).ctypes.data for name, size in sizes.items()}
         places |= {"LOGITS": self._logits.ctypes.data, "TOKENS": self._tokens.ctypes.data,
+                   "GIVEN": self._given.ctypes.data,
                    "PLACES": self._places.ctypes.data, "ADAPTERS": self._adapters.ctypes.data,
                    "WANTED": self._wanted.ctypes.data, "ROW_PAGES": self._row_pages.ctypes.data,
                    "SEGMENT": self._segments.ctypes.data}
@@ -82,9 +83,12 @@ class Workspace:
             needed = -(-end // BLOCK)
             if not 0 <= start < end <= self._config.n_ctx or needed > len(pages) or row + len(tokens) > LARGEST_STEP:
                 raise AssertionError("A step was asked for that does not fit.")
-            if min(tokens) < 0 or max(tokens) >= self._config.vocab_size:
+            given = adapter.given if adapter else {}
+            known = [0 if token in given else token for token in tokens] if given else tokens
+            if min(known) < 0 or max(known) >= self._config.vocab_size:
                 raise AssertionError("A step was asked for a token that there is not.")
-            self._tokens[row:row + len(tokens)] = tokens
+            self._tokens[row:row + len(tokens)] = known
+            self._given[row:row + len(tokens)] = [given.get(token, 0) for token in tokens] if given else 0
             self._places[row:row + len(tokens)] = range(start, end)
             self._adapters[row:row + len(tokens)] = adapter.address if adapter else 0
             self._pages[number, :needed] = pages[:needed]

@@ -20,7 +20,7 @@ from gpt2_assist.engine.paged import PagedEngine, PagedSequence
 from gpt2_assist.engine.pages import BLOCK
 from gpt2_assist.engine.prefix_tree import PrefixTree
 from gpt2_assist.engine.sampling import sample
-from gpt2_assist.errors import UsageError
+from gpt2_assist.errors import ModelError, UsageError
 from gpt2_assist.model.adapter import Adapter
 
 _SINGLY = 16
@@ -114,6 +114,9 @@ class CudaEngine(PagedEngine):
         """How many of a text's next tokens are decided in steps by themselves, since the host had to choose one."""
 
     def add_adapter(self, adapter: Adapter, strength: float = 1.0) -> int:
+        if adapter.rows:
+            raise ModelError("The adapter has tokens of its own, which the graphics card's engine doesn't know: choose "
+                             "--device cpu, or make a model of it by `gpt2-assist runs merge`.")
         return self._keep_adapter(self._table.add(adapter, strength))
 
     def drop_adapter(self, number: int) -> None:
