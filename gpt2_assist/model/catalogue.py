@@ -48,6 +48,8 @@ class Entry:
     repository: str = ""
     revision: str = ""
     """Of the repository; empty is the newest."""
+    prompt_prefix: str = ""
+    """What its card says to put before a text."""
     wheel: Wheel | None = None
 
 
@@ -138,6 +140,7 @@ def _is_size(value: Any) -> bool:
 _WORDS = _matching(re.compile(r"\S(.{0,300}\S)?"))
 _CHECKS: dict[str, Callable[[Any], bool]] = {
     "name": _WORDS, "good_for": _WORDS, "licence": _WORDS, "parameters": _is_size, "bytes": _is_size,
-    "repository": _matching(REPOSITORY), "revision": _matching(_REVISION), "wheel": lambda value: True,
+    "repository": _matching(REPOSITORY), "revision": _matching(_REVISION), "prompt_prefix": _WORDS,
+    "wheel": lambda value: True,
     "project": _matching(_PROJECT), "version": _matching(_VERSION), "sha256": _matching(_SHA256),
     "file": _WORDS, "file_bytes": _is_size, "file_sha256": _matching(_SHA256)}

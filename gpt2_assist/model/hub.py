@@ -39,9 +39,9 @@ class _Repository:
     files: list[RemoteFile]
 
 
-def pull(repository_id: str, revision: str, store_name: str, progress: Progress) -> None:
+def pull(repository_id: str, revision: str, store_name: str, progress: Progress, prompt_prefix: str = "") -> None:
     """Fetches a repository of the hub, its newest revision where none is named, into the store as `store_name`, where
-    it appears once every file is there, checked and loadable.
+    it appears once every file is there, checked and loadable. `prompt_prefix` is for its card.
 
     Interrupted, it leaves what came, and the same call goes on from there. Raises UsageError on a bad name,
     NetworkError where the hub can't be reached, refuses or sends something else than it states, ModelError where the
@@ -49,7 +49,7 @@ def pull(repository_id: str, revision: str, store_name: str, progress: Progress)
     """
     _keep_to_ourselves()
     with _hub_errors(repository_id):
-        _fetch(_ask(repository_id, revision), store_name, progress)
+        _fetch(_ask(repository_id, revision), store_name, progress, prompt_prefix)
 
 
 def _keep_to_ourselves() -> None:
@@ -109,7 +109,7 @@ def _wanted(repository_id: str, there: set[str]) -> list[str]:
     return sorted(small, key=lambda name: (name != "config.json", name)) + sorted(weights)
 
 
-def _fetch(repository: _Repository, store_name: str, progress: Progress) -> None:
+def _fetch(repository: _Repository, store_name: str, progress: Progress, prompt_prefix: str) -> None:
     whose = f".pull-{store_name}-{repository.id.replace('/', '--')}-{repository.revision[:12]}"
     folder = config.models() / whose
     total = sum(file.size for file in repository.files)
@@ -137,7 +137,7 @@ def _fetch(repository: _Repository, store_name: str, progress: Progress) -> None
                 download(file, folder, headers, advance)
             if file.name == "config.json":
                 read_config(folder)  # refuses other models
-        _finish(repository, folder)
+        _finish(repository, folder, prompt_prefix)
     except SystemRefuses:
         raise
     except ModelError:
@@ -146,7 +146,7 @@ def _fetch(repository: _Repository, store_name: str, progress: Progress) -> None
     publish(folder, store_name)
 
 
-def _finish(repository: _Repository, folder: Path) -> None:
+def _finish(repository: _Repository, folder: Path, prompt_prefix: str) -> None:
     from gpt2_assist.model.tensors import ModelTensors
     from gpt2_assist.text.tokenizer import TextTokenizer
     sizes = ModelTensors(folder).config
@@ -155,7 +155,7 @@ def _finish(repository: _Repository, folder: Path) -> None:
               if file.name.endswith(".safetensors")}
     (folder / CARD_FILE).unlink(missing_ok=True)
     write_card(folder, Card(origin=f"{repository.id}@{repository.revision}", licence=repository.licence,
-                            data=repository.data, hashes=hashes,
+                            data=repository.data, hashes=hashes, prompt_prefix=prompt_prefix,
                             figures={"parameters": sizes.parameters()}))
 
 

