@@ -78,6 +78,7 @@ def _show(args: argparse.Namespace) -> int:
     hashes, figures = lines.pop("hashes"), lines.pop("figures")
     lines["stop_strings"] = ", ".join(map(repr, model.card.stop_strings)) or "none"
     lines["prompt_prefix"] = repr(model.card.prompt_prefix) if model.card.prompt_prefix else "none"
+    lines["infill"] = json.dumps(model.card.infill) if model.card.infill else "none"
     lines["chat_template"] = repr(model.card.chat_template) if model.card.chat_template else "none"
     lines |= {name: json.dumps(value) if isinstance(value, (dict, list)) else value for name, value in figures.items()}
     for name, value in lines.items():
@@ -138,12 +139,14 @@ def _import(args: argparse.Namespace) -> int:
 
 def _is_gguf(path: Path) -> bool:
     """By its name, or by how it begins: Ollama's files have none that says so."""
-    from gpt2_assist.model.gguf_reader import MAGIC
-    try:
-        with open(path.expanduser(), "rb") as file:
-            return path.suffix == ".gguf" or file.read(len(MAGIC)) == MAGIC
-    except OSError:
+    path = path.expanduser()
+    if path.suffix == ".gguf" or not path.is_file():  # a pipe would be waited for
         return path.suffix == ".gguf"
+    try:
+        with open(path, "rb") as file:
+            return file.read(4) == b"GGUF"
+    except OSError:
+        return False
 
 
 def _ggufs(folder: Path) -> list[str]:

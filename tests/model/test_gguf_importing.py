@@ -1,6 +1,7 @@
 """GGUF files that users bring: what weights, tokenizer and card come of them, and which are refused in a sentence."""
 import hashlib
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -291,6 +292,9 @@ def test_the_command_imports_it(tmp_path, capsys):
     assert json.loads(capsys.readouterr().out)["licence"] == "mit"
     assert main(["models", "import", str(tmp_path / "missing.gguf")]) == DataError.exit_code
     assert "no file at" in capsys.readouterr().err
+    os.mkfifo(tmp_path / "pipe")
+    assert main(["models", "import", str(tmp_path / "pipe")]) == DataError.exit_code
+    assert "neither a file nor a folder" in capsys.readouterr().err
     made(tmp_path)
     assert main(["models", "import", str(tmp_path)]) == ModelError.exit_code
     assert "name the one to import: tiny.gguf" in capsys.readouterr().err
