@@ -84,11 +84,7 @@ def read_gguf(path: Path) -> GGUFModel:
         stored = {name: tensor for name, tensor in file.tensors.items() if name != "output.weight" or not repeated}
         decoder = _decoder(file.keys, {name: tensor.shape for name, tensor in stored.items()})
         kinds = _kinds(decoder, stored)
-        tokens = gguf_tokens(file.keys)
-        size = max(tokens.tokenizer.get_vocab().values(), default=0) + 1
-        if size > decoder.vocab_size:
-            raise ModelError(f"The file's tokenizer has {size} entries, but its model knows only {decoder.vocab_size} "
-                             "tokens.")
+        tokens = gguf_tokens(file.keys, decoder.vocab_size)
         return GGUFModel(path, file.keys, decoder, tokens, kinds)
 
 

@@ -20,6 +20,8 @@ _LARGEST_HEADER = 100_000_000
 """Bytes; the vocabulary of a large model takes some 20 million."""
 _MOST_ENTRIES = 65_536
 """Keys, and tensors: more than any model has."""
+_MOST_TEXTS = 2_000_000
+"""In arrays, all together, and arrays in them: the vocabulary of a large model has some 800,000 with its merges."""
 _LONGEST_NAME = 65_535
 """Bytes of a key, as the format says."""
 _MOST_DIMENSIONS = 4
@@ -102,7 +104,7 @@ class _Walk:
 
     def __init__(self, file: BinaryIO, end: int) -> None:
         self._file, self._end = file, end
-        self.place = 0
+        self.place = self._texts = 0
 
     def left(self) -> int:
         return self._end - self.place
@@ -149,10 +151,18 @@ class _Walk:
         if inner in _SCALARS:
             return self._scalars(_SCALARS[inner])
         if inner == _TEXT:
-            return [self.text() for _ in range(self.count(8, "texts"))]
-        for _ in range(self.count(12, "arrays")):
+            return [self.text() for _ in range(self._many(8, "texts"))]
+        for _ in range(self._many(12, "arrays")):
             self.value(inner, depth + 1)
         return None
+
+    def _many(self, least: int, what: str) -> int:
+        """As count, of things that each take more memory than they take of the file."""
+        count = self.count(least, what)
+        self._texts += count
+        if self._texts > _MOST_TEXTS:
+            raise ValueError(f"its header speaks of {self._texts:,} {what}, more than any model has")
+        return count
 
     def _scalars(self, form: str) -> np.ndarray:
         kind = np.dtype("<" + form)

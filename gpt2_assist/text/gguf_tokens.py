@@ -64,10 +64,13 @@ class GGUFTokens:
         return self.tokenizer.id_to_token(id)
 
 
-def gguf_tokens(keys: Mapping[str, object]) -> GGUFTokens:
-    """Raises ModelError where the keys describe no byte-level BPE, or none that is known here."""
+def gguf_tokens(keys: Mapping[str, object], size: int) -> GGUFTokens:
+    """Of a model with a vocabulary of `size`. Raises ModelError where the keys describe no byte-level BPE, none that is
+    known here, or a larger one."""
     words = _pre_tokenizer(keys)
     tokens = _texts(keys, "tokens")
+    if len(tokens) > size:
+        raise ModelError(f"The file's tokenizer has {len(tokens)} entries, but its model knows only {size} tokens.")
     types = [CONTROL if text in ENDS else kind for text, kind in zip(tokens, _types(keys, len(tokens)))]
     tokenizer = _tokenizer(tokens, types, _texts(keys, "merges"), words)
     there = {id for id in range(len(tokens)) if types[id] != UNUSED and tokens[id]}

@@ -223,6 +223,12 @@ def test_a_model_that_is_none_of_ours_is_refused_by_name(tmp_path, said, words):
     refused(ModelError, words, made(tmp_path, change=change))
 
 
+def test_a_tokenizer_larger_than_its_model_is_refused(tmp_path):
+    own = gguf_models.decoder("llama", vocab_size=len(gguf_models.VOCABULARY) - 1)
+    refused(ModelError, "entries, but its model knows only",
+            gguf_models.write(tmp_path / "t.gguf", own, gguf_models.random_parts(own)))
+
+
 def test_positions_scaled_by_a_tensor_are_refused_by_name(tmp_path):
     own = gguf_models.decoder("llama")
     parts = {**gguf_models.random_parts(own), "rope_freqs.weight": np.ones(8, np.float32)}

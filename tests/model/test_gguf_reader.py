@@ -64,6 +64,8 @@ LIES = {
     "a name without an end": ({"keys": [struct.pack("<Q", HUGE) + b"a"]}, "too short|more than there is"),
     "a text without an end": ({"keys": [key("a", TEXT, struct.pack("<Q", HUGE - 8))]}, "more than there is"),
     "texts without an end": ({"keys": [key("a", ARRAY, array(TEXT, 1 << 61))]}, "texts, for which it is too short"),
+    "more texts than any model has": ({"keys": [key("a", ARRAY, array(TEXT, 2_000_001, bytes(8 * 2_000_001)))]},
+                                      "2,000,001 texts"),
     "numbers whose sum overflows": ({"keys": [key("a", ARRAY, array(U32, (1 << 62) + 1))]}, "numbers, for which"),
     "a type that is none": ({"keys": [key("a", 13, b"1234")]}, "type is 13"),
     "an array of a type that is none": ({"keys": [key("a", ARRAY, array(99, 1, bytes(12)))]}, "type is 99"),

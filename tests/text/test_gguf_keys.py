@@ -28,7 +28,7 @@ def tokenizer(known=KNOWN[0], **options) -> TextTokenizer:
 
 
 def read_back(keys: dict[str, object]):
-    return gguf_tokens({**keys, f"{KEY}token_type": np.array(keys[f"{KEY}token_type"], np.int32)})
+    return gguf_tokens({**keys, f"{KEY}token_type": np.array(keys[f"{KEY}token_type"], np.int32)}, 512)
 
 
 @pytest.mark.parametrize("known", KNOWN, ids=lambda known: known.names[0])
