@@ -150,12 +150,12 @@ def _finish(repository: _Repository, folder: Path, prompt_prefix: str) -> None:
     from gpt2_assist.model.tensors import ModelTensors
     from gpt2_assist.text.tokenizer import TextTokenizer
     sizes = ModelTensors(folder).config
-    TextTokenizer.from_folder(folder)
+    tokenizer = TextTokenizer.from_folder(folder)
     hashes = {file.name: file.sha256 or sha256_of(folder / file.name) for file in repository.files
               if file.name.endswith(".safetensors")}
     (folder / CARD_FILE).unlink(missing_ok=True)
     write_card(folder, Card(origin=f"{repository.id}@{repository.revision}", licence=repository.licence,
-                            data=repository.data, hashes=hashes, prompt_prefix=prompt_prefix,
+                            data=repository.data, hashes=hashes, prompt_prefix=prompt_prefix or tokenizer.prompt_prefix,
                             figures={"parameters": sizes.parameters()}))
 
 

@@ -86,8 +86,10 @@ def _write(made: Path, config: Decoder, weights: dict[str, torch.Tensor], tokens
             if (parent / name).is_file() and not (made / name).exists() and (
                     parent == tokens or name not in TOKENIZER_FILES):
                 shutil.copyfile(parent / name, made / name)
-    write_config(config, TextTokenizer.from_folder(tokens), made)
-    known = read_card(folder) if (folder / CARD_FILE).is_file() else Card(origin=f"imported from {source.resolve()}")
+    tokenizer = TextTokenizer.from_folder(tokens)
+    write_config(config, tokenizer, made)
+    known = read_card(folder) if (folder / CARD_FILE).is_file() else Card(
+        origin=f"imported from {source.resolve()}", prompt_prefix=tokenizer.prompt_prefix)
     figures = {**known.figures, "parameters": sum(value.numel() for value in weights.values())}
     write_card(made, Card(**{**vars(known), "hashes": {WEIGHTS_FILE: sha256_of(made / WEIGHTS_FILE)},
                              "figures": figures}))

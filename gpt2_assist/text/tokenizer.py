@@ -72,6 +72,13 @@ class TextTokenizer:
         """The ids of all control tokens: no text is made of them."""
         return self._control
 
+    @property
+    def prompt_prefix(self) -> str:
+        """The control tokens that its files say to put before each text, as its model was taught; often none."""
+        with_marks, ids = self._tokenizer.encode("a").ids, self._tokenizer.encode("a", add_special_tokens=False).ids
+        before = with_marks[:with_marks.index(ids[0])] if ids[0] in with_marks else []
+        return self.decode(before) if self._control.issuperset(before) else ""
+
     @classmethod
     def from_folder(cls, folder: Path) -> "TextTokenizer":
         """Reads tokenizer.json, or vocab.json and merges.txt, or encoder.json and vocab.bpe, the first that is there.

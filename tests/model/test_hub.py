@@ -96,6 +96,39 @@ def test_a_short_name_means_the_hubs_repository(home, files):
     assert names_in_store(home) == {"small"}
 
 
+@pytest.fixture(scope="module")
+def llama(tiny_model, tmp_path_factory) -> dict[str, bytes]:
+    """The files of a random Llama of a chat, as hubs have them: its texts begin with a token of their own."""
+    import transformers
+    from tokenizers import Tokenizer, processors
+    folder = tmp_path_factory.mktemp("llama")
+    tokenizer = Tokenizer.from_file(str(tiny_model / "tokenizer.json"))
+    tokenizer.add_special_tokens(["<|begin|>", "<|im_start|>", "<|im_end|>"])
+    begin = tokenizer.token_to_id("<|begin|>")
+    tokenizer.post_processor = processors.TemplateProcessing("<|begin|> $A", special_tokens=[("<|begin|>", begin)])
+    tokenizer.save(str(folder / "tokenizer.json"))
+    transformers.LlamaForCausalLM(transformers.LlamaConfig(
+        vocab_size=tokenizer.get_vocab_size(), hidden_size=32, intermediate_size=48, num_hidden_layers=2,
+        num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=64, tie_word_embeddings=True,
+        bos_token_id=begin, eos_token_id=tokenizer.token_to_id("<|im_end|>"))).save_pretrained(folder)
+    (folder / "special_tokens_map.json").write_text('{"bos_token": "<|begin|>", "eos_token": "<|im_end|>"}')
+    (folder / "chat_template.jinja").write_text("{{ messages }}")
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_a_llama_comes_with_what_begins_and_ends_its_texts(home, llama):
+    with LocalHub({"someone/llama": {**llama, "original/params.json": b"never fetched"}}) as hub:
+        result = run(home, hub.url, "pull", "someone/llama")
+    assert result.returncode == 0, result.stderr
+    folder = home / "models" / "llama"
+    assert {"generation_config.json", "special_tokens_map.json", "chat_template.jinja", "prepared-int8.safetensors"
+            } <= {path.name for path in folder.iterdir()}
+    assert json.loads((folder / "card.json").read_text())["prompt_prefix"] == "<|begin|>"
+    ran = subprocess.run([sys.executable, "-m", "gpt2_assist.cli", "generate", "Once upon a time", "--model",
+                          str(folder), "--json", "--max-new-tokens", "3"], capture_output=True, text=True, timeout=100)
+    assert json.loads(ran.stdout)["finish_reason"] in ("length", "stop"), ran.stderr
+
+
 def test_shards_are_fetched_with_their_index(home, files):
     from safetensors.torch import load, save
     tensors = load(files.pop(WEIGHTS))
