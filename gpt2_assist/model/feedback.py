@@ -11,6 +11,8 @@ import numpy as np
 from gpt2_assist.model.bfloat16 import from_bf16
 from gpt2_assist.model.packing import INT4_GROUP, int4_ranges, int4_scales, rounded_from
 
+_ON_THE_GRID = 0.12
+"""Steps that a weight may be off: scales and minima are rounded to bfloat16, to 8 bits each."""
 _BLOCK = 1024
 """Inputs among which errors are spread; the time of a wide matrix would grow with the cube of its width."""
 _DAMPING = 0.1
@@ -26,7 +28,14 @@ def rounded_int4(weight: np.ndarray, inputs: np.ndarray) -> tuple[np.ndarray, np
 
 
 def rounded_int4_min(weight: np.ndarray, inputs: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """As rounded_int4, with numbers 0 … 15 and, last, the minima's bits."""
+    """As rounded_int4, with numbers 0 … 15 and, last, the minima's bits. Where the weights lie on such a grid already,
+    they keep their places on it."""
+    groups = np.pad(weight, ((0, -len(weight) % INT4_GROUP), (0, 0))).reshape(-1, INT4_GROUP, weight.shape[1])
+    bits = int4_ranges(groups)
+    scale, minimum = (from_bf16(each)[:, None] for each in bits)
+    numbers = rounded_from(groups, scale, minimum)
+    if (np.abs(numbers * scale + minimum - groups) <= _ON_THE_GRID * scale).all():
+        return numbers.reshape(-1, weight.shape[1]), *bits
     return _rounded(weight, inputs, _between)
 
 

@@ -1,8 +1,8 @@
-"""Attention over keys and values in pages, for the new rows of a segment, one head at a time.
+"""Attention over keys and values in pages, for the new rows of a segment.
 
 A page holds, for each layer and head of keys and values, keys [padded head width, 16] and values [16, padded head
-width] in bfloat16. Four rows at a time share what is read of the blocks that all of them see; each row's sums have the
-same order all the same.
+width] in bfloat16. Four rows at a time, or four heads, share what is read of the blocks that all of them see; each
+one's sums have the same order all the same.
 """
 import numpy as np
 
@@ -39,6 +39,7 @@ from gpt2_assist.engine.cpu.plan import (
     SCRATCH_BYTES,
     SEGMENT,
     SEGMENT_SIZE,
+    SEGMENTS,
     START,
     TOGETHER_ROWS,
     TURNS,
@@ -123,16 +124,73 @@ def _turn(x, head_width, turns, norm, epsilon, inner):
 
 
 @kernel
+def attend_items(p):
+    """Items of a step's attention: heads of queries that share keys and values go together, so that these are read once
+    for all, as many as rows would."""
+    group = get(p, HEADS) // get(p, KV_HEADS)
+    return get(p, SEGMENTS) * get(p, KV_HEADS) * ((group + TOGETHER_ROWS - 1) // TOGETHER_ROWS)
+
+
+@kernel
 def attend(p, own, thread, item):
-    """One head of one segment: mixes values for each new row."""
-    heads = get(p, HEADS)
-    segment, head = get(p, SEGMENT) + item // heads * SEGMENT_SIZE * 8, item % heads
-    offset = _page_offset(p, own, head * get(p, KV_HEADS) // heads)
+    """Some heads of one segment that share keys and values: mixes values for each new row."""
+    kv_heads = get(p, KV_HEADS)
+    group = get(p, HEADS) // kv_heads
+    parts = (group + TOGETHER_ROWS - 1) // TOGETHER_ROWS
+    segment = get(p, SEGMENT) + item // (kv_heads * parts) * SEGMENT_SIZE * 8
+    kv_head, part = item // parts % kv_heads, item % parts
+    offset = _page_offset(p, own, kv_head)
+    first = kv_head * group + group * part // parts
+    last = kv_head * group + group * (part + 1) // parts
     row, count = 0, get(segment, ROW_COUNT)
     while row < count:
         together = TOGETHER_ROWS if count - row >= TOGETHER_ROWS else 1
-        _attend_rows(p, own, thread, segment, head, offset, row, together)
+        if together == 1 and last - first > 1:
+            _attend_heads(p, own, thread, segment, first, last - first, offset, row)
+        else:
+            for head in range(first, last):
+                _attend_rows(p, own, thread, segment, head, offset, row, together)
         row += together
+
+
+@kernel
+def _attend_heads(p, own, thread, segment, head, count, offset, row):
+    """One row of `count` heads from `head` on, at most TOGETHER_ROWS: what _attend_rows computes for each."""
+    head_width, pages = get(p, HEAD_WIDTH), get(segment, PAGES)
+    wide = padded(head_width, 16)
+    part, stride, score_stride = 2 * wide * BLOCK, 4 * wide, get(p, SCORES_BYTES) // TOGETHER_ROWS
+    scores = get(p, SCORES) + thread * get(p, SCORES_BYTES)
+    queries = get(p, SCRATCH) + thread * get(p, SCRATCH_BYTES)
+    mixed = queries + TOGETHER_ROWS * stride
+    scale = from_bits(np.uint32(get(own, SCALE)))
+    place, seen = get(segment, FIRST_ROW) + row, get(segment, START) + row + 1
+    for n in range(TOGETHER_ROWS):
+        source = get(p, QKV) + place * _qkv_bytes(p) + 4 * (head + n) * head_width
+        for d in range(wide):
+            store_f32(queries + n * stride, d,
+                      load_f32(source, d) * scale if n < count and d < head_width else np.float32(0.0))
+            store_f32(mixed + n * stride, d, np.float32(0.0))
+    blocks, whole = (seen + BLOCK - 1) // BLOCK, seen // BLOCK
+    for block in range(blocks):
+        if block + _BLOCKS_AHEAD < blocks:
+            _fetch(get(pages, block + _BLOCKS_AHEAD) + offset, part)
+        rows.scores_of_four(queries, stride, get(pages, block) + offset, wide, scores + block * BLOCK * 4, score_stride)
+    for n in range(count):
+        store_f32(mixed + TOGETHER_ROWS * stride, n, rows.softmax(scores + n * score_stride, seen))
+    for block in range(whole):
+        if block + _BLOCKS_AHEAD < blocks:
+            _fetch(get(pages, block + _BLOCKS_AHEAD) + offset + part, part)
+        rows.mix_values_of_four(scores + block * BLOCK * 4, score_stride, get(pages, block) + offset + part, wide // 16,
+                                mixed, stride)
+    for n in range(count):
+        out = mixed + n * stride
+        if whole < blocks:
+            rows.mix_values(scores + n * score_stride + whole * BLOCK * 4, get(pages, whole) + offset + part,
+                            seen - whole * BLOCK, wide // 16, out)
+        rows.scale_row(out, wide // 16, _ONE / load_f32(mixed + TOGETHER_ROWS * stride, n))
+        target = get(p, MIXED) + place * 4 * padded(get(p, HEADS) * head_width, 64) + 4 * (head + n) * head_width
+        for d in range(head_width):
+            store_f32(target, d, load_f32(out, d))
 
 
 @kernel

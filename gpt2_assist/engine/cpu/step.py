@@ -10,7 +10,7 @@ What the phases are, the step reads from a program, and everything else from a p
 import numpy as np
 
 from gpt2_assist.engine.cpu import products, rows
-from gpt2_assist.engine.cpu.attention import attend, keep
+from gpt2_assist.engine.cpu.attention import attend, attend_items, keep
 from gpt2_assist.engine.cpu.memory import (
     atomic_add,
     atomic_load,
@@ -43,7 +43,6 @@ from gpt2_assist.engine.cpu.plan import (
     GELU,
     GELU_TANH,
     GIVEN,
-    HEADS,
     HOW,
     INPUTS,
     INSIDE,
@@ -77,7 +76,6 @@ from gpt2_assist.engine.cpu.plan import (
     SCALES,
     SCRATCH,
     SCRATCH_BYTES,
-    SEGMENTS,
     SOURCE,
     STREAM,
     STRIDE,
@@ -336,7 +334,7 @@ def _items(p, own):
     """Into how many items an operation is cut."""
     operation = get(own, OPERATION)
     if operation == ATTEND:
-        return get(p, SEGMENTS) * get(p, HEADS)
+        return attend_items(p)
     if operation == KEEP:
         return get(p, ROWS)
     if operation == MULTIPLY:
