@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gpt2_assist.model.bfloat16 import from_bf16
-from gpt2_assist.model.feedback import rounded_int4
-from gpt2_assist.model.packing import pack, pack_int4, unpack
+from gpt2_assist.model.feedback import rounded_int4, rounded_int4_min
+from gpt2_assist.model.packing import pack, pack_int4, pack_int4_min, unpack
 from gpt2_assist.model.prepared import open_prepared, prepare
 
 
@@ -36,6 +36,31 @@ def test_the_product_loses_less_than_by_plain_rounding_also_on_inputs_it_has_not
     for inputs in (seen, unseen):
         lost, lost_plainly = (np.square(inputs @ (other - weight)).mean() for other in (fitted, plain))
         assert lost < 0.5 * lost_plainly
+
+
+@settings(deadline=None)
+@given(st.integers(1, 100), st.integers(1, 40), st.integers(1, 20), st.integers(0, 1 << 30))
+def test_numbers_scales_and_minima_are_what_the_packed_matrix_means(inputs, outputs, positions, seed):
+    dice = np.random.default_rng(seed)
+    weight = dice.standard_normal((inputs, outputs)).astype(np.float32) + np.float32(0.5)
+    numbers, scales, minima = rounded_int4_min(weight, dice.standard_normal((positions, inputs)).astype(np.float32))
+    assert numbers.min() >= 0 and numbers.max() <= 15
+    meant = numbers * np.repeat(from_bf16(scales), 32, axis=0) + np.repeat(from_bf16(minima), 32, axis=0)
+    assert np.array_equal(unpack(pack_int4_min(numbers, scales, minima), "int4_min", inputs, outputs), meant[:inputs])
+
+
+def test_weights_that_lie_on_a_grid_keep_their_places_and_others_are_rounded_with_feedback():
+    dice = np.random.default_rng(3)
+    numbers = dice.integers(16, size=(128, 40))
+    numbers[::32], numbers[1::32] = 0, 15
+    weight = (numbers * 0.01 - 0.08).astype(np.float32)
+    seen = (dice.standard_normal((300, 20)) @ dice.standard_normal((20, 128))).astype(np.float32)
+    assert np.array_equal(rounded_int4_min(weight, seen)[0], numbers)
+    weight = dice.standard_normal((128, 40)).astype(np.float32)
+    fitted = unpack(pack_int4_min(*rounded_int4_min(weight, seen)), "int4_min", *weight.shape)
+    plain = unpack(pack(weight, "int4_min"), "int4_min", *weight.shape)
+    lost, lost_plainly = (np.square(seen @ (other - weight)).mean() for other in (fitted, plain))
+    assert lost < 0.5 * lost_plainly
 
 
 @pytest.mark.parametrize("value", [0.0, 3.0])
