@@ -1,7 +1,7 @@
 """The model that comes with the project: whole, small, and able to tell English from noise."""
 import hashlib
 
-from gpt2_assist.config import BUNDLED_MODELS, DEFAULT_MODEL
+from gpt2_assist.config import BUNDLED_MODEL, BUNDLED_MODELS
 from gpt2_assist.model.store import find_model
 from gpt2_assist.model.weights import load_model
 from gpt2_assist.text.tokenizer import TextTokenizer
@@ -13,7 +13,7 @@ ENGLISH = ("The rain had stopped by the time they reached the village, and the c
 
 
 def test_its_files_are_those_that_the_card_names():
-    folder = find_model(DEFAULT_MODEL)
+    folder = find_model(BUNDLED_MODEL)
     assert folder.bundled and folder.path.parent == BUNDLED_MODELS
     assert folder.size_bytes < 25_000_000
     assert {name: hashlib.sha256((folder.path / name).read_bytes()).hexdigest()
@@ -23,7 +23,7 @@ def test_its_files_are_those_that_the_card_names():
 
 def test_it_knows_english_from_the_same_letters_in_disorder():
     import numpy as np
-    path = find_model(DEFAULT_MODEL).path
+    path = find_model(BUNDLED_MODEL).path
     model, tokenizer = load_model(path), TextTokenizer.from_folder(path)
 
     def bits(text: str) -> float:
