@@ -15,7 +15,7 @@ _BLOCK = 64
 _NUCLEUS = 64
 """So many tokens hold the share top_p of most distributions."""
 _WORD = (1 << 64) - 1
-_LEAST = -1e300
+_LEAST = float(np.finfo(np.float32).min)
 """A score that no token has by itself."""
 
 
@@ -43,7 +43,7 @@ def sample(logits: np.ndarray, seen: Sequence[int], sampling: Sampling, index: i
     """
     scores = _adjusted(logits, seen, sampling)
     if refused is not None and len(refused):
-        scores = scores.astype(np.float64)
+        scores = scores.copy()
         scores[refused[refused < len(scores)]] = _LEAST
     if allowed is not None:
         allowed = allowed[:np.searchsorted(allowed, len(logits))]
