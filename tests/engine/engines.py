@@ -1,15 +1,20 @@
-"""Every engine over one small model, made alike for the tests that all of them must pass."""
+"""Every engine over a small model of each architecture, made alike for the tests that all of them must pass.
+
+A kind is an engine, a precision and an architecture, as in "cpu-int8 Llama"; without an architecture it is GPT-2's.
+"""
 import json
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
+import pytest
 import torch
 from safetensors.torch import save_file
 
-from gpt2_assist.architectures import gpt2
-from gpt2_assist.architectures.description import MATRICES
+from gpt2_assist.architectures import architecture, gpt2
+from gpt2_assist.architectures.description import MATRICES, Decoder
 from gpt2_assist.engine.cpu.cpu_engine import CpuEngine
 from gpt2_assist.engine.cuda.cuda_engine import CudaEngine
 from gpt2_assist.engine.engine import Sampling
@@ -20,19 +25,52 @@ from gpt2_assist.model.transformer import Transformer
 from gpt2_assist.model.weights import stored_tensors
 from gpt2_assist.training.lora import LoraMatrix, add_adapter
 
+
+def rotary(architecture: str, **sizes: object) -> Decoder:
+    """A small decoder of Llama's kind."""
+    fields = {"n_layer": 2, "n_embd": 24, "head_width": 8, "n_inner": 40, "n_ctx": 150, "vocab_size": 211,
+              "norm": "rms", "positions": "rotary", "activation": "silu", "gated": True, "biases": (), **sizes}
+    return Decoder(architecture, **fields)
+
+
 CONFIG = gpt2.decoder(n_layer=2, n_head=3, n_embd=24, n_ctx=150, vocab_size=211)
 KINDS = ("torch-fp32", "torch-bf16", "cpu-int8", "cpu-int4", "cpu-bf16", "cpu-fp32", "cuda-fp32", "cuda-bf16",
          "cuda-int8")
 """What "cuda" runs on a card is run in plain torch, on the CPU; where there is a card, "card" runs it there."""
 if torch.cuda.is_available():
     KINDS += ("card-fp32", "card-bf16", "card-int8")
+CONFIGS = {
+    "": CONFIG,
+    "relative": gpt2.decoder(2, 3, 24, 150, 211, activation="gelu", n_inner=77, tied=False, scaled_by_layer=True),
+    "Llama": rotary("llama", n_head=6, n_kv_head=2),
+    "Qwen2": rotary("qwen2", n_head=3, n_kv_head=1, biases=("qkv",), rope_theta=1e6),
+    "Qwen3": rotary("qwen3", n_head=4, n_kv_head=2, head_width=16, head_norms=True, tied=False)}
+"""All have the same context and vocabulary."""
+ARCHITECTURES = tuple(CONFIGS)
+_QUICK = {"cpu-int8 Llama", "cpu-int4 relative", "cpu-bf16 Qwen3", "cuda-bf16 Llama"}
 _FOLDER = TemporaryDirectory(prefix="g2a-")
 
 
+def over_architectures(kinds: Iterable[str]) -> list:
+    """`kinds` with GPT-2 and with every other architecture; of these, all but a few are slow."""
+    kinds = list(kinds)
+    found = [f"{kind} {name}".strip() for name in ARCHITECTURES for kind in kinds]
+    return [kind if " " not in kind or kind in _QUICK else pytest.param(kind, marks=pytest.mark.slow)
+            for kind in found]
+
+
+def config_of(kind: str) -> Decoder:
+    return CONFIGS[name_of(kind)]
+
+
+def name_of(kind: str) -> str:
+    return kind.partition(" ")[2]
+
+
 @cache
-def model() -> Transformer:
+def model(name: str = "") -> Transformer:
     """Weights scaled up, so that what comes next depends on what stands before."""
-    model = Transformer(CONFIG)
+    model = Transformer(CONFIGS[name])
     dice = torch.Generator().manual_seed(5)
     model.initialise(dice)
     with torch.no_grad():
@@ -45,21 +83,23 @@ def model() -> Transformer:
 
 
 @cache
-def prepared(precision: str) -> Prepared:
-    folder = Path(_FOLDER.name)
-    if not (folder / "config.json").exists():
-        save_file({name: value.contiguous() for name, value in stored_tensors(model().state_dict(), CONFIG)},
+def prepared(name: str, precision: str) -> Prepared:
+    config, folder = CONFIGS[name], Path(_FOLDER.name) / (name or "GPT-2")
+    if not folder.exists():
+        folder.mkdir()
+        save_file({name: value.contiguous() for name, value in stored_tensors(model(name).state_dict(), config)},
                   folder / "model.safetensors")
-        (folder / "config.json").write_text(json.dumps(gpt2.to_hub(CONFIG)), encoding="utf-8")
+        (folder / "config.json").write_text(json.dumps(architecture(config.architecture).to_hub(config)),
+                                            encoding="utf-8")
     return open_prepared(prepare(folder, precision))
 
 
 @cache
-def adapters() -> list[Adapter]:
+def adapters(name: str = "") -> list[Adapter]:
     """Two that change much."""
     made = []
     for number, targets in enumerate((MATRICES, MATRICES[:1])):
-        lora, dice = Transformer(CONFIG), torch.Generator().manual_seed(number)
+        lora, dice = Transformer(CONFIGS[name]), torch.Generator().manual_seed(number)
         shape = LoraShape(3 + number, 6.0, targets)
         add_adapter(lora, shape, seed=number)
         pairs = {name: (module.down.detach().t().numpy(),
@@ -72,17 +112,18 @@ def adapters() -> list[Adapter]:
 def fresh(kind: str, cache_bytes: int = 1 << 30, threads: int = 1, speculate: bool = False):
     """A new engine with both `adapters`, as 1 and 2. `threads` means something to the CPU's alone, `speculate` nothing
     to torch's."""
-    family, precision = kind.split("-")
+    name, (family, precision) = name_of(kind), kind.split()[0].split("-")
+    config = CONFIGS[name]
     if family == "cpu":
-        engine = CpuEngine(prepared(precision), cache_bytes, threads, speculate)
+        engine = CpuEngine(prepared(name, precision), cache_bytes, threads, speculate)
         engine.drafts_pay_from_s = 0.0  # steps of so small a model are short
     elif family in ("cuda", "card"):
         device = "cuda" if family == "card" else "cpu"
-        engine = CudaEngine(CONFIG, dict(model().state_dict()), precision, device, cache_bytes, speculate)
+        engine = CudaEngine(config, dict(model(name).state_dict()), precision, device, cache_bytes, speculate)
         engine.drafts_pay_from_s, engine.burst_s = 0.0, 1.0
     else:
-        engine = TorchEngine(CONFIG, dict(model().state_dict()), precision, "cpu", cache_bytes)
-    assert [engine.add_adapter(adapter) for adapter in adapters()] == [1, 2]
+        engine = TorchEngine(config, dict(model(name).state_dict()), precision, "cpu", cache_bytes)
+    assert [engine.add_adapter(adapter) for adapter in adapters(name)] == [1, 2]
     return engine
 
 

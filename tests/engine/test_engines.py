@@ -1,7 +1,20 @@
 """What every engine does, the torch one and the CPU one in each of its precisions."""
 import numpy as np
 import pytest
-from engines import CONFIG, KINDS, adapters, fresh, generate, logits_of, model, prefilled, random_tokens
+from engines import (
+    CONFIG,
+    KINDS,
+    adapters,
+    config_of,
+    fresh,
+    generate,
+    logits_of,
+    model,
+    name_of,
+    over_architectures,
+    prefilled,
+    random_tokens,
+)
 
 from gpt2_assist.engine.engine import Sampling
 from gpt2_assist.engine.reference import reference_generate, reference_logits
@@ -14,27 +27,33 @@ TOLERANCE = {"torch-fp32": 1e-5, "torch-bf16": 0.03, "cpu-fp32": 0.01, "cpu-bf16
              "cpu-int4": 0.5, "cuda-fp32": 1e-5, "cuda-bf16": 0.03, "cuda-int8": 0.08, "card-fp32": 1e-4,
              "card-bf16": 0.03, "card-int8": 0.08}
 """Of the logits' root mean square; the CPU engine keeps keys and values in bfloat16."""
+ALL = over_architectures(KINDS)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+def near(found: np.ndarray, exact: np.ndarray, kind: str) -> bool:
+    difference = found - exact
+    return np.sqrt((difference ** 2).mean()) < TOLERANCE[kind.split()[0]] * np.sqrt((exact ** 2).mean())
+
+
+@pytest.mark.parametrize("kind", ALL)
 @pytest.mark.parametrize("length", [1, 63, 64, 65, 149, 150, 151, 400])
 def test_its_logits_are_the_references_within_its_precision(kind, length):
     tokens = random_tokens(length, length)
-    exact = reference_logits(model(), tokens).numpy()
-    difference = logits_of(fresh(kind), tokens) - exact
-    assert np.sqrt((difference ** 2).mean()) < TOLERANCE[kind] * np.sqrt((exact ** 2).mean())
+    exact = reference_logits(model(name_of(kind)), tokens).numpy()
+    assert near(logits_of(fresh(kind), tokens), exact, kind)
 
 
 @pytest.mark.parametrize("sampling", [Sampling(temperature=0), Sampling(seed=3, top_k=20),
                                       Sampling(seed=4, top_p=0.9, repetition_penalty=1.3)])
 @pytest.mark.parametrize("length", [1, 63, 64, 65, 149, 150, 151, 400])
-def test_in_fp32_it_generates_what_the_reference_does_also_past_the_context(sampling, length):
+@pytest.mark.parametrize("kind", over_architectures(["torch-fp32"]))
+def test_in_fp32_it_generates_what_the_reference_does_also_past_the_context(kind, sampling, length):
     prompt = random_tokens(length, length)
-    expected = [token.id for token in reference_generate(model(), prompt, sampling, 60)]
-    assert generate(fresh("torch-fp32"), prompt, sampling, 60) == expected
+    expected = [token.id for token in reference_generate(model(name_of(kind)), prompt, sampling, 60)]
+    assert generate(fresh(kind), prompt, sampling, 60) == expected
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ALL)
 def test_a_shared_beginning_is_not_computed_again(kind):
     engine, prompt = fresh(kind), random_tokens(4, 100)
     engine.close(prefilled(engine, prompt, Sampling()))
@@ -44,21 +63,21 @@ def test_a_shared_beginning_is_not_computed_again(kind):
     assert engine.open([(prompt[0] + 1) % CONFIG.vocab_size, *prompt], Sampling()).cached_tokens == 0
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ALL)
 @pytest.mark.parametrize("number", [0, 1])
 def test_with_an_adapter_its_logits_are_those_of_the_model_that_has_it_in_its_weights(kind, number):
-    tokens, engine, whole = random_tokens(9, 100), fresh(kind), Transformer(CONFIG).eval()
+    tokens, engine, whole = random_tokens(9, 100), fresh(kind), Transformer(config_of(kind)).eval()
+    plain, adapter = model(name_of(kind)), adapters(name_of(kind))[number]
     for strength in (1.0, 0.5):
-        whole.load_state_dict(merged(dict(model().state_dict()), adapters()[number], strength))
+        whole.load_state_dict(merged(dict(plain.state_dict()), adapter, strength))
         exact = reference_logits(whole, tokens).numpy()
-        difference = logits_of(engine, tokens, engine.add_adapter(adapters()[number], strength)) - exact
-        assert np.sqrt((difference ** 2).mean()) < TOLERANCE[kind] * np.sqrt((exact ** 2).mean())
-        assert np.abs(exact - reference_logits(model(), tokens).numpy()).max() > 0.2
-    assert np.array_equal(logits_of(engine, tokens, engine.add_adapter(adapters()[number], 0.0)),
+        assert near(logits_of(engine, tokens, engine.add_adapter(adapter, strength)), exact, kind)
+        assert np.abs(exact - reference_logits(plain, tokens).numpy()).max() > 0.2
+    assert np.array_equal(logits_of(engine, tokens, engine.add_adapter(adapter, 0.0)),
                           logits_of(engine, tokens))
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ALL)
 def test_what_one_adapter_computed_is_no_other_ones_cache(kind):
     engine, prompt = fresh(kind), random_tokens(4, 100)
     engine.close(prefilled(engine, prompt, Sampling(), adapter=1))
@@ -77,11 +96,14 @@ def test_an_adapter_of_another_model_is_refused(kind):
             fresh(kind).add_adapter(Adapter(adapters()[0].shape, pairs))
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ALL)
 def test_the_cache_stays_within_its_bytes_and_never_drops_a_live_sequence(kind):
-    row = 2 * CONFIG.n_layer * (3 * 16 * 2 if kind.startswith("cpu") else CONFIG.n_embd * (4 if "fp32" in kind else 2))
-    row = 2 * CONFIG.n_layer * CONFIG.n_embd * 4 if kind.startswith("torch") else row
-    engine = fresh(kind, cache_bytes=304 * row)
+    config = config_of(kind)
+    if kind.startswith("cpu"):
+        a_number, width = 2, config.n_kv_head * 16
+    else:
+        a_number, width = 4 if kind.startswith("torch") or "fp32" in kind else 2, config.kv_width
+    engine = fresh(kind, cache_bytes=304 * 2 * config.n_layer * width * a_number)
     prompt = random_tokens(50, 128)
     live = prefilled(engine, prompt, Sampling(temperature=0))
     for seed in range(10):
@@ -108,7 +130,7 @@ def test_what_earlier_texts_took_is_given_back_but_for_the_last_and_changes_noth
             fresh(kind), text, Sampling(temperature=0), 5)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ALL)
 def test_log_probabilities_are_the_models_own(kind):
     prompt = random_tokens(6, 20)
     engine = fresh(kind)

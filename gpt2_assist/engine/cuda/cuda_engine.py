@@ -32,9 +32,6 @@ _REFUSED = -1e30
 def missing(config: Decoder) -> str | None:
     """What keeps this machine's card from running the kernels, for a model of these sizes; None where nothing does."""
     width = config.head_width
-    if (config.norm, config.positions, config.activation, config.gated, config.tied, config.scaled,
-            config.scaled_by_layer) != ("layer", "learned", "gelu_tanh", False, True, True, False):
-        return f"its kernels don't know {config.architecture}'s choices yet"
     if torch.version.cuda is None:
         return "it is not NVIDIA's"
     if torch.cuda.get_device_capability() < (8, 0):

@@ -27,8 +27,8 @@ _GRID, _SQUARES_GRID = tl.constexpr(1.5 * 2 ** 26), tl.constexpr(1.5 * 2 ** 28)
 """Added and taken away again, they leave float64 numbers in steps of 2**-26 and 2**-24."""
 
 _NORM, _MIXED, _PLAIN = (tl.constexpr(value) for value in (shapes.NORM, shapes.MIXED, shapes.PLAIN))
-_CACHE, _PARTS, _STREAM, _GELU = (tl.constexpr(value) for value in (
-    shapes.CACHE, shapes.PARTS, shapes.STREAM, shapes.GELU))
+_CACHE, _HEADS, _PARTS, _STREAM, _INNER = (tl.constexpr(value) for value in (
+    shapes.CACHE, shapes.HEADS, shapes.PARTS, shapes.STREAM, shapes.INNER))
 
 
 @triton.jit
@@ -62,21 +62,23 @@ def stream_at(x, parts, parts_bias, m, there, k, K: tl.constexpr, IN_PARTS: tl.c
         total = tl.load(parts + at, mask=inside, other=0.0)
         for part in tl.static_range(1, IN_PARTS):
             total += tl.load(parts + part * _MOST * K + at, mask=inside, other=0.0)
-        total += tl.load(parts_bias + k, mask=k < K, other=0.0)[None, :]
+        if parts_bias is not None:
+            total += tl.load(parts_bias + k, mask=k < K, other=0.0)[None, :]
         value += total
     return value
 
 
 @triton.jit
-def norm_figures(x, parts, parts_bias, epsilon, m, there, K: tl.constexpr, IN_PARTS: tl.constexpr):
-    """(mean, reciprocal deviation) of the stream's rows, in float32."""
+def norm_figures(x, parts, parts_bias, epsilon, m, there, K: tl.constexpr, IN_PARTS: tl.constexpr, RMS: tl.constexpr):
+    """(mean, reciprocal deviation) of the stream's rows, in float32. An RMS norm's mean is 0."""
     total = tl.zeros((m.shape[0],), tl.float64)
     squares = tl.zeros((m.shape[0],), tl.float64)
     for first in tl.static_range(0, K, 256):
         value = stream_at(x, parts, parts_bias, m, there, first + tl.arange(0, 256), K, IN_PARTS).to(tl.float64)
         value = (value + _GRID) - _GRID
         square = (value * value + _SQUARES_GRID) - _SQUARES_GRID
-        total += tl.sum(value, 1)
+        if not RMS:
+            total += tl.sum(value, 1)
         squares += tl.sum(square, 1)
     mean = total / K
     variance = squares / K - mean * mean
@@ -136,8 +138,9 @@ def left_side(INPUT: tl.constexpr, KIND: tl.constexpr, x, parts, parts_bias, nor
     if INPUT == _NORM:
         value = stream_at(x, parts, parts_bias, m, there, k, K, IN_PARTS)
         weight = tl.load(norm_weight + k, mask=k < K, other=0.0)
-        bias = tl.load(norm_bias + k, mask=k < K, other=0.0)
-        value = (value - mean[:, None]) * deviation[:, None] * weight[None, :] + bias[None, :]
+        value = (value - mean[:, None]) * deviation[:, None] * weight[None, :]
+        if norm_bias is not None:
+            value += tl.load(norm_bias + k, mask=k < K, other=0.0)[None, :]
     elif INPUT == _MIXED:
         value = mixed
     else:
@@ -186,15 +189,21 @@ def adapted(total, table, ranks, module, adapters, INPUT: tl.constexpr, KIND: tl
 
 
 @triton.jit
-def gelu(x):
-    """GPT-2's, x * sigmoid(2 sqrt(2 / pi) (x + 0.044715 x**3))."""
-    return x / (1.0 + tl.exp(-1.5957691216057308 * (x + 0.044715 * x * x * x)))
+def activated(x, ACTIVATION: tl.constexpr):
+    if ACTIVATION == "gelu_tanh":  # x * sigmoid(2 sqrt(2 / pi) (x + 0.044715 x**3))
+        return x / (1.0 + tl.exp(-1.5957691216057308 * (x + 0.044715 * x * x * x)))
+    elif ACTIVATION == "gelu":
+        return 0.5 * x * (1.0 + tl.erf(x * 0.7071067811865476))
+    elif ACTIVATION == "relu":
+        return tl.maximum(x, 0.0)
+    else:
+        return x / (1.0 + tl.exp(-x))
 
 
 def _name(product) -> str:
     """Of a compiled product, as a profile shows it."""
     left, result = (names[product.constants[kind]] for kind, names in (
-        ("INPUT", ("norm", "mixed", "plain")), ("OUTPUT", ("cache", "parts", "stream", "gelu"))))
+        ("INPUT", ("norm", "mixed", "plain")), ("OUTPUT", ("cache", "heads", "parts", "stream", "inner"))))
     return f"product_{left}_{result}"
 
 
@@ -203,8 +212,9 @@ def product(fields, pages, pages_stride, x, parts, parts_bias, settled, figures,
             epsilon, matrix, scales, bias, table, ranks, module, out, pool, layer, page_size,
             K: tl.constexpr, N: tl.constexpr, INPUT: tl.constexpr, OUTPUT: tl.constexpr, KIND: tl.constexpr,
             ROWS: tl.constexpr, IN_PARTS: tl.constexpr, OUT_PARTS: tl.constexpr, HEADS: tl.constexpr,
-            SPLITS: tl.constexpr, SPLITS_UP: tl.constexpr, MODULES: tl.constexpr, BLOCK_M: tl.constexpr,
-            BLOCK_N: tl.constexpr, BLOCK_K: tl.constexpr, CUT: tl.constexpr):
+            KV_HEADS: tl.constexpr, WIDTH: tl.constexpr, SPLITS: tl.constexpr, SPLITS_UP: tl.constexpr,
+            RMS: tl.constexpr, ACTIVATION: tl.constexpr, GATED: tl.constexpr, MODULES: tl.constexpr,
+            BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_K: tl.constexpr, CUT: tl.constexpr):
     """Grid: columns, rows, parts of the sum, which are cut behind multiples of CUT inputs. A program with OUTPUT STREAM
     takes all parts, one after the other.
 
@@ -224,7 +234,7 @@ def product(fields, pages, pages_stride, x, parts, parts_bias, settled, figures,
         if figures is None:
             few = tl.arange(0, ROWS)
             few_there = tl.load(fields + few * _FIELDS + _POSITION) >= 0
-            few_mean, few_deviation = norm_figures(x, parts, parts_bias, epsilon, few, few_there, K, IN_PARTS)
+            few_mean, few_deviation = norm_figures(x, parts, parts_bias, epsilon, few, few_there, K, IN_PARTS, RMS)
             mean = tl.reshape(spread(few_mean[:, None], few, m), (BLOCK_M,))
             deviation = tl.reshape(spread(few_deviation[:, None], few, m), (BLOCK_M,))
             if settled is not None:  # noqa: SIM102 (known to the compiler, what follows is not)
@@ -270,28 +280,39 @@ def product(fields, pages, pages_stride, x, parts, parts_bias, settled, figures,
     if OUTPUT == _PARTS:
         tl.store(out + (first_part * _MOST + m[:, None]) * N + n[None, :], total, mask=inside)
     else:
-        total += tl.load(bias + n, mask=n < N, other=0.0)[None, :]
+        if bias is not None:
+            total += tl.load(bias + n, mask=n < N, other=0.0)[None, :]
         if OUTPUT == _STREAM:
             at = out + m[:, None] * N + n[None, :]
             tl.store(at, tl.load(at, mask=inside, other=0.0) + total, mask=inside)
-        elif OUTPUT == _GELU:
-            tl.store(out + m[:, None] * N + n[None, :], rounded(gelu(total), KIND), mask=inside)
+        elif OUTPUT == _HEADS:
+            tl.store(out + m[:, None] * N + n[None, :], total, mask=inside)
+        elif OUTPUT == _INNER and GATED:  # the matrix has each gate before what it lets through
+            gates, through = tl.split(tl.reshape(total, (BLOCK_M, BLOCK_N // 2, 2)))
+            half = tl.program_id(0) * (BLOCK_N // 2) + tl.arange(0, BLOCK_N // 2)
+            tl.store(out + m[:, None] * (N // 2) + half[None, :],
+                     rounded(activated(gates, ACTIVATION) * through, KIND),
+                     mask=there[:, None] & (half < N // 2)[None, :])
+        elif OUTPUT == _INNER:
+            tl.store(out + m[:, None] * N + n[None, :], rounded(activated(total, ACTIVATION), KIND), mask=inside)
         else:
-            width: tl.constexpr = K // HEADS
-            third, column = n // K, n % K
-            tl.store(out + m[:, None] * K + column[None, :], rounded(total, KIND), mask=inside & (third == 0)[None, :])
+            queries: tl.constexpr = HEADS * WIDTH
+            tl.store(out + m[:, None] * queries + n[None, :], rounded(total, KIND),
+                     mask=inside & (n < queries)[None, :])
             page = tl.load(pages + m * pages_stride + positions // _PAGE, mask=there, other=0).to(tl.int64)
-            place = ((layer * 2 + third - 1) * HEADS + column // width) * _PAGE * width + column % width
-            tl.store(pool + page[:, None] * page_size + place[None, :] + (positions % _PAGE)[:, None] * width,
-                     rounded(total, KIND), mask=inside & (third > 0)[None, :])
+            # Keys' heads and values' heads stand side by side, in the matrix as in a page.
+            place = (layer * 2 * KV_HEADS + (n - queries) // WIDTH) * _PAGE * WIDTH + (n - queries) % WIDTH
+            tl.store(pool + page[:, None] * page_size + place[None, :] + (positions % _PAGE)[:, None] * WIDTH,
+                     rounded(total, KIND), mask=inside & (n >= queries)[None, :])
 
 
 @triton.jit
-def measure(fields, x, parts, parts_bias, settled, figures, epsilon, K: tl.constexpr, IN_PARTS: tl.constexpr):
+def measure(fields, x, parts, parts_bias, settled, figures, epsilon, K: tl.constexpr, IN_PARTS: tl.constexpr,
+            RMS: tl.constexpr):
     """The norm's figures [rows, 2], one program a row, and the stream without parts in `settled`, if it has parts."""
     m = tl.program_id(0) + tl.arange(0, 1)
     there = tl.load(fields + m * _FIELDS + _POSITION) >= 0
-    mean, deviation = norm_figures(x, parts, parts_bias, epsilon, m, there, K, IN_PARTS)
+    mean, deviation = norm_figures(x, parts, parts_bias, epsilon, m, there, K, IN_PARTS, RMS)
     tl.store(figures + m * 2, mean, mask=there)
     tl.store(figures + m * 2 + 1, deviation, mask=there)
     if settled is not None:
@@ -321,20 +342,61 @@ def embed(fields, tokens, scales, places, x, K: tl.constexpr, BLOCK: tl.constexp
     value = tl.load(tokens + token * K + k, mask=k < K, other=0.0).to(tl.float32)
     if scales is not None:
         value *= tl.load(scales + token)
-    value += tl.load(places + position * K + k, mask=k < K, other=0.0)
+    if places is not None:
+        value += tl.load(places + position * K + k, mask=k < K, other=0.0)
     tl.store(x + row * K + k, value, mask=k < K)
+
+
+@triton.jit(do_not_specialize=["layer"])
+def keep(fields, pages, pages_stride, x, turns, query_norm, key_norm, epsilon, queries, pool, layer, page_size,
+         HEADS: tl.constexpr, KV_HEADS: tl.constexpr, WIDTH: tl.constexpr, KIND: tl.constexpr):
+    """Norms and turns each head of a row's query and key, x [rows, HEADS + 2 KV_HEADS, WIDTH], and brings them and the
+    values where attention looks for them. Grid: rows, heads."""
+    row, which = tl.program_id(0), tl.program_id(1)
+    position = tl.load(fields + row * _FIELDS + _POSITION)
+    if position < 0:
+        return
+    half: tl.constexpr = WIDTH // 2
+    e = tl.arange(0, half)
+    x += (row * (HEADS + 2 * KV_HEADS) + which) * WIDTH
+    first, second = tl.load(x + e), tl.load(x + half + e)
+    if which < HEADS + KV_HEADS:
+        if query_norm is not None:
+            weight = tl.where(which < HEADS, tl.load(query_norm + e), tl.load(key_norm + e))
+            weight_behind = tl.where(which < HEADS, tl.load(query_norm + half + e), tl.load(key_norm + half + e))
+            deviation = tl.sqrt_rn((tl.sum(first * first, 0) + tl.sum(second * second, 0)) / WIDTH + epsilon)
+            first = first / deviation * weight
+            second = second / deviation * weight_behind
+        if turns is not None:
+            cosine, sine = tl.load(turns + position * WIDTH + e), tl.load(turns + position * WIDTH + half + e)
+            turned = first * cosine - second * sine
+            second = second * cosine + first * sine
+            first = turned
+    first, second = rounded(first, KIND), rounded(second, KIND)
+    if which < HEADS:
+        queries += (row * HEADS + which) * WIDTH
+        tl.store(queries + e, first)
+        tl.store(queries + half + e, second)
+    else:
+        page = tl.load(pages + row * pages_stride + position // _PAGE).to(tl.int64)
+        pool += page * page_size + ((layer * 2 * KV_HEADS + which - HEADS) * _PAGE + position % _PAGE) * WIDTH
+        tl.store(pool + e, first)
+        tl.store(pool + half + e, second)
 
 
 @triton.jit(do_not_specialize=["together", "layer"])
 def attend(fields, pages, pages_stride, together, queries, pool, layer, page_size, scale, out, extremes,
-           K: tl.constexpr, HEADS: tl.constexpr, SPLITS: tl.constexpr, BLOCK: tl.constexpr, KIND: tl.constexpr):
+           HEADS: tl.constexpr, KV_HEADS: tl.constexpr, WIDTH: tl.constexpr, SPLITS: tl.constexpr, BLOCK: tl.constexpr,
+           KIND: tl.constexpr):
     """Attention of `together` rows, 1 or 16, to one split of their keys. Grid: groups of rows, heads, splits.
 
-    Leaves sums of values weighted by exp(score - highest score) in out [rows, SPLITS, K] and the highest score and the
-    sum of weights in extremes [rows, SPLITS, HEADS, 2]. `scale`: of scores.
+    Leaves sums of values weighted by exp(score - highest score) in out [rows, SPLITS, HEADS WIDTH] and the highest
+    score and the sum of weights in extremes [rows, SPLITS, HEADS, 2]. `scale`: of scores.
     """
     group, head, split = tl.program_id(0), tl.program_id(1), tl.program_id(2)
-    width: tl.constexpr = K // HEADS
+    width: tl.constexpr = WIDTH
+    K: tl.constexpr = HEADS * WIDTH
+    kept = head // (HEADS // KV_HEADS)
     i = tl.arange(0, 16)
     m = group * together + i
     positions = tl.load(fields + m * _FIELDS + _POSITION, mask=i < together, other=-1)
@@ -345,7 +407,7 @@ def attend(fields, pages, pages_stride, together, queries, pool, layer, page_siz
     e = tl.arange(0, BLOCK)
     key = split * _KEYS + tl.arange(0, _KEYS)
     page = tl.load(pages + group * pages_stride + key // _PAGE, mask=key <= last, other=0).to(tl.int64)
-    at = page * page_size + (layer * 2 * HEADS + head) * _PAGE * width + (key % _PAGE) * width
+    at = page * page_size + (layer * 2 * KV_HEADS + kept) * _PAGE * width + (key % _PAGE) * width
     known = (key <= last)[:, None] & (e < width)[None, :]
     query = tl.load(queries + m[:, None] * K + head * width + e[None, :], mask=there[:, None] & (e < width)[None, :],
                     other=0.0)
@@ -354,7 +416,7 @@ def attend(fields, pages, pages_stride, together, queries, pool, layer, page_siz
     scores = tl.where(key[None, :] <= positions[:, None], scores, float("-inf"))
     top = tl.max(scores, 1)
     weights = tl.exp(scores - tl.where(top == float("-inf"), 0.0, top)[:, None])
-    values = tl.load(pool + at[:, None] + HEADS * _PAGE * width + e[None, :], mask=known, other=0.0)
+    values = tl.load(pool + at[:, None] + KV_HEADS * _PAGE * width + e[None, :], mask=known, other=0.0)
     mixed = matmul(rounded(weights, KIND), values, tl.zeros((16, BLOCK), tl.float32))
     tl.store(out + (m[:, None] * SPLITS + split) * K + head * width + e[None, :], mixed,
              mask=there[:, None] & (e < width)[None, :])

@@ -29,7 +29,7 @@ class Fused:
         self._kind = tl.bfloat16 if weights.kind == torch.bfloat16 else tl.float32
         self._page_size = self._pool[0].numel()
         self._splits_up = triton.next_power_of_2(-(-config.n_ctx // shapes.KEYS))
-        self._head_block = max(16, triton.next_power_of_2(config.n_embd // config.n_head))
+        self._head_block = max(16, triton.next_power_of_2(config.head_width))
 
     def embed(self, rows: Rows, x: torch.Tensor) -> None:
         tokens, width = self._weights.tokens, self._config.n_embd
@@ -39,20 +39,28 @@ class Fused:
     def measure(self, rows: Rows, stream: Stream, settled: torch.Tensor | None) -> None:
         config = self._config
         fused.measure[(rows.count,)](rows.fields, stream.x, stream.parts, stream.bias, settled, rows.figures,
-                                     config.epsilon, config.n_embd, stream.count, **_OPTIONS)
+                                     config.epsilon, config.n_embd, stream.count, config.norm == "rms", **_OPTIONS)
+
+    def keep(self, rows: Rows, layer: int) -> None:
+        config, weights = self._config, self._weights
+        query_norm, key_norm = weights.layers[layer].head_norms or (None, None)
+        fused.keep[(rows.count, config.n_head + 2 * config.n_kv_head)](
+            rows.fields, rows.pages, self._stride(rows), rows.heads, weights.turns, query_norm, key_norm,
+            config.epsilon, rows.queries, self._pool, layer, self._page_size, config.n_head, config.n_kv_head,
+            config.head_width, self._kind, **{**_OPTIONS, "num_warps": 1})
 
     def attend(self, rows: Rows, layer: int) -> None:
         config = self._config
-        width = config.n_embd // config.n_head
         grid = (-(-rows.count // rows.together), config.n_head, rows.splits)
         fused.attend[grid](rows.fields, rows.pages, self._stride(rows), rows.together, rows.queries, self._pool, layer,
-                           self._page_size, width ** -0.5, rows.mixed, rows.extremes, config.n_embd, config.n_head,
-                           rows.mixed.shape[1], self._head_block, self._kind, **_OPTIONS)
+                           self._page_size, 1 / config.divisor(layer), rows.mixed, rows.extremes, config.n_head,
+                           config.n_kv_head, config.head_width, rows.mixed.shape[1], self._head_block, self._kind,
+                           **_OPTIONS)
 
     def product(self, rows: Rows, source: Stream | torch.Tensor, left: int, result: int, matrix: Matrix,
                 out: torch.Tensor, module: int, parts: int = 1, norm: Norm | None = None,
                 settled: torch.Tensor | None = None) -> None:
-        stream = source if isinstance(source, Stream) else Stream(source)
+        config, stream = self._config, source if isinstance(source, Stream) else Stream(source)
         reading = rows.together > 1
         columns, inputs = matrix.weight.shape
         programs = columns * (parts if result == PARTS else 1)
@@ -68,20 +76,21 @@ class Fused:
         count = rows.count if inside else len(rows.queries)  # else for any number the same code
         fused.product[grid](
             rows.fields, rows.pages, self._stride(rows), stream.x, stream.parts, stream.bias, settled, figures,
-            rows.extremes, norm_weight, norm_bias, self._config.epsilon, matrix.weight, matrix.scales,
+            rows.extremes, norm_weight, norm_bias, config.epsilon, matrix.weight, matrix.scales,
             matrix.bias, self._adapters.addresses, self._adapters.ranks, module, out, self._pool, module // A_LAYER,
             self._page_size, inputs, columns, left, result, self._kind, count, stream.count, parts,
-            self._config.n_head, rows.mixed.shape[1], self._splits_up, self._adapters.modules, block_m, block_n,
-            block_k, cut, num_stages=self._stages(left, reading, stream.count), **_OPTIONS)
+            config.n_head, config.n_kv_head, config.head_width, rows.mixed.shape[1], self._splits_up,
+            config.norm == "rms", config.activation, config.gated, self._adapters.modules, block_m, block_n, block_k,
+            cut, num_stages=self._stages(left, reading, stream.count), **_OPTIONS)
 
     def combine(self, rows: Rows) -> None:
-        config = self._config
-        fused.combine[(rows.count,)](rows.fields, rows.mixed, rows.extremes, rows.queries, config.n_embd, config.n_head,
-                                     rows.mixed.shape[1], self._splits_up, triton.next_power_of_2(config.n_embd),
-                                     self._kind, **_OPTIONS)
+        config, width = self._config, self._config.attention_width
+        fused.combine[(rows.count,)](rows.fields, rows.mixed, rows.extremes, rows.queries, width, config.n_head,
+                                     rows.mixed.shape[1], self._splits_up, triton.next_power_of_2(width), self._kind,
+                                     **_OPTIONS)
 
     def head(self, rows: Rows, x: torch.Tensor, norm: Norm, scores: Scores) -> None:
-        matrix = self._weights.tokens
+        matrix = self._weights.head
         columns, inputs = matrix.weight.shape
         fused.head[(scores.figures.shape[2],)](
             rows.fields, x, rows.figures, *norm, matrix.weight, matrix.scales, scores.seen, scores.biases,

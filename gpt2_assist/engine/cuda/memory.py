@@ -7,6 +7,7 @@ import torch
 from gpt2_assist.architectures.description import Decoder
 from gpt2_assist.engine.cuda import shapes
 from gpt2_assist.engine.cuda.pool import page_bytes
+from gpt2_assist.engine.cuda.step import kept_apart
 from gpt2_assist.engine.cuda.weights import KINDS
 from gpt2_assist.engine.pages import BLOCK
 from gpt2_assist.errors import ModelError
@@ -61,11 +62,15 @@ def _weights(config: Decoder, precision: str) -> int:
             total += 4 * numbers
         else:
             total += a_weight * numbers + (4 * max(shape) if precision == "int8" else 0)
-    return total
+    return total + (4 * config.n_ctx * config.head_width if config.positions == "rotary" else 0)
 
 
 def _work(config: Decoder, precision: str) -> int:
     """What step.Step holds."""
     rows, splits = shapes.CHUNKS[-1] + shapes.MOST_ROWS, -(-config.n_ctx // shapes.KEYS)
-    a_row = config.n_embd * (4 * splits + 5 * KINDS[precision].itemsize + 4 * 8) + splits * config.n_head * 8
+    a_number = KINDS[precision].itemsize
+    a_row = (config.attention_width * (4 * splits + a_number) + config.n_inner * a_number + config.n_embd * 4 * 8
+             + splits * config.n_head * 8)
+    if kept_apart(config):
+        a_row += 4 * (config.attention_width + 2 * config.kv_width)
     return rows * a_row + shapes.MOST_ROWS * config.vocab_size * 13

@@ -9,12 +9,13 @@ import torch.nn.functional as F
 from gpt2_assist.engine.cuda import rows as fields
 from gpt2_assist.engine.cuda import shapes
 from gpt2_assist.engine.cuda.pool import DevicePages
-from gpt2_assist.engine.cuda.shapes import CACHE, GELU, INPUTS, MIXED, NORM, PARTS, WIDE_INPUTS
+from gpt2_assist.engine.cuda.shapes import CACHE, HEADS, INNER, INPUTS, MIXED, NORM, PARTS, WIDE_INPUTS
 from gpt2_assist.engine.cuda.step import Rows, Scores, Stream
 from gpt2_assist.engine.cuda.weights import A_LAYER, AdapterTable, Matrix, Norm, Weights
 from gpt2_assist.engine.engine import Sampling
 from gpt2_assist.engine.pages import BLOCK
 from gpt2_assist.engine.sampling import drawn, reported
+from gpt2_assist.model.transformer import ACTIVATIONS, rotated
 
 _GRID, _SQUARES_GRID = 1.5 * 2 ** 26, 1.5 * 2 ** 28
 
@@ -32,7 +33,9 @@ class Plain:
         value = self._weights.tokens.weight[tokens].float()
         if self._weights.tokens.scales is not None:
             value *= self._weights.tokens.scales[tokens, None]
-        x[:rows.count][there] = value + self._weights.places[table[there, fields.POSITION].long()]
+        if self._weights.places is not None:
+            value = value + self._weights.places[table[there, fields.POSITION].long()]
+        x[:rows.count][there] = value
 
     def measure(self, rows: Rows, stream: Stream, settled: torch.Tensor | None) -> None:
         there, value = _there(rows), _settle(rows, stream)
@@ -40,8 +43,21 @@ class Plain:
         if settled is not None:
             settled[:rows.count][there] = value[there]
 
+    def keep(self, rows: Rows, layer: int) -> None:
+        config, norms = self._config, self._weights.layers[layer].head_norms
+        heads = rows.heads[:rows.count].unflatten(1, (-1, config.head_width))
+        *parts, values = heads.split((config.n_head, config.n_kv_head, config.n_kv_head), 1)
+        if norms is not None:
+            parts = [part / torch.sqrt((part * part).mean(-1, keepdim=True) + config.epsilon) * norm
+                     for part, norm in zip(parts, norms)]
+        if self._weights.turns is not None:
+            turns = self._weights.turns[rows.fields[:rows.count, fields.POSITION].long()]
+            parts = [rotated(part.transpose(0, 1), turns).transpose(0, 1) for part in parts]
+        self._keep(rows, torch.cat([*parts, values], 1).flatten(1), layer)
+
     def attend(self, rows: Rows, layer: int) -> None:
-        heads, width = self._config.n_head, self._config.n_embd // self._config.n_head
+        heads, width = self._config.n_head, self._config.head_width
+        kept, scale = self._config.n_kv_head, 1 / self._config.divisor(layer)
         for row in torch.nonzero(_there(rows)).flatten().tolist():
             position = int(rows.fields[row, fields.POSITION])
             splits = position // shapes.KEYS + 1
@@ -50,9 +66,11 @@ class Plain:
             pages = rows.pages[row if rows.together == 1 else 0].long()
             pages = pages[(places // BLOCK).clamp_max(len(pages) - 1)]
             held = torch.where(known[:, None, None, None], self._pool[pages, layer, :, :, places % BLOCK], 0).float()
-            keys, values = held.view(splits, shapes.KEYS, 2, heads, width).permute(2, 0, 3, 1, 4)
+            keys, values = held.view(splits, shapes.KEYS, 2, kept, width).permute(2, 0, 3, 1, 4)
+            if kept != heads:
+                keys, values = (part.repeat_interleave(heads // kept, 1) for part in (keys, values))
             query = rows.queries[row].float().view(heads, width, 1)
-            scores = (keys @ query)[..., 0] * width ** -0.5
+            scores = (keys @ query)[..., 0] * scale
             scores.masked_fill_(~known.view(splits, 1, shapes.KEYS), float("-inf"))
             top = scores.amax(-1)
             weights = torch.exp(scores - top[..., None])
@@ -83,19 +101,20 @@ class Plain:
             for part, one in enumerate(sums):
                 out[part, :rows.count][there] = one[there]
             return
-        total = sum(sums) + matrix.bias
+        total = sum(sums) if matrix.bias is None else sum(sums) + matrix.bias
         if result == CACHE:
             self._keep(rows, total, module // A_LAYER)
-        elif result == GELU:
-            inner = total / (1 + torch.exp(-1.5957691216057308 * (total + 0.044715 * total * total * total)))
-            out[:rows.count][there] = inner[there].to(self._kind)
+        elif result == HEADS:
+            out[:rows.count][there] = total[there]
+        elif result == INNER:
+            out[:rows.count][there] = self._activated(total)[there].to(self._kind)
         else:
             out[:rows.count][there] += total[there]
 
     def head(self, rows: Rows, x: torch.Tensor, norm: Norm, scores: Scores) -> None:
         there, table = _there(rows), rows.fields[:rows.count]
         x = self._normed(x[:rows.count], *rows.figures[:rows.count].unbind(1), norm).to(self._kind).float()
-        logits = self._sums(rows, x, self._weights.tokens, None, 1, INPUTS)[0]
+        logits = self._sums(rows, x, self._weights.head, None, 1, INPUTS)[0]
         penalty = table[:, fields.PENALTY].contiguous().view(torch.float32)[:, None]
         counted = (scores.seen[:rows.count] != 0) & (table[:, fields.FLAGS] & fields.PENALISED != 0)[:, None]
         own = torch.where(counted, torch.where(logits > 0, logits / penalty, logits * penalty), logits)
@@ -131,21 +150,34 @@ class Plain:
             if table[fields.FLAGS] & fields.PENALISED:
                 scores.seen[row, chosen] = 1
 
+    def _activated(self, x: torch.Tensor) -> torch.Tensor:
+        """Inner rows of what `up` gives."""
+        if not self._config.gated:
+            return self._activation(x)
+        gates, through = x.unflatten(1, (-1, 2)).unbind(2)
+        return self._activation(gates) * through
+
+    def _activation(self, x: torch.Tensor) -> torch.Tensor:
+        if self._config.activation == "gelu_tanh":  # as the kernels compute it
+            return x / (1 + torch.exp(-1.5957691216057308 * (x + 0.044715 * x * x * x)))
+        return ACTIVATIONS[self._config.activation](x)
+
     def _figures(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """(mean, reciprocal deviation) of rows, of sums that are exact in any order."""
+        """(mean, reciprocal deviation) of rows, of sums that are exact in any order. An RMS norm's mean is 0."""
         value = (x.double() + _GRID) - _GRID
         square = (value * value + _SQUARES_GRID) - _SQUARES_GRID
-        mean = value.sum(1) / x.shape[1]
+        mean = value.sum(1) / x.shape[1] if self._config.norm == "layer" else value.new_zeros(len(x))
         variance = square.sum(1) / x.shape[1] - mean * mean
         return mean.float(), (1 / torch.sqrt(variance + self._config.epsilon)).float()
 
     def _normed(self, x: torch.Tensor, mean: torch.Tensor, deviation: torch.Tensor, norm: Norm) -> torch.Tensor:
-        return (x - mean[:, None]) * deviation[:, None] * norm[0] + norm[1]
+        normed = (x - mean[:, None]) * deviation[:, None] * norm[0]
+        return normed if norm[1] is None else normed + norm[1]
 
     def _combined(self, rows: Rows) -> torch.Tensor:
-        """Attention's output [R, D] from its parts, one after the other."""
-        width = self._config.n_embd // self._config.n_head
-        out = torch.zeros(rows.count, self._config.n_embd, device=rows.mixed.device)
+        """Attention's output [R, A] from its parts, one after the other."""
+        width = self._config.head_width
+        out = torch.zeros(rows.count, self._config.attention_width, device=rows.mixed.device)
         for row in torch.nonzero(_there(rows)).flatten().tolist():
             splits = int(rows.fields[row, fields.POSITION]) // shapes.KEYS + 1
             tops, sums = rows.extremes[row, :splits].unbind(-1)
@@ -177,15 +209,16 @@ class Plain:
         return sums
 
     def _keep(self, rows: Rows, values: torch.Tensor, layer: int) -> None:
-        """values [R, 3 D]: queries for `attend`, keys and values into the rows' pages."""
-        there = _there(rows)
+        """values [R, A and twice the width of keys]: queries for `attend`, keys and values into the rows' pages."""
+        there, config = _there(rows), self._config
         which = torch.nonzero(there).flatten()
-        queries, *rest = values[there].to(self._kind).chunk(3, 1)
+        widths = config.attention_width, config.kv_width, config.kv_width
+        queries, *rest = values[there].to(self._kind).split(widths, 1)
         rows.queries[:rows.count][there] = queries
         places = rows.fields[which, fields.POSITION].long()
         pages = rows.pages[which if rows.together == 1 else torch.zeros_like(which), places // BLOCK].long()
         for kind, value in enumerate(rest):
-            self._pool[pages, layer, kind, :, places % BLOCK] = value.view(len(which), self._config.n_head, -1)
+            self._pool[pages, layer, kind, :, places % BLOCK] = value.view(len(which), config.n_kv_head, -1)
 
 
 def _there(rows: Rows) -> torch.Tensor:
@@ -198,7 +231,7 @@ def _settle(rows: Rows, stream: Stream) -> torch.Tensor:
     total = stream.parts[0, :rows.count]
     for part in range(1, stream.count):
         total = total + stream.parts[part, :rows.count]
-    return stream.x[:rows.count] + (total + stream.bias)
+    return stream.x[:rows.count] + (total if stream.bias is None else total + stream.bias)
 
 
 def _times(x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:

@@ -7,17 +7,17 @@ from gpt2_assist.errors import ModelError
 
 
 def page_bytes(config: Decoder, kind: torch.dtype) -> int:
-    return 2 * config.n_layer * config.n_embd * BLOCK * kind.itemsize
+    return 2 * config.n_layer * config.kv_width * BLOCK * kind.itemsize
 
 
 class DevicePages:
-    """See pages.Pages. All lie in `data` [pages, layers, 2, heads, BLOCK, width of a head]; a page's address is its
-    number. What was never written is anything. For one thread."""
+    """See pages.Pages. All lie in `data` [pages, layers, 2, heads of keys, BLOCK, width of a head]; a page's address is
+    its number. What was never written is anything. For one thread."""
 
     def __init__(self, config: Decoder, kind: torch.dtype, limit: int, capacity: int, device: str) -> None:
         """`limit`: pages up to which earlier texts are kept; `capacity`: how many there are."""
         self.limit, self.capacity = limit, capacity
-        self.data = torch.empty(capacity, config.n_layer, 2, config.n_head, BLOCK, config.n_embd // config.n_head,
+        self.data = torch.empty(capacity, config.n_layer, 2, config.n_kv_head, BLOCK, config.head_width,
                                 dtype=kind, device=device)
         self._free = list(range(capacity - 1, -1, -1))
         self._used: set[int] = set()

@@ -26,16 +26,17 @@ NEAR, ROOM = 128, 512
 """Blocks of scores that are looked at, and scores that are compared, when a token is chosen among the best."""
 NORM, MIXED, PLAIN = range(3)
 """Left sides of products: the stream, normed; attention's parts, combined; plain rows."""
-CACHE, PARTS, STREAM, GELU = range(4)
-"""What becomes of products: queries, keys and values; parts of a sum; the stream with the sum added; inner rows."""
+CACHE, HEADS, PARTS, STREAM, INNER = range(5)
+"""What becomes of products: queries, keys and values where attention looks for them, or as they are, in float32; parts
+of a sum; the stream with the sum added; activated inner rows."""
 _PARTS_PROGRAMS, _COLUMNS = 200, 16
 
 
 def mixed_parts(width: int) -> int:
-    """Parts of a sum over attention's output."""
+    """Parts of a sum over attention's output of that width."""
     return -(-width // WIDE_INPUTS)
 
 
 def inner_parts(width: int) -> int:
-    """Parts of a sum over the inner width, four times `width`: with them an H100's 132 processors have enough to do."""
+    """Parts of a sum over the inner width for `width` results: with them an H100's 132 processors have enough to do."""
     return min(8, max(1, _PARTS_PROGRAMS // -(-width // _COLUMNS)))

@@ -1,7 +1,7 @@
 """One step: some rows of tokens through the whole model, in a fixed series of kernels over memory that stays in place.
 
 On a card each series is captured once as a CUDA graph, so that a step is one launch; elsewhere it is run as it is.
-R: rows, D: the model's width, V: its vocabulary.
+R: rows, D: the model's width, A: that of all its heads, V: its vocabulary.
 """
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -9,10 +9,11 @@ from typing import Protocol
 
 import torch
 
+from gpt2_assist.architectures.description import Decoder
 from gpt2_assist.engine.cuda import rows, shapes
 from gpt2_assist.engine.cuda.pool import DevicePages
 from gpt2_assist.engine.cuda.rows import RowTable
-from gpt2_assist.engine.cuda.shapes import CACHE, GELU, MIXED, NORM, PARTS, PLAIN, STREAM
+from gpt2_assist.engine.cuda.shapes import CACHE, HEADS, INNER, MIXED, NORM, PARTS, PLAIN, STREAM
 from gpt2_assist.engine.cuda.weights import A_LAYER, Matrix, Norm, Weights
 from gpt2_assist.engine.pages import BLOCK
 
@@ -29,8 +30,11 @@ class Rows:
     fields: torch.Tensor
     pages: torch.Tensor
     queries: torch.Tensor
+    """[R, A]; then attention's output."""
+    heads: torch.Tensor
+    """[R, A and twice the width of keys] in float32: queries, keys and values that are yet to be normed and turned."""
     mixed: torch.Tensor
-    """[R, splits of a window, D], with `extremes` [R, splits of a window, heads, 2]."""
+    """[R, splits of a window, A], with `extremes` [R, splits of a window, heads, 2]."""
     extremes: torch.Tensor
     inner: torch.Tensor
     figures: torch.Tensor
@@ -78,6 +82,7 @@ class Kernels(Protocol):
 
     def embed(self, rows: Rows, x: torch.Tensor) -> None: ...
     def measure(self, rows: Rows, stream: Stream, settled: torch.Tensor | None) -> None: ...
+    def keep(self, rows: Rows, layer: int) -> None: ...
     def attend(self, rows: Rows, layer: int) -> None: ...
     def combine(self, rows: Rows) -> None: ...
     def product(self, rows: Rows, source: Stream | torch.Tensor, left: int, result: int, matrix: Matrix,
@@ -85,6 +90,11 @@ class Kernels(Protocol):
                 settled: torch.Tensor | None = None) -> None: ...
     def head(self, rows: Rows, x: torch.Tensor, norm: Norm, scores: Scores) -> None: ...
     def choose(self, rows: Rows, scores: Scores) -> None: ...
+
+
+def kept_apart(config: Decoder) -> bool:
+    """Whether queries and keys are normed or turned on their way into the cache, for which a head must be whole."""
+    return config.positions == "rotary" or config.head_norms
 
 
 class Lane:
@@ -112,6 +122,7 @@ class Step:
         saves a launch; several rows' are taken before it in any case. It changes no bit."""
         self._weights, self._kernels, self._inside = weights, kernels, inside
         config = self._config = weights.config
+        self._apart = kept_apart(config)
         most, width, vocabulary = shapes.MOST_ROWS, config.n_embd, config.vocab_size
         self.buckets = [size for size in shapes.BUCKETS if size < config.n_ctx] + [config.n_ctx]
         self.chunks = [size for size in shapes.CHUNKS if size < config.n_ctx] + [
@@ -122,9 +133,10 @@ class Step:
 
         def rows_of(lane: Lane, count: int, together: int) -> Rows:
             splits = -(-config.n_ctx // shapes.KEYS)
-            return Rows(count, together, splits, lane.fields, lane.pages, room(count, width, kind=weights.kind),
-                        room(count, splits, width), room(count, splits, config.n_head, 2),
-                        room(count, 4 * width, kind=weights.kind), room(count, 2))
+            mixed, heads = config.attention_width, config.matrix_shape("qkv")[1] if self._apart else 0
+            return Rows(count, together, splits, lane.fields, lane.pages, room(count, mixed, kind=weights.kind),
+                        room(count, heads), room(count, splits, mixed), room(count, splits, config.n_head, 2),
+                        room(count, config.n_inner, kind=weights.kind), room(count, 2))
 
         self.decoding = Lane(most, most, weights, pool, device)
         self.reading = Lane(self.chunks[-1], 1, weights, pool, device)
@@ -132,7 +144,7 @@ class Step:
         self._chunk = rows_of(self.reading, self.chunks[-1], shapes.ROW_TILE)
         self._streams = [room(most, width), room(most, width)]
         self._chunk_stream = room(self.chunks[-1], width)
-        self._mixed_parts, self._inner_parts = shapes.mixed_parts(width), shapes.inner_parts(width)
+        self._mixed_parts, self._inner_parts = shapes.mixed_parts(config.attention_width), shapes.inner_parts(width)
         self._parts = room(max(self._mixed_parts, self._inner_parts), most, width)
         blocks = -(-vocabulary // shapes.SCORES)
         self.scores = Scores(
@@ -194,23 +206,29 @@ class Step:
         kernels.embed(rows, stream.x)
         for number, layer in enumerate(weights.layers):
             module = number * A_LAYER
-            stream = self._normed(rows, stream, layer.ln_1, CACHE, layer.attention, rows.queries, module)
+            stream = self._normed(rows, stream, layer.attention_norm, *self._heads(rows), layer.qkv, module)
+            if self._apart:
+                kernels.keep(rows, number)
             kernels.attend(rows, number)
             left = MIXED
             if weights.kind == torch.float32:  # else a program would have more numbers than registers
                 kernels.combine(rows)
                 left = PLAIN
-            kernels.product(rows, rows.mixed if left == MIXED else rows.queries, left, PARTS, layer.attention_out,
+            kernels.product(rows, rows.mixed if left == MIXED else rows.queries, left, PARTS, layer.output,
                             self._parts, module + 1, self._mixed_parts)
-            stream = Stream(stream.x, self._parts, layer.attention_out.bias, self._mixed_parts)
-            stream = self._normed(rows, stream, layer.ln_2, GELU, layer.inner, rows.inner, module + 2)
-            kernels.product(rows, rows.inner, PLAIN, PARTS, layer.inner_out, self._parts, module + 3, self._inner_parts)
-            stream = Stream(stream.x, self._parts, layer.inner_out.bias, self._inner_parts)
+            stream = Stream(stream.x, self._parts, layer.output.bias, self._mixed_parts)
+            stream = self._normed(rows, stream, layer.inner_norm, INNER, rows.inner, layer.up, module + 2)
+            kernels.product(rows, rows.inner, PLAIN, PARTS, layer.down, self._parts, module + 3, self._inner_parts)
+            stream = Stream(stream.x, self._parts, layer.down.bias, self._inner_parts)
         kernels.measure(rows, stream, self._other(stream))
         kernels.head(rows, self._other(stream), weights.norm, self.scores)
         kernels.choose(rows, self.scores)
 
-    def _normed(self, rows: Rows, stream: Stream, norm: Norm, result: int, matrix: Matrix, out: torch.Tensor,
+    def _heads(self, rows: Rows) -> tuple[int, torch.Tensor]:
+        """What becomes of queries, keys and values, and where the product leaves them, or the first of them."""
+        return (HEADS, rows.heads) if self._apart else (CACHE, rows.queries)
+
+    def _normed(self, rows: Rows, stream: Stream, norm: Norm, result: int, out: torch.Tensor, matrix: Matrix,
                 module: int) -> Stream:
         """A product of the normed stream; the stream without parts."""
         settled = self._other(stream) if stream.count else None
@@ -232,12 +250,15 @@ class Step:
         for number, layer in enumerate(weights.layers):
             module = number * A_LAYER
             kernels.measure(rows, stream, None)
-            kernels.product(rows, stream, NORM, CACHE, layer.attention, rows.queries, module, norm=layer.ln_1)
+            result, out = self._heads(rows)
+            kernels.product(rows, stream, NORM, result, layer.qkv, out, module, norm=layer.attention_norm)
+            if self._apart:
+                kernels.keep(rows, number)
             if number == self._config.n_layer - 1:
                 break  # the last layer's keys and values are all that is wanted of it
             kernels.attend(rows, number)
             kernels.combine(rows)
-            kernels.product(rows, rows.queries, PLAIN, STREAM, layer.attention_out, x, module + 1, self._mixed_parts)
+            kernels.product(rows, rows.queries, PLAIN, STREAM, layer.output, x, module + 1, self._mixed_parts)
             kernels.measure(rows, stream, None)
-            kernels.product(rows, stream, NORM, GELU, layer.inner, rows.inner, module + 2, norm=layer.ln_2)
-            kernels.product(rows, rows.inner, PLAIN, STREAM, layer.inner_out, x, module + 3, self._inner_parts)
+            kernels.product(rows, stream, NORM, INNER, layer.up, rows.inner, module + 2, norm=layer.inner_norm)
+            kernels.product(rows, rows.inner, PLAIN, STREAM, layer.down, x, module + 3, self._inner_parts)

@@ -5,6 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from gpt2_assist.architectures.description import MATRICES, Decoder
+from gpt2_assist.architectures.rotation import rotation
 from gpt2_assist.errors import ModelError
 from gpt2_assist.model.adapter import Adapter
 
@@ -26,18 +27,21 @@ class Matrix:
     bias: torch.Tensor | None
 
 
-Norm = tuple[torch.Tensor, torch.Tensor]
-"""Weight and bias, in fp32."""
+Norm = tuple[torch.Tensor, torch.Tensor | None]
+"""Weight and bias, in fp32; an RMS norm has no bias."""
 
 
 @dataclass(frozen=True)
 class Layer:
-    ln_1: Norm
-    attention: Matrix
-    attention_out: Matrix
-    ln_2: Norm
-    inner: Matrix
-    inner_out: Matrix
+    attention_norm: Norm
+    qkv: Matrix
+    output: Matrix
+    inner_norm: Norm
+    up: Matrix
+    """A gated decoder's gates and what they let through by turns."""
+    down: Matrix
+    head_norms: tuple[torch.Tensor, torch.Tensor] | None
+    """Weights of the norms of each head's query and key."""
 
 
 class Weights:
@@ -45,23 +49,34 @@ class Weights:
         self.config, self.kind, self._device = config, KINDS[precision], device
         self._int8 = precision == "int8"
         self.tokens = self._matrix(weights["embedding.weight"], None)
-        self.places = weights["positions.weight"].to(device, torch.float32).contiguous()
+        self.head = self.tokens if config.tied else self._matrix(weights["head.weight"], None)
+        self.places = self.turns = None
+        if config.positions == "learned":
+            self.places = self._vector(weights["positions.weight"])
+        else:
+            self.turns = torch.from_numpy(rotation(config.head_width, config.rope_theta, config.n_ctx)).to(device)
         self.layers = []
         for layer in range(config.n_layer):
             name = f"layers.{layer}"
-            qkv, output, up, down = (self._matrix(weights[f"{name}.{role}.weight"].t(), weights[f"{name}.{role}.bias"])
-                                     for role in MATRICES)
+            qkv, output, up, down = (
+                self._matrix(*(None if tensor is None else _by_turns(config, role, tensor) for tensor in (
+                    weights[f"{name}.{role}.weight"].t(), weights.get(f"{name}.{role}.bias")))) for role in MATRICES)
+            head_norms = tuple(self._vector(weights[f"{name}.{role}_norm.weight"])
+                               for role in ("query", "key")) if config.head_norms else None
             self.layers.append(Layer(self._norm(weights, f"{name}.attention_norm"), qkv, output,
-                                     self._norm(weights, f"{name}.inner_norm"), up, down))
+                                     self._norm(weights, f"{name}.inner_norm"), up, down, head_norms))
         self.norm = self._norm(weights, "norm")
 
     def _norm(self, weights: dict[str, torch.Tensor], name: str) -> Norm:
-        return tuple(weights[f"{name}.{part}"].to(self._device, torch.float32).contiguous()
-                     for part in ("weight", "bias"))
+        bias = weights.get(f"{name}.bias")
+        return self._vector(weights[f"{name}.weight"]), None if bias is None else self._vector(bias)
+
+    def _vector(self, tensor: torch.Tensor) -> torch.Tensor:
+        return tensor.to(self._device, torch.float32).contiguous()
 
     def _matrix(self, weight: torch.Tensor, bias: torch.Tensor | None) -> Matrix:
         """weight [out, in]."""
-        bias = None if bias is None else bias.to(self._device, torch.float32).contiguous()
+        bias = None if bias is None else self._vector(bias)
         weight = weight.to(self._device)
         if not self._int8:
             return Matrix(weight.to(self.kind).contiguous(), None, bias)
@@ -98,7 +113,8 @@ class AdapterTable:
                     continue
                 more = -len(found[0]) % _RANKS
                 down = F.pad(torch.tensor(found[0]), (0, 0, 0, more)).to(self._device, self._kind).contiguous()
-                up = F.pad(torch.tensor(found[1]) * (adapter.shape.scale * strength), (0, more))
+                up = _by_turns(self._config, target, torch.tensor(found[1])) * (adapter.shape.scale * strength)
+                up = F.pad(up, (0, more))
                 up = up.to(self._device, self._kind).contiguous()
                 module = layer * A_LAYER + number
                 pairs[module] = down, up
@@ -111,3 +127,11 @@ class AdapterTable:
     def drop(self, place: int) -> None:
         del self.pairs[place]
         self.ranks[place] = 0
+
+
+def _by_turns(config: Decoder, role: str, rows: torch.Tensor) -> torch.Tensor:
+    """Rows by output of a matrix: where it is gated, each gate before what it lets through, so that one program of a
+    product has both."""
+    if role != "up" or not config.gated:
+        return rows
+    return rows.unflatten(0, (2, config.n_inner)).transpose(0, 1).flatten(0, 1)

@@ -1,5 +1,6 @@
 """Compiles the kernels of a whole step for a card that isn't there, as the engine would launch them, and prints of each
-what the assembler says: `python compiled.py CAPABILITY PRECISION WIDTH [ROWS]`, one JSON object a line.
+what the assembler says: `python compiled.py CAPABILITY PRECISION MODEL [ROWS]`, one JSON object a line. MODEL is a
+width of GPT-2's, or one of OTHERS.
 """
 import json
 import re
@@ -21,6 +22,15 @@ from gpt2_assist.engine.cuda.launch import Fused
 from gpt2_assist.engine.cuda.pool import DevicePages
 from gpt2_assist.engine.cuda.step import Step
 from gpt2_assist.engine.cuda.weights import KINDS, AdapterTable, Weights
+
+OTHERS = {
+    "smollm2": Decoder("llama", 2, 9, 3, 576, 64, 1536, 2048, 49152, norm="rms", positions="rotary", activation="silu",
+                       gated=True, biases=()),
+    "qwen2": Decoder("qwen2", 2, 14, 2, 896, 64, 4864, 2048, 151936, norm="rms", positions="rotary", activation="silu",
+                     gated=True, biases=("qkv",)),
+    "qwen3": Decoder("qwen3", 2, 16, 8, 1024, 128, 3072, 2048, 151936, norm="rms", positions="rotary",
+                     activation="silu", gated=True, biases=(), head_norms=True),
+    "cerebras": gpt2.decoder(2, 17, 1088, 2048, 50257, activation="gelu", n_inner=4352, tied=False)}
 
 
 class Absent(DriverBase):
@@ -93,7 +103,7 @@ def compiled(capability: int, precision: str, config: Decoder, batches: list[int
 
 
 if __name__ == "__main__":
-    capability, precision, width, *batches = sys.argv[1:]
-    config = gpt2.decoder(2, int(width) // 64, int(width), 1024, 50257)
+    capability, precision, model, *batches = sys.argv[1:]
+    config = OTHERS.get(model) or gpt2.decoder(2, int(model) // 64, int(model), 1024, 50257)
     for kernel in compiled(int(capability), precision, config, [int(count) for count in batches] or shapes.BATCHES):
         print(json.dumps(kernel))

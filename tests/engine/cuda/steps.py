@@ -18,12 +18,19 @@ DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 PAGES = 24
 
 
+def rotary(architecture: str, **sizes: object) -> Decoder:
+    """A small decoder of Llama's kind."""
+    fields = {"n_layer": 2, "n_embd": 24, "head_width": 8, "n_inner": 40, "n_ctx": 150, "vocab_size": 211,
+              "norm": "rms", "positions": "rotary", "activation": "silu", "gated": True, "biases": (), **sizes}
+    return Decoder(architecture, **fields)
+
+
 def random_weights(config: Decoder, seed: int) -> dict[str, torch.Tensor]:
     dice = torch.Generator().manual_seed(seed)
     weights = {}
     for name, shape in config.shapes().items():
         values = torch.randn(shape, generator=dice) * (0.5 if len(shape) == 1 else shape[0] ** -0.5)
-        weights[name] = values + 1 if "ln" in name and name.endswith("weight") else values
+        weights[name] = values + 1 if "norm" in name and name.endswith("weight") else values
     return weights
 
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import steps
 import torch
-from steps import DEVICE, NO_BUILDS, PAGES, made
+from steps import DEVICE, NO_BUILDS, PAGES, made, rotary
 
 from gpt2_assist.architectures import gpt2
 from gpt2_assist.architectures.description import Decoder
@@ -19,8 +19,14 @@ from gpt2_assist.engine.sampling import drawn, reported, uniform
 
 pytestmark = [pytest.mark.skipif(NO_BUILDS, reason="Triton has no builds for this platform"),
               pytest.mark.filterwarnings("ignore:invalid value")]  # the interpreter computes in masked places too
-CONFIGS = {"odd": gpt2.decoder(2, 3, 24, 150, 211), "wide": gpt2.decoder(1, 17, 272, 150, 130)}
-"""The second one's sums are cut into parts."""
+CONFIGS = {
+    "odd": gpt2.decoder(2, 3, 24, 150, 211), "wide": gpt2.decoder(1, 17, 272, 150, 130),
+    "relative": gpt2.decoder(2, 3, 24, 150, 211, activation="gelu", n_inner=77, tied=False, scaled_by_layer=True),
+    "relu": gpt2.decoder(1, 3, 24, 150, 211, activation="relu", n_inner=40, scaled=False),
+    "Llama": rotary("llama", n_head=6, n_kv_head=2), "Qwen2": rotary("qwen2", n_head=3, n_kv_head=1, biases=("qkv",)),
+    "Qwen3": rotary("qwen3", n_head=4, n_kv_head=2, head_width=16, head_norms=True, tied=False),
+    "wide Llama": rotary("llama", n_layer=1, n_embd=272, n_head=17, n_kv_head=1, head_width=16, n_inner=300)}
+"""The wide ones' sums are cut into parts."""
 TOLERANCE = {"fp32": 2e-6, "bf16": 0.01, "int8": 0.01}
 """Of the largest: what is a last bit in a sum can be one in bfloat16 behind it."""
 
@@ -62,8 +68,11 @@ def near(found: torch.Tensor, expected: torch.Tensor, tolerance: float) -> bool:
     return bool((found.cpu() - expected.cpu()).abs().max() <= tolerance * expected.abs().max().cpu())
 
 
-@pytest.mark.parametrize(("name", "precision"), [("odd", "fp32"), ("odd", "bf16"), ("odd", "int8"),
-                                                 pytest.param("wide", "bf16", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(("name", "precision"), [
+    ("odd", "fp32"), ("odd", "bf16"), ("odd", "int8"), ("Llama", "bf16"), ("Qwen3", "fp32"), ("relative", "int8"),
+    *(pytest.param(*case, marks=pytest.mark.slow) for case in (
+        ("wide", "bf16"), ("relative", "fp32"), ("relu", "fp32"), ("Llama", "fp32"), ("Llama", "int8"),
+        ("Qwen2", "fp32"), ("Qwen2", "bf16"), ("Qwen3", "int8"), ("wide Llama", "bf16"), ("wide Llama", "fp32")))])
 def test_a_prefill_and_a_step_are_what_they_are_in_plain_torch(name, precision):
     config = CONFIGS[name]
     both = [made(config, precision, fused) for fused in (False, True)]
@@ -89,8 +98,10 @@ def test_a_prefill_and_a_step_are_what_they_are_in_plain_torch(name, precision):
     assert torch.equal(fused.tokens[0, :5].cpu()[clear], plain.tokens[0, :5].cpu()[clear])
 
 
-@pytest.mark.parametrize(("name", "precision"), [("odd", "fp32"), ("odd", "int8"),
-                                                 pytest.param("wide", "bf16", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(("name", "precision"), [
+    ("odd", "fp32"), ("odd", "int8"), ("Llama", "bf16"),
+    *(pytest.param(*case, marks=pytest.mark.slow) for case in (
+        ("wide", "bf16"), ("Qwen3", "fp32"), ("wide Llama", "bf16"), ("relative", "bf16")))])
 def test_a_row_has_the_same_bits_alone_and_among_others(name, precision):
     step, pool = made(CONFIGS[name], precision, True)
     pages, others = list(range(8)), list(range(8, 16))
