@@ -44,7 +44,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     add_sampling_arguments(parser)
     parser.add_argument("-o", "--output", metavar="FILE", help="write to a file; - is the screen")
     parser.add_argument("--json", action="store_true", help="one JSON object a line for each sample")
-    parser.add_argument("--model", metavar="M", help="a store name or a model's folder")
+    parser.add_argument("--model", metavar="M", help="a store name, run or folder, or auto: the best that is there")
     parser.add_argument("--precision", default=None, choices=["auto", "int8", "int4", "bf16", "fp32"])
     parser.add_argument("--device", default=None, choices=["auto", "cpu", "cuda", "mps"])
     parser.set_defaults(run=run)

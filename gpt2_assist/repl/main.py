@@ -24,7 +24,7 @@ def main(argv: list[str] | None = None) -> int:
 def _run(argv: list[str] | None) -> int:
     parser = argparse.ArgumentParser(prog="gpt2-repl", description="A writing session with a model on this machine.",
                                      epilog=_EXAMPLE, formatter_class=Help)
-    parser.add_argument("--model", metavar="M", help="a store name or a model's folder")
+    parser.add_argument("--model", metavar="M", help="a store name, run or folder, or auto: the best that is there")
     parser.add_argument("--session", metavar="NAME", help="open this session, or begin it")
     parser.add_argument("--version", action="version", version=f"gpt2-repl {__version__}")
     args = parser.parse_args(argv)
