@@ -2,6 +2,7 @@
 import time
 from collections.abc import Callable
 from copy import copy
+from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,8 @@ Refused = Callable[[list[int]], np.ndarray]
 """From a sample's new tokens to the ids that it can't have next."""
 _MOST_CHARACTERS = 16
 """Of a text after the cursor, per token of the context: what is beyond is not even encoded."""
+_TEXTS = 256
+"""Texts around a cursor whose tokens are remembered: they stay as they are while somebody types."""
 
 
 class Vocabulary:
@@ -31,6 +34,7 @@ class Vocabulary:
         self.tokenizer, self.card, self._copies = tokenizer, card, copies
         self._index = None
         self.infill = infill_of(card.infill, tokenizer)
+        self._encoded = lru_cache(_TEXTS)(partial(tokenizer.encode, plain=True))
         self.healing = Healing(tokenizer.ordinary_tokens(), tokenizer.encode)
 
     def of(self, card: Card, copies: Path | None, tokenizer: TextTokenizer | None = None) -> "Vocabulary":
@@ -75,14 +79,14 @@ class Vocabulary:
         if self.infill is None:
             raise UsageError("The model can't fill in between a text and what follows it: it has no tokens for that. "
                              "`gpt2-assist finetune PATH --infill` teaches it to.")
-        encode, settings = self.tokenizer.encode, message.settings
+        encode, settings = self._encoded, message.settings
         room = n_ctx - reserve(n_ctx, settings.max_new_tokens)
         ids, unsettled = self.tokenizer.encode_unsettled(message.prompt, plain=True)
         taken = self.healing.taken(ids, unsettled) if settings.heal else 0
         kept = len(ids) - taken
-        after, *others = (encode(text[:_MOST_CHARACTERS * n_ctx], plain=True)
+        after, *others = (encode(text[:_MOST_CHARACTERS * n_ctx])
                           for text in (message.suffix, *(text for _, text in message.beside)))
-        names = [encode(f"{name}\n", plain=True) if name else []
+        names = [encode(f"{name}\n") if name else []
                  for name in (message.path, message.repository, *(path for path, _ in message.beside))]
         beside = [Piece(path, text) for path, text in zip(names[2:], others)]
         prompt = self.infill.prompt(ids[:kept], after, room, beside, *names[:2])

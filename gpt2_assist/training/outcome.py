@@ -51,4 +51,6 @@ def _use(result: Result) -> list[str]:
     if result.run.model():
         what = "writes with it" if result.best.get("step") else "writes with the model as it was"
         lines = [f"`gpt2-assist generate --model {name}` {what}, `gpt2-repl --model {name}` too."]
+        if result.best.get("step") and result.before.get("infill") is not None:
+            lines.append(f"`gpt2-assist generate --model {name} TEXT --suffix TEXT` fills in.")
     return [*lines, f"The curve and the samples are in {result.run.folder}."]

@@ -35,6 +35,7 @@ class Plan:
             f"Method: {settings.method}: {what}; {settings.precision}"
             + (", activations computed twice" if settings.recompute else "") + ".",
             f"Steps: {settings.steps} of {rows}: {passes:.1f} times through the text, or fewer by early stopping.",
+            *(["Half of the text is cut at random, to teach filling in."] if settings.infill else []),
             f"Learning rate: up to {settings.rate:.2g} after {settings.warmup} step"
             f"{'s' * (settings.warmup > 1)}, then down by a cosine.",
             f"Memory: about {self.needed / 1e9:.1f} GB of the {self.available / 1e9:.1f} GB that are there"
