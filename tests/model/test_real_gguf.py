@@ -11,8 +11,9 @@ from safetensors.torch import load_file
 from text_samples import SAMPLES
 
 from gpt2_assist.model.gguf_importing import import_gguf
-from gpt2_assist.model.weights import load_model
+from gpt2_assist.model.weights import load_model, load_weights
 from gpt2_assist.text.tokenizer import TextTokenizer
+from gpt2_assist.training.infill import Lesson
 from gpt2_assist.training.merging import export_gguf
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -54,6 +55,13 @@ def test_what_ends_a_text_is_known(folder):
     assert [tokens.inner.id_to_token(id) for id in tokens.ends] == ["<|endoftext|>", "<|im_end|>"]
     assert tokens.begin_of_text == tokens.ends[0]
     assert tokens.token_bytes(tokens.inner.token_to_id("Ġthe")) == b" the"
+
+
+def test_control_tokens_that_were_never_trained_can_teach_it_to_fill_in(folder):
+    tokens = TextTokenizer.from_folder(folder)
+    lesson = Lesson.of(tokens, {}, load_weights(folder)[1]["embedding.weight"])
+    assert [tokens.inner.id_to_token(id) for id in lesson.new] == ["<gh_stars>", "<issue_start>", "<issue_comment>"]
+    assert lesson.entries["begin"] == "<|endoftext|>" and tokens.vocab_size == 49152
 
 
 @pytest.mark.slow
