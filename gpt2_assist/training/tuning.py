@@ -43,14 +43,14 @@ class Report:
     """On the validation text, where it was measured now."""
     general: float | None = None
     """On a general text, by which forgetting shows."""
-    infill: float | None = None
-    """Of what is filled in, all pieces of the validation text being cut, where that is taught."""
     best: bool = False
     """Whether the validation is the best so far."""
     note: str = ""
     """What changed, for instance after a lack of memory."""
     seconds_left: float = 0.0
     """With all that comes between the steps, if nothing ends the training sooner."""
+    infill: float | None = None
+    """Of what is filled in, all pieces of the validation text being cut, where that is taught."""
 
 
 @dataclass
