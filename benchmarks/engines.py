@@ -1,6 +1,8 @@
 """Opens our engine as a worker does."""
+from dataclasses import replace
 from pathlib import Path
 
+from gpt2_assist.config import Settings
 from gpt2_assist.daemon.calibration import calibration_tokens
 from gpt2_assist.engine.cpu.cpu_engine import CpuEngine
 from gpt2_assist.model.config_file import read_config
@@ -11,7 +13,9 @@ CACHE_BYTES = 64 << 20
 
 def open_engine(folder: Path, precision: str, threads: int, speculate: bool) -> CpuEngine:
     """Raises AssistError where it can't be opened."""
-    return CpuEngine(open_prepared(prepared_file(folder, precision)), cache_bytes=CACHE_BYTES, threads=threads,
+    prepared = open_prepared(prepared_file(folder, precision))
+    prepared = replace(prepared, config=prepared.config.windowed(Settings.context))
+    return CpuEngine(prepared, cache_bytes=CACHE_BYTES, threads=threads,
                      speculate=speculate, own_cores=True)
 
 

@@ -209,7 +209,7 @@ def main() -> None:
         tokenizer = TextTokenizer.from_folder(folder)
         length = max(len(tokenizer.encode(prompts[-1])) for prompts in typed.values())
         print(f"{count} keys, up to {length} tokens before the cursor.", file=sys.stderr)
-        if length + NEW_TOKENS > peers.sizes(args.model)["n_positions"]:
+        if length + NEW_TOKENS > peers.sizes(args.model).n_ctx:
             raise SystemExit("These are more keys than the model's context holds; give fewer.")
         ours = Ours(client, folder, args.precision, heal=args.model == "mini")
         servers: dict[str, Ours | Theirs] = {f"gpt2-assist {args.precision}": ours}

@@ -14,7 +14,7 @@ START_TIMEOUT_S = 120.0
 class LlamaServer:
     """Runs until closed. `programs`: the folder that holds llama-server; `model`: a GGUF file."""
 
-    def __init__(self, programs: Path, model: Path, threads: int, context: int = 1024) -> None:
+    def __init__(self, programs: Path, model: Path, threads: int, context: int = 2048) -> None:
         self._programs, self._model = programs, model
         with socket.create_server(("127.0.0.1", 0)) as free:
             self._port = free.getsockname()[1]

@@ -18,6 +18,9 @@ from contest import Child, Llama, random_prompt
 from table import show
 
 from gpt2_assist import config as folders
+from gpt2_assist.architectures import architecture, decoder_of, gpt2
+from gpt2_assist.architectures.description import Decoder
+from gpt2_assist.model.config_file import read_config
 from gpt2_assist.model.gguf_file import write_gguf
 from gpt2_assist.model.store import find_model
 from gpt2_assist.model.weights import load_weights
@@ -25,6 +28,11 @@ from gpt2_assist.model.weights import load_weights
 SIZES = {"124M": (12, 12, 768), "355M": (24, 16, 1024), "774M": (36, 20, 1280), "1558M": (48, 25, 1600)}
 """Layers, heads and width of the models that get random weights."""
 N_CTX, VOCABULARY = 1024, 50257
+QWEN = {"qwen-coder": {
+    "model_type": "qwen2", "num_hidden_layers": 24, "hidden_size": 896, "num_attention_heads": 14,
+    "num_key_value_heads": 2, "intermediate_size": 4864, "max_position_embeddings": 32768, "vocab_size": 151936,
+    "rope_theta": 1_000_000.0, "rms_norm_eps": 1e-6, "tie_word_embeddings": True}}
+"""Configurations of other models that get random weights."""
 BUNDLED = "mini"
 
 
@@ -36,9 +44,12 @@ class Peers:
         self.cache, self.bpe, self.llama = cache.resolve(), bpe, llama.resolve() if llama else None
 
     def model(self, name: str) -> Path:
-        """A folder that gpt2-assist and transformers read; `name` is one of SIZES or the bundled model's."""
-        if name == BUNDLED:
-            return folders.BUNDLED_MODELS / BUNDLED
+        """A folder that gpt2-assist and transformers read; `name` is one of SIZES, "qwen-coder" (random weights of its
+        sizes), or a model's of the store, as smollm2 is after `gpt2-assist pull smollm2`."""
+        if name not in (*SIZES, *QWEN):
+            return find_model(name).path
+        if name in QWEN:
+            return self._made(name, lambda folder: self._saved(folder, decoder_of(QWEN[name])))
         return self._made(name + ("-bpe" if self.bpe else ""), lambda folder: self._random(folder, *SIZES[name]))
 
     def gguf(self, name: str, kind: str) -> Path:
@@ -56,9 +67,9 @@ class Peers:
         folder = self.model(name)
         return self._made(f"{folder.name}-ct2-{kind}", lambda path: _convert(folder, path, kind))
 
-    def sizes(self, name: str) -> dict:
-        """The entries of the model's config.json."""
-        return json.loads((self.model(name) / "config.json").read_text(encoding="utf-8"))
+    def sizes(self, name: str) -> Decoder:
+        """What the model is."""
+        return read_config(self.model(name))
 
     def _made(self, name: str, make: Callable[[Path], object]) -> Path:
         """The file or folder, under its name only once it is whole."""
@@ -73,19 +84,22 @@ class Peers:
         return path
 
     def _random(self, folder: Path, n_layer: int, n_head: int, n_embd: int) -> None:
+        self._saved(folder, gpt2.decoder(n_layer, n_head, n_embd, N_CTX, VOCABULARY))
+
+    def _saved(self, folder: Path, sizes: Decoder) -> None:
+        """A model with random weights."""
         import torch
         from safetensors.torch import save_file
 
-        from gpt2_assist.architectures import gpt2
         from gpt2_assist.model.transformer import Transformer
         from gpt2_assist.model.weights import stored_tensors
         folder.mkdir()
-        sizes = gpt2.decoder(n_layer, n_head, n_embd, N_CTX, VOCABULARY)
         model = Transformer(sizes)
         model.initialise(torch.Generator().manual_seed(0))
         save_file({key: value.contiguous() for key, value in stored_tensors(model.state_dict(), sizes)},
                   folder / "model.safetensors", metadata={"format": "pt"})
-        (folder / "config.json").write_text(json.dumps(gpt2.to_hub(sizes)), encoding="utf-8")
+        entries = architecture(sizes.architecture).to_hub(sizes)
+        (folder / "config.json").write_text(json.dumps(entries), encoding="utf-8")
         if self.bpe:
             _byte_pairs(self.bpe).save(str(folder / "tokenizer.json"))
         else:
@@ -152,7 +166,7 @@ def _programs(peers: Peers, name: str) -> Iterator[tuple[str, Child | Llama]]:
 
 def _compare(peers: Peers, name: str, count: int) -> list[list[object]]:
     """Rows of (model, program, greedy tokens before the first other one, shared next tokens)."""
-    prompt = random_prompt(64, 1, peers.sizes(name)["vocab_size"])
+    prompt = random_prompt(64, 1, peers.sizes(name).vocab_size)
     greedy, likeliest = _transformers(peers.model(name), prompt, count)
     rows = []
     for program, contender in _programs(peers, name):

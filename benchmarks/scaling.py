@@ -95,7 +95,7 @@ def main() -> None:
             for threads in args.threads.split(","):
                 name = f"{model}, {_threads(threads)}"
                 children[name] = Child("ours", peers.model(model), args.precision, int(threads))
-                vocabulary[name] = peers.sizes(model)["vocab_size"]
+                vocabulary[name] = peers.sizes(model).vocab_size
                 if children[name].missing:
                     raise SystemExit(f"{name}: {children[name].missing}")
         figures = measure(children, vocabulary, rounds)
