@@ -1,13 +1,15 @@
 """Architectures: what a decoder is, as data, and how hubs and GGUF files write each down. Imports no array library but
 numpy."""
 from collections.abc import Iterable
+from importlib import import_module
+from pkgutil import iter_modules
 from types import ModuleType
 
-from gpt2_assist.architectures import gpt2, llama, qwen2, qwen3
 from gpt2_assist.architectures.description import MATRICES, Decoder
 from gpt2_assist.errors import ModelError
 
-_KNOWN = {module.MODEL_TYPE: module for module in (gpt2, llama, qwen2, qwen3)}
+_FILES = [import_module(f"{__name__}.{file.name}") for file in iter_modules(__path__)]
+_KNOWN = {module.MODEL_TYPE: module for module in _FILES if hasattr(module, "MODEL_TYPE")}
 
 
 def architecture(name: str) -> ModuleType:

@@ -36,6 +36,7 @@ SHAPES = {
                                    "rope_parameters": {"rope_type": "default", "rope_theta": 100_000.0}}),
     "Qwen2": ("qwen2", {**LLAMA, "hidden_size": 48, "num_key_value_heads": 1}),
     "Qwen3": ("qwen3", {**LLAMA, "head_dim": 12, "tie_word_embeddings": False}),
+    "StarCoder2": ("starcoder2", {**LLAMA, "sliding_window": None, "hidden_act": "gelu_pytorch_tanh"}),
     "Qwen3 with wide heads": ("qwen3", {**LLAMA, "head_dim": 70, "attention_bias": True}),
 }
 SLOW = ("GPT-2 355M",)
