@@ -4,8 +4,8 @@ Each model is fine-tuned on each text for about so many minutes, with settings t
 steps as fit, each in a process of its own. Bits per byte are of the same bytes for all models, whatever their
 tokenizers. Models are those of GPT2_ASSIST_HOME, where the runs stay: `learn-TEXT-MODEL`.
 
-`python benchmarks/learning.py [--corpora FOLDER] [--models mini,smollm2] [--texts notes,code,titles] [--minutes 6]
-[--rate X] [--bytes 20000]`
+`python benchmarks/learning.py [--corpora FOLDER] [--models mini,smollm2] [--texts notes,code,titles]
+[--minutes 6 | --steps N] [--rate X] [--bytes 20000]`
 """
 import argparse
 import json
@@ -23,10 +23,15 @@ LEAST_STEPS = 12
 
 
 class Silent:
-    """Who is shown what happens, and says nothing."""
+    """Who is shown what happens, says nothing, and remembers what was planned."""
+
+    planned = None
 
     def __init__(self) -> None:
-        self.say = self.goes_on = self.corpus = self.plan = self.step = self.sample = lambda *arguments: None
+        self.say = self.goes_on = self.corpus = self.step = self.sample = lambda *arguments: None
+
+    def plan(self, plan) -> None:
+        self.planned = plan
 
 
 def texts(corpora: Path) -> dict[str, tuple[tuple[str, ...], str | None]]:
@@ -60,8 +65,8 @@ def measured(model: str, run, most: int) -> float:
     return bits_per_byte(model_of(*whole_weights(source)), ids, sizes, given)
 
 
-def learned(corpora: Path, name: str, model: str, minutes: float, rate: float, most: int) -> dict:
-    """What a training of about so many minutes brings."""
+def learned(corpora: Path, name: str, model: str, minutes: float, steps: int, rate: float, most: int) -> dict:
+    """What a training of so many steps brings, or of about so many minutes."""
     import torch
 
     from gpt2_assist.training import finetune
@@ -69,24 +74,27 @@ def learned(corpora: Path, name: str, model: str, minutes: float, rate: float, m
     paths, column = texts(corpora)[name]
     request = finetune.Request(paths, model, f"learn-{name}-{model}", Settings(rate=rate), column, overwrite=True,
                                sample_every=10 ** 6)
-    plan = finetune.plan(request, Silent())
-    steps = max(LEAST_STEPS, int(60 * minutes * plan.tokens_per_s / plan.settings.batch_tokens))
-    steps = min(steps, plan.settings.steps)
+    if not steps:
+        plan = finetune.plan(request, Silent())
+        fitting = int(60 * minutes * plan.tokens_per_s / plan.settings.batch_tokens)
+        steps = min(max(LEAST_STEPS, fitting), plan.settings.steps)
     settings = replace(request.settings, steps=steps, validate_every=max(5, steps // 4))
     began = time.monotonic()
-    result = finetune.finetune(replace(request, settings=settings), Silent())
+    shown = Silent()
+    result = finetune.finetune(replace(request, settings=settings), shown)
     seconds, peak = time.monotonic() - began, 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     torch.set_num_threads(2)
     used = result.run.state()["settings"]
     return {"before": measured(model, result.run, most), "after": measured(result.run.name, result.run, most),
-            "seconds": seconds, "peak_mb": peak / 1e6, "planned_mb": plan.needed / 1e6, "steps": result.step,
+            "seconds": seconds, "peak_mb": peak / 1e6, "planned_mb": shown.planned.needed / 1e6, "steps": result.step,
             "tokens": used["batch_tokens"], "method": used["method"], "rate": used["rate"],
-            "planned_tok_s": plan.tokens_per_s, "samples": result.samples}
+            "planned_tok_s": shown.planned.tokens_per_s, "samples": result.samples}
 
 
 def run_learner(args: argparse.Namespace, name: str, model: str) -> dict:
     print(f"{name}: {model}", file=sys.stderr)
     done = subprocess.run([sys.executable, __file__, "--corpora", str(args.corpora), "--minutes", str(args.minutes),
+                           "--steps", str(args.steps),
                            "--rate", str(args.rate), "--bytes", str(args.bytes), "--learner", name, model],
                           capture_output=True, text=True)
     line = next((line for line in done.stdout.splitlines() if line.startswith("RESULT")), None)
@@ -103,12 +111,14 @@ def main() -> None:
     parser.add_argument("--models", default="mini,smollm2")
     parser.add_argument("--texts", default="notes,code,titles")
     parser.add_argument("--minutes", type=float, default=6.0)
+    parser.add_argument("--steps", type=int, default=0, help="instead of minutes")
     parser.add_argument("--rate", type=float, default=0.0, help="0: as it is chosen")
     parser.add_argument("--bytes", type=int, default=20_000, help="of the held-out text that is measured")
     parser.add_argument("--learner", nargs=2, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.learner:
-        print("RESULT" + json.dumps(learned(args.corpora, *args.learner, args.minutes, args.rate, args.bytes)))
+        print("RESULT" + json.dumps(learned(args.corpora, *args.learner, args.minutes, args.steps,
+                                            args.rate, args.bytes)))
         return
     rows, samples = [], []
     for name in args.texts.split(","):
@@ -120,7 +130,7 @@ def main() -> None:
                          found["planned_mb"]])
             samples += [f"{name}, {model}, {when}: {text}" for when, text in
                         zip(("prompt", "before", "after"), found["samples"])]
-    show(f"About {args.minutes:g} minutes of learning each", [
+    show(f"{args.steps} steps each" if args.steps else f"About {args.minutes:g} minutes of learning each", [
         "", "method", "rate", "steps × tokens", "bits/byte before", "after", "change", "minutes", "peak MB",
         "planned MB"], rows)
     print("\n" + "\n\n".join(samples))

@@ -76,8 +76,8 @@ class Base:
                         parameter.data = parameter.data.to(torch.bfloat16)
             add_adapter(model, settings.lora, settings.seed, rows)
         else:
-            for parameter in model.parameters():  # they are mapped from the base's file
-                parameter.data = parameter.data.clone()
+            for parameter in model.parameters():  # they are mapped from the base's file, some of them transposed
+                parameter.data = parameter.data.clone(memory_format=torch.contiguous_format)  # as AdamW's moments
                 parameter.requires_grad_(True)
         return model.to(device)
 

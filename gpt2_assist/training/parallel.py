@@ -68,6 +68,8 @@ class Team:
         from torch.distributed.device_mesh import init_device_mesh
         from torch.distributed.fsdp import fully_shard, register_fsdp_forward_method  # half a second
         mesh = init_device_mesh("cuda" if dist.get_backend() == "nccl" else "cpu", (self.size,))
+        for parameter in model.parameters():  # those of transposed files are not, and can't be shared out so
+            parameter.data = parameter.data.contiguous()
         for module in (*model.layers, model):
             fully_shard(module, mesh=mesh)
             module.set_gradient_divide_factor(1.0)

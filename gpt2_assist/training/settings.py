@@ -106,7 +106,7 @@ def settled(asked: Settings, config: Decoder, tokens: int, device: str) -> Setti
         asked, method=method, context=context, batch_tokens=rows * context, steps=steps,
         micro_rows=min(rows, asked.micro_rows or rows), rate=asked.rate or _rate(method, config),
         warmup=asked.warmup or max(1, min(100, steps // 20)),
-        validate_every=asked.validate_every or max(5, min(500, steps // 16)))
+        validate_every=asked.validate_every or max(5 * max(1, min(4, _BATCH // batch)), min(500, steps // 16)))
 
 
 def _rate(method: str, config: Decoder) -> float:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 import transformers
+from test_tuning import trained, tuning
 
 from gpt2_assist.architectures.description import MATRICES
 from gpt2_assist.model.adapter import LoraShape, read_adapter
@@ -58,6 +59,18 @@ def test_gradients_of_packed_rows_are_those_of_each_document_in_transformers(fam
     assert mine.keys() == expected.keys()
     for name, gradient in mine.items():
         torch.testing.assert_close(gradient, expected[name].grad, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("changes", [{"method": "full"}, {"method": "lora", "rate": 1e-2}])
+def test_two_pieces_are_one_bit_for_bit(changes, tiny_model, tmp_path):
+    families.made("Llama with a head of its own", tiny_model, tmp_path / "base")
+    whole, first, second = (tuning(tmp_path / "base", tmp_path / name, **changes)
+                            for name in ("whole", "parts", "parts"))
+    losses = [report.loss for report in whole.steps()]
+    parts = [report.loss for report in first.steps(lambda: first.state.step == 5)]
+    assert second.resume(pytest.fail)
+    assert parts + [report.loss for report in second.steps()] == losses and losses[-1] < losses[0]
+    assert all(torch.equal(value, trained(second)[name]) for name, value in trained(whole).items())
 
 
 def test_peft_reads_what_we_write_and_we_what_it_writes(family, tmp_path):
