@@ -129,7 +129,8 @@ def steps_of(engine, sequence, count: int) -> list[int]:
 
 @pytest.mark.parametrize("kind", over_architectures(kind for kind in _OWN if kind.startswith(("cuda", "card"))))
 def test_on_a_card_drafts_are_taken_and_else_several_steps_are_launched_at_once(kind):
-    greedy = Sampling(temperature=0, logit_bias=dict.fromkeys(range(9), 9.0))
+    few = 1 if "relative" in kind else 9  # that one's text wanders among few tokens, too
+    greedy = Sampling(temperature=0, logit_bias=dict.fromkeys(range(few), 9.0))
     texts = []
     for speculate in (True, False):
         engine = fresh(kind, speculate=speculate)
