@@ -1,10 +1,12 @@
 """Samples from a model that is being trained: the engines write them, with the weights that it has at that moment."""
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
 
+from gpt2_assist.config import read_settings
 from gpt2_assist.engine.cpu.cpu_engine import CpuEngine
 from gpt2_assist.engine.engine import Engine, Sampling
 from gpt2_assist.engine.torch_engine import TorchEngine
@@ -54,13 +56,13 @@ def trial(model: Transformer, settings: Settings, threads: int, prompt: Sequence
 
 
 def _engine(model: Transformer, weights: dict[str, torch.Tensor], settings: Settings, threads: int) -> Engine:
-    device = model.embedding.weight.device.type
+    device, config = model.embedding.weight.device.type, model.config.windowed(read_settings().context)
     if device != "cpu":
-        return TorchEngine(model.config, weights, settings.precision, device, _CACHE_BYTES, threads)
+        return TorchEngine(config, weights, settings.precision, device, _CACHE_BYTES, threads)
 
     def read(name: str) -> np.ndarray:
         weight = weights[name]
         if settings.method != LORA:
             weight = weight.to(torch.bfloat16)  # as the model of this step is kept and read
         return weight.float().numpy()
-    return CpuEngine(packed(model.config, read, "int8"), _CACHE_BYTES, threads)
+    return CpuEngine(replace(packed(model.config, read, "int8"), config=config), _CACHE_BYTES, threads)
