@@ -1,4 +1,8 @@
 """Every architecture is trained as transformers and peft would, and what comes of it they read."""
+import os
+import subprocess
+import sys
+
 import families
 import numpy as np
 import pytest
@@ -9,6 +13,7 @@ from test_tuning import trained, tuning
 from gpt2_assist.architectures.description import MATRICES
 from gpt2_assist.model.adapter import LoraShape, read_adapter
 from gpt2_assist.model.weights import load_model, load_weights, model_of, stored_tensors
+from gpt2_assist.runs import find_run
 from gpt2_assist.training.gradients import ParallelGradients
 from gpt2_assist.training.lora import LoraMatrix, add_adapter, merged, write_adapter
 from gpt2_assist.training.rows import Pieces, Text
@@ -71,6 +76,22 @@ def test_two_pieces_are_one_bit_for_bit(changes, tiny_model, tmp_path):
     assert second.resume(pytest.fail)
     assert parts + [report.loss for report in second.steps()] == losses and losses[-1] < losses[0]
     assert all(torch.equal(value, trained(second)[name]) for name, value in trained(whole).items())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["full", "lora"])
+def test_processes_that_keep_a_part_each_train_it(method, tiny_model, tmp_path):
+    families.made("Qwen3", tiny_model, tmp_path / "base")
+    (tmp_path / "text.txt").write_text("\n\n".join(f"The fox met {n} hens, and {n * n} geese." for n in range(200)))
+    run, text = f"shared-out-{method}", tmp_path / "text.txt"
+    done = subprocess.run(
+        [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "gpt2_assist.cli", "finetune",
+         str(text), "--model", str(tmp_path / "base"), "--run-name", run, "--shard", "--method", method,
+         "--context", "32", "--batch-tokens", "64", "--steps", "8", "--validate-every", "4", "--threads", "1", "--rate",
+         "0.003"], capture_output=True, text=True, timeout=240, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    assert done.returncode == 0, done.stderr[-2000:]
+    best = find_run(run).best()
+    assert best["step"] and best["loss"] < best["before"]
 
 
 def test_peft_reads_what_we_write_and_we_what_it_writes(family, tmp_path):
