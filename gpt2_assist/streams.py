@@ -88,7 +88,7 @@ class Telling:
     the error stream says so."""
 
     def __init__(self, work: str) -> None:
-        """`work` is what goes on, for the note."""
+        """`work` is what goes on, for the note; empty where the words are all that is wanted, and errors are raised."""
         self._work, self._heard = work, sys.stdout is not None
 
     @property
@@ -103,6 +103,8 @@ class Telling:
             sys.stdout.write(_showable(text))
             sys.stdout.flush()
         except (OSError, ValueError, OutputError) as error:  # ValueError: somebody has closed it
+            if not self._work:
+                raise
             self._heard = False
             silence()
             broken = isinstance(error, BrokenPipeError) or isinstance(error, OutputError) and error.broken_pipe

@@ -86,10 +86,10 @@ def run(args: argparse.Namespace) -> int:
         return 0
     from gpt2_assist.model.device import choose_device
     choose_device(request.device)
-    show = Display(request.model, quiet=bool(int(os.environ.get("RANK", "0"))))
     if args.plan:
-        print(fitted("\n".join(finetune.plan(request, show).lines())))
+        print(fitted("\n".join(finetune.plan(request, Display(request.model, work="")).lines())))
         return 0
+    show = Display(request.model, quiet=bool(int(os.environ.get("RANK", "0"))))
     asked: list[bool] = []
 
     def stop() -> None:

@@ -19,10 +19,11 @@ class Display:
     """On a terminal the line of the present step changes in place, and those of validations stay; elsewhere there are
     only these."""
 
-    def __init__(self, model: str, quiet: bool = False) -> None:
-        """`model` is the base's name; `quiet`: nothing at all, for all but the first of several processes."""
+    def __init__(self, model: str, quiet: bool = False, work: str = "the training") -> None:
+        """`model` is the base's name; `quiet`: nothing at all, for all but the first of several processes; `work`: see
+        Telling."""
         self._model, self._quiet = model, quiet
-        self._out = Telling("the training")
+        self._out = Telling(work)
         self._live = self._out.live and os.environ.get("TERM") != "dumb"
         self._width = 0
         """Of the line that changes, while there is one."""

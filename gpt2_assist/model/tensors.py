@@ -12,7 +12,7 @@ from gpt2_assist.errors import ModelError
 from gpt2_assist.model.config_file import read_config
 from gpt2_assist.model.safetensors_file import FLOATING, SafetensorsFile
 from gpt2_assist.text_file import read_json
-from gpt2_assist.unreadable import not_json, unfinished, unreadable
+from gpt2_assist.unreadable import not_json, stand_in, unfinished, unreadable
 
 WEIGHTS_FILE = "model.safetensors"
 INDEX_FILE = "model.safetensors.index.json"
@@ -113,7 +113,9 @@ def weight_files(folder: Path) -> list[Path]:
         if part := unfinished(folder):
             raise ModelError(f"{folder} holds no weights yet: {part.name} is still being downloaded, or its download "
                              "broke off.")
-        if any(folder.glob("*.bin")) or any(folder.glob("*.pt")):
+        if pickles := [*sorted(folder.glob("*.bin")), *sorted(folder.glob("*.pt"))]:
+            if words := stand_in(pickles[0]):
+                raise ModelError(f"{pickles[0]} {words}.")
             raise ModelError(f"{folder} holds weights that can carry code; "
                              f"`gpt2-assist models import {folder}` converts them safely.")
         raise ModelError(f"{folder} holds no weights: there is no {WEIGHTS_FILE}.")

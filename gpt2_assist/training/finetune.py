@@ -42,7 +42,7 @@ from gpt2_assist.training.texts import (
     read_text,
     write_text,
 )
-from gpt2_assist.training.tuning import Tuning
+from gpt2_assist.training.tuning import Tuning, enough_memory
 from gpt2_assist.training.writing import trial
 
 _GENERAL = Path(places.__file__).parent / "daemon" / "calibration.txt"
@@ -106,6 +106,7 @@ def check(request: Request) -> list[str]:
     return [*report.lines(request.model), _split(documents, request).line()]
 
 
+@enough_memory()
 def plan(request: Request, show: Show) -> Plan:
     """What a training would be like, after a few steps that change nothing."""
     base = Base.of(find_model(request.model), request.settings.infill)
@@ -193,8 +194,6 @@ def resume(request: Request, show: Show, stop: Callable[[], bool] = lambda: Fals
         settings = Settings.from_json(state["settings"])
         if not _rank():
             check_disk(_disk(base, settings, train, validation), free_on_disk() + run.size_bytes)
-        if changed and not _rank():
-            run.write_state(state)
         return _train(run, state, base, train, validation, request, show, stop)
 
 
@@ -208,6 +207,7 @@ def _finished(run: Run, state: dict, show: Show) -> Result:
                   run.saved_step, run.last_validation(), state.get("held_out", ""))
 
 
+@enough_memory()
 def _train(run: Run, state: dict, base: Base, train: Text, validation: Text, request: Request, show: Show,
            stop: Callable[[], bool], begun: bool = True) -> Result:
     settings = Settings.from_json(state["settings"])
@@ -219,6 +219,8 @@ def _train(run: Run, state: dict, base: Base, train: Text, validation: Text, req
     again = begun and tuning.resume(show.say)
     if begun and not again:
         _check_goes_on(run, state)
+    if begun and not _rank():
+        run.write_state(state)  # other steps or patience: only once it does go on
     tuning.estimate.sample_every = state["sample_every"]
     keeper = Keeper(run, state, base, tuning, show, _threads(request))
     if not _rank():

@@ -13,6 +13,8 @@ less time and a fraction of the memory."""
 _PASSES = 4
 """Over the training text, if nobody says otherwise; early stopping ends it sooner."""
 _MOST_STEPS = 20_000
+_LARGEST_RATE = 0.1
+"""Chosen for a model of whatever width."""
 _BATCH, _SMALL_BATCH = 4096, 1024
 """Tokens a step. A CPU reads some hundred tokens a second with models that aren't trained whole there: with fewer of
 them in a step these learn more from the same reading."""
@@ -113,5 +115,7 @@ def _rate(method: str, config: Decoder) -> float:
     """The field's 3e-5 (full) and 2e-4 (LoRA) are for GPT-2's own sizes and for Llama's of some billions; narrow models
     take much larger steps: the bundled one learned most at about 1e-3 and 5e-3, SmolLM2-135M by LoRA at 1e-3."""
     if method == LORA and config.norm == "rms":
-        return max(2e-4, 1e-3 * 576 / config.n_embd)
-    return (3e-5 if method == FULL else 2e-4) * max(1.0, (768 / config.n_embd) ** 3)
+        rate = max(2e-4, 1e-3 * 576 / config.n_embd)
+    else:
+        rate = (3e-5 if method == FULL else 2e-4) * max(1.0, (768 / config.n_embd) ** 3)
+    return min(_LARGEST_RATE, float(f"{rate:.3g}"))  # as it is shown, so that it can be given again

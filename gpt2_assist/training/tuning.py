@@ -7,6 +7,7 @@ import copy
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -231,7 +232,7 @@ class Tuning:
                 self._restore(renamed(tensors, self.model.config), progress)
                 return True
             except (DataError, KeyError, TypeError, ValueError, RuntimeError):
-                warn(f"The checkpoint {path} is damaged; the one before is used.")
+                warn(f"The checkpoint {path} is damaged and set aside.")
                 path.replace(path.with_suffix(".damaged"))
         return False
 
@@ -358,6 +359,18 @@ def rate_share(step: int, settings: Settings) -> float:
 
 _LACK = ("allocate memory", "out of memory", "bad_alloc", "could not create a primitive", "could not create a memory")
 """What torch and oneDNN say of it."""
+
+
+@contextmanager
+def enough_memory() -> Iterator[None]:
+    """Turns a lack of memory that no smaller portion of work makes up for into a DataError."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not _is_lack_of_memory(error):
+            raise
+        raise DataError("There is too little memory to train this model here: end some programs, or try --method lora, "
+                        "a shorter --context or a smaller model.") from None
 
 
 def _is_lack_of_memory(error: BaseException) -> bool:

@@ -304,6 +304,13 @@ def test_output_that_is_refused_ends_no_training(notes, tiny_model, name, redire
     assert find_run(name).curve()[-1]["step"] == 6 and find_run(name).best()
 
 
+def test_a_plan_that_nobody_can_read_is_none(notes, tiny_model):
+    words = ["finetune", str(notes), "--model", str(tiny_model), "--plan", *QUICK]
+    done = subprocess.run(["bash", "-c", '"$0" -m gpt2_assist "$@" > /dev/full', sys.executable, *words],
+                          capture_output=True, text=True, timeout=110)
+    assert done.returncode == 6 and "can't be written" in done.stderr and done.stderr.count("\n") == 1, done
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("method", ["full", "lora"])
 def test_the_model_as_it_was_stays_where_nothing_is_better(notes, method):
@@ -353,6 +360,7 @@ def test_runs_are_carried_in_an_archive_and_nothing_gets_out_of_its_folder(train
     for word in ("damaged", "damaged"):  # the first time they are found to be, the second time put aside
         done = assist("finetune", "--resume", "--run", "full", "--steps", "60")
         assert done.returncode == 4 and word in done.stderr and "--from full" in done.stderr
+    assert full.state()["settings"]["steps"] == 44, "what is refused changes nothing"
     assert full.best() == best and all(torch.equal(value, model[name]) for name, value in weights_of(full).items())
     import io
     import tarfile

@@ -83,6 +83,15 @@ def test_a_folder_into_which_the_weights_are_still_being_downloaded(folder, name
             reader(folder)
 
 
+@pytest.mark.parametrize("content, words", [(POINTER, "pointer to a file"), (PAGE, "web page")])
+def test_what_lies_in_the_place_of_a_pickle_is_said_instead_of_that_it_may_carry_code(folder, content, words):
+    (folder / "model.safetensors").unlink()
+    (folder / "pytorch_model.bin").write_bytes(content)
+    for reader in (ModelTensors, load_weights):
+        with pytest.raises(ModelError, match=words):
+            reader(folder)
+
+
 def test_a_link_to_nothing(folder):
     (folder / "model.safetensors").unlink()
     (folder / "model.safetensors").symlink_to("../blobs/gone")

@@ -17,7 +17,7 @@ from gpt2_assist.training.checkpoint import load_checkpoint, save_checkpoint
 from gpt2_assist.training.infill import Cutting
 from gpt2_assist.training.rows import Text
 from gpt2_assist.training.settings import Settings, settled
-from gpt2_assist.training.tuning import Tuning
+from gpt2_assist.training.tuning import Tuning, enough_memory
 
 ASKED = Settings(method="full", steps=12, context=16, batch_tokens=64, micro_rows=2, rate=1e-3, validate_every=4)
 
@@ -101,6 +101,14 @@ def test_a_damaged_state_is_named_and_the_one_before_is_used(tiny_model, tmp_pat
     assert str(last) in said[0] and again.state.step == int(before.stem.removeprefix("step-"))
     before.write_bytes(b"nothing")
     assert not tuning(tiny_model, tmp_path).resume(said.append) and len(said) == 2
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: 5 bytes")])
+def test_a_lack_of_memory_is_a_sentence_and_other_errors_are_themselves(error):
+    with pytest.raises(DataError, match="too little memory"), enough_memory():
+        raise error
+    with pytest.raises(RuntimeError, match="odd"), enough_memory():
+        raise RuntimeError("odd")
 
 
 def test_a_state_of_another_model_is_refused(tiny_model, tmp_path):
