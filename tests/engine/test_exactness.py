@@ -36,9 +36,19 @@ def alone(kind: str, prompt: tuple[int, ...], sampling: int, index: int, adapter
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("few", [True, pytest.param(False, marks=pytest.mark.slow)], ids=["few", "many"])
 @pytest.mark.parametrize("kind", KINDS)
-def test_whatever_happens_around_it_a_sample_is_the_same(kind, few):
+def test_whatever_happens_around_it_a_sample_is_the_same(kind):
+    rounds_are_exact(kind, True)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("kind", _OWN)
+def test_whatever_happens_around_it_many_times_a_sample_is_the_same(kind):
+    rounds_are_exact(kind, False)
+
+
+def rounds_are_exact(kind: str, few: bool) -> None:
     rounds = {"cpu": 100, "torch": 8, "cuda": 4, "card": 4}[kind.split("-")[0]] // (4 if few else 1)
     if " " in kind and few:
         rounds = -(-rounds // 3)
