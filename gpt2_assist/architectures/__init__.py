@@ -1,5 +1,5 @@
-"""Architectures: what a decoder is, as data, and how hubs and GGUF files write each down. Imports no array library but
-numpy."""
+"""Architectures: what a decoder is, as data, and how hubs and GGUF files write each down. Imports no array
+library."""
 from collections.abc import Iterable
 from importlib import import_module
 from pkgutil import iter_modules

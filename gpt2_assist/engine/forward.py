@@ -12,10 +12,10 @@ import torch
 import torch.nn.functional as F
 
 from gpt2_assist.architectures.description import MATRICES, Decoder
-from gpt2_assist.architectures.rotation import rotation
 from gpt2_assist.engine.kv_cache import BLOCK, KeysValues
 from gpt2_assist.engine.linear import Linear
 from gpt2_assist.model.adapter import Adapter
+from gpt2_assist.model.rotation import rotation
 from gpt2_assist.model.transformer import ACTIVATIONS, rotated
 
 _QUERY_MULTIPLE = 4

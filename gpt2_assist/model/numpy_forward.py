@@ -9,8 +9,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from gpt2_assist.architectures.description import Decoder
-from gpt2_assist.architectures.rotation import rotation
 from gpt2_assist.errors import ModelError
+from gpt2_assist.model.rotation import rotation
 from gpt2_assist.model.tensors import ModelTensors
 
 

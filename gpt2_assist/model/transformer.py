@@ -10,8 +10,8 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from gpt2_assist.architectures.description import Decoder
-from gpt2_assist.architectures.rotation import rotation
 from gpt2_assist.errors import ModelError
+from gpt2_assist.model.rotation import rotation
 
 ACTIVATIONS = {"gelu_tanh": lambda x: F.gelu(x, approximate="tanh"), "gelu": F.gelu, "relu": F.relu, "silu": F.silu}
 _RESIDUAL = ("output.weight", "down.weight")

@@ -40,7 +40,7 @@ def test_the_text_is_that_of_the_model_that_has_the_rows_in_its_embedding(kind):
         np.testing.assert_allclose(logits, expected, atol=1e-3 if kind.startswith("torch") else 0.02)
     if kind.startswith("cpu"):
         packed = PackedAdapter(CONFIG, with_rows(), 1.0)
-        assert (engine.all_logits(PROMPT, number) == plain.forward(prepared(kind[4:]), PROMPT, packed)).all()
+        assert (engine.all_logits(PROMPT, number) == plain.forward(prepared("", kind[4:]), PROMPT, packed)).all()
 
 
 @pytest.mark.parametrize("kind", KINDS[:3])

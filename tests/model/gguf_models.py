@@ -1,4 +1,6 @@
 """GGUF files of random weights, written by the format's own package, for tests of what reads them."""
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -69,3 +71,9 @@ def write(path: Path, own: Decoder, parts: Mapping[str, np.ndarray], kind: str =
     writer.write_tensors_to_file()
     writer.close()
     return path
+
+
+def assist(*words: object) -> subprocess.CompletedProcess:
+    """gpt2-assist with these words, as a process of its own."""
+    return subprocess.run([sys.executable, "-m", "gpt2_assist", *map(str, words)], capture_output=True, text=True,
+                          timeout=100)

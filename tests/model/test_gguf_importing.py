@@ -14,7 +14,6 @@ from gguf.quants import dequantize, quantize
 from safetensors.torch import load_file
 
 from gpt2_assist import config
-from gpt2_assist.cli import main
 from gpt2_assist.errors import AssistError, DataError, ModelError, StorageError, UsageError
 from gpt2_assist.model.gguf_importing import import_gguf
 from gpt2_assist.model.store import find_model, list_models
@@ -291,19 +290,18 @@ def test_a_file_that_broke_off_is_told_so(tmp_path):
     refused(DataError, "where its header speaks of", path)
 
 
-def test_the_command_imports_it(tmp_path, capsys):
+def test_the_command_imports_it(tmp_path):
     path = made(tmp_path, kind="Q8_0")
     bare = path.rename(tmp_path / "sha256-0123")
-    assert main(["models", "import", str(bare), "--name", "mine", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["licence"] == "mit"
-    assert main(["models", "import", str(tmp_path / "missing.gguf")]) == DataError.exit_code
-    assert "no file at" in capsys.readouterr().err
+    done = gguf_models.assist("models", "import", bare, "--name", "mine", "--json")
+    assert done.returncode == 0 and json.loads(done.stdout)["licence"] == "mit", done.stderr
     os.mkfifo(tmp_path / "pipe")
-    assert main(["models", "import", str(tmp_path / "pipe")]) == DataError.exit_code
-    assert "neither a file nor a folder" in capsys.readouterr().err
-    made(tmp_path)
-    assert main(["models", "import", str(tmp_path)]) == ModelError.exit_code
-    assert "name the one to import: tiny.gguf" in capsys.readouterr().err
-    assert main(["models", "import", str(bare), "--tokenizer", str(tmp_path)]) == UsageError.exit_code
+    for words, error, said in ((["missing.gguf"], DataError, "no file at"),
+                               (["pipe"], DataError, "neither a file nor a folder"),
+                               (["."], ModelError, "name the one to import: tiny.gguf"),
+                               ([bare.name, "--tokenizer", str(tmp_path)], UsageError, "")):
+        made(tmp_path)
+        done = gguf_models.assist("models", "import", tmp_path / words[0], *words[1:])
+        assert done.returncode == error.exit_code and said in done.stderr, done.stderr
     with pytest.raises(ModelError, match="models import` makes a model of it"):
         find_model(str(made(tmp_path)))

@@ -7,7 +7,6 @@ import gguf_models
 import pytest
 
 from gpt2_assist import config
-from gpt2_assist.cli import main
 from gpt2_assist.errors import DataError, ModelError, UsageError
 from gpt2_assist.model.gguf_importing import import_from_ollama
 from gpt2_assist.model.ollama import find_in_ollama
@@ -155,9 +154,9 @@ def test_a_licence_of_gigabytes_is_refused(store, weights):
         find_in_ollama("tiny")
 
 
-def test_the_command_imports_it(store, weights, capsys):
+def test_the_command_imports_it(store, weights):
     store.model("registry.ollama.ai/library/tiny/latest", weights)
-    assert main(["models", "import", "ollama:tiny", "--name", "mine", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["origin"] == "ollama:tiny:latest"
-    assert main(["models", "import", "ollama:none"]) == ModelError.exit_code
-    assert "it holds: tiny:latest" in capsys.readouterr().err
+    done = gguf_models.assist("models", "import", "ollama:tiny", "--name", "mine", "--json")
+    assert done.returncode == 0 and json.loads(done.stdout)["origin"] == "ollama:tiny:latest", done.stderr
+    done = gguf_models.assist("models", "import", "ollama:none")
+    assert done.returncode == ModelError.exit_code and "it holds: tiny:latest" in done.stderr

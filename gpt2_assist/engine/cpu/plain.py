@@ -12,12 +12,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from gpt2_assist.architectures.description import MATRICES, Decoder
-from gpt2_assist.architectures.rotation import rotation
 from gpt2_assist.engine.cpu.adapters import PackedAdapter
 from gpt2_assist.engine.pages import BLOCK
 from gpt2_assist.model.bfloat16 import from_bf16, to_bf16
 from gpt2_assist.model.packing import INPUTS_MULTIPLE, INT4_GROUP, INT8_GROUP, TILE, padded, unpack
 from gpt2_assist.model.prepared import Prepared, kind_of
+from gpt2_assist.model.rotation import rotation
 
 # Stated here a second time, so that this file needs no numba and a slip in either place shows.
 LANES = 16

@@ -1,7 +1,6 @@
 """A step's memory: the plan that the kernels read, and every array that they write to but the pages."""
 import numpy as np
 
-from gpt2_assist.architectures.rotation import rotation
 from gpt2_assist.engine.cpu import plan as step
 from gpt2_assist.engine.cpu.adapters import PackedAdapter
 from gpt2_assist.engine.cpu.forms import FORM
@@ -10,6 +9,7 @@ from gpt2_assist.engine.cpu.team import Team
 from gpt2_assist.engine.pages import BLOCK
 from gpt2_assist.model.packing import MOST_RANK, TILE
 from gpt2_assist.model.prepared import Prepared
+from gpt2_assist.model.rotation import rotation
 
 LARGEST_STEP = 128
 """Rows of one step."""

@@ -5,9 +5,9 @@ import torch
 import torch.nn.functional as F
 
 from gpt2_assist.architectures.description import MATRICES, Decoder
-from gpt2_assist.architectures.rotation import rotation
 from gpt2_assist.errors import ModelError
 from gpt2_assist.model.adapter import Adapter
+from gpt2_assist.model.rotation import rotation
 
 MOST_ADAPTERS = 64
 """Adapters that a model can have on the card at a time."""
