@@ -249,11 +249,8 @@ def pack_run(name: str, archive: Path, checkpoints: bool = False) -> None:
         parts = Path(entry.name).parts
         left_out = len(parts) > 1 and parts[1] == "checkpoints" and not checkpoints
         return None if left_out or parts[-1].startswith(".") or parts[-1].startswith("prepared-") else entry
-    fresh = not archive.exists()
     with OutputFile(archive).open() as file, tarfile.open(fileobj=file, mode="w:gz", compresslevel=1) as tar:
         tar.add(run.folder, arcname=name, filter=wanted)
-    if fresh:
-        archive.chmod(0o600)  # it holds the run's texts
 
 
 def unpack_run(archive: Path, name: str | None = None) -> Run:
