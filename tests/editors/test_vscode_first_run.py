@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from vscode_workbench import SERVER, Workbench, lacking, pack, workbench, write_settings
+from vscode_workbench import NOTIFICATIONS, SERVER, Workbench, lacking, pack, workbench, write_settings
 
 pytestmark = [pytest.mark.editor, pytest.mark.timeout(300), pytest.mark.skipif(bool(lacking()), reason=lacking())]
 
@@ -54,13 +54,26 @@ def test_an_installation_says_why_it_fails_and_completes_where_it_works(code: Wo
     page.button("Install")
     page.notification("Say what to install", 60)
     write_settings(code.machine, {**settings, "gpt2Assist.installSource": str(wheel)})
-    page.run("gpt2-assist: Install or Update Server")
+    install_again(page)
     sentence = page.notification("pip couldn't install", 60)
     assert wheel.name in sentence.removeprefix("gpt2-assist: pip couldn't install ").split(":", 1)[1]
     write_wheel(wheel)
     page.run("gpt2-assist: Install or Update Server")
     page.bar("^ ?mini", 60)
     page.warm_up("story.md")
+
+
+def install_again(page: Workbench) -> None:
+    """Runs the command until it knows what to install: VS Code reads a settings file some time after it was written."""
+    stale = "Say what to install"
+    while True:  # the test's own limit ends it
+        page.run("Notifications: Clear All Notifications")
+        page.wait(f"!{NOTIFICATIONS}.length")
+        page.run("gpt2-assist: Install or Update Server")
+        words = f"/{stale}|Making an environment|pip couldn't install/"
+        page.wait(f"{NOTIFICATIONS}.some(item => {words}.test(item.textContent))", 60)
+        if not any(stale in text for text in page.notifications()):
+            return
 
 
 def write_wheel(path: Path) -> None:

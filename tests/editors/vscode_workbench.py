@@ -23,7 +23,7 @@ GHOST = r"""(() => {
 })()"""
 """The ghost text: VS Code shows its first line in the text and the others in a zone below."""
 BAR = "(document.getElementById('gpt2-assist.gpt2-assist.gpt2Assist.status')?.textContent ?? '').replaceAll('\\u00a0', ' ')"
-_NOTIFICATIONS = "[...document.querySelectorAll('.notifications-toasts .notification-list-item-message')]"
+NOTIFICATIONS = "[...document.querySelectorAll('.notifications-toasts .notification-list-item-message')]"
 BASE_SETTINGS = {
     "security.workspace.trust.enabled": False, "workbench.startupEditor": "none", "window.menuBarVisibility": "hidden",
     "workbench.secondarySideBar.defaultVisibility": "hidden", "chat.disableAIFeatures": True,
@@ -174,11 +174,11 @@ class Page:
 
     def notification(self, part: str, seconds: float = 15) -> str:
         """The text of a notification that contains `part`."""
-        return self.wait(f"{_NOTIFICATIONS}.map(item => item.textContent).find(text => text.includes({json.dumps(part)}))", seconds)
+        return self.wait(f"{NOTIFICATIONS}.map(item => item.textContent).find(text => text.includes({json.dumps(part)}))", seconds)
 
     def notifications(self) -> list[str]:
         """The texts of those on the screen."""
-        return self.evaluate(f"{_NOTIFICATIONS}.map(item => item.textContent)")
+        return self.evaluate(f"{NOTIFICATIONS}.map(item => item.textContent)")
 
     def button(self, label: str) -> None:
         """Presses a button of a notification."""
