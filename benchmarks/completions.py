@@ -14,14 +14,16 @@ Cursors fall on the characters that are typed: anywhere but in a line's indentat
 
 Cursors are in documents that training held out and, for Shakespeare and Python, in texts that it never had.
 
-`python benchmarks/completions.py --corpora FOLDER [--model mini] [--cursors 300] [--seed 1]`
+Models beside each other are compared with the confidence that shows something at a third of the cursors.
+
+`python benchmarks/completions.py --corpora FOLDER [--models mini,smollm2] [--cursors 300] [--seed 1] [--quick]`
 """
 import argparse
 import asyncio
 import importlib.util
 import random
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -194,36 +196,68 @@ def _right_words(text: str, truth: str) -> int:
     return len(text) if truth.startswith(text) else at
 
 
+def at_a_third(name: str, completions: list[Completion]) -> list[object]:
+    """The row of the least confidence, in hundredths, with which something is shown at no more than a third of them."""
+    for hundredths in range(100):
+        row = scored(f"{name}, {hundredths / 100:g}", completions, hundredths / 100)
+        if row[1] <= 100 / 3:
+            break
+    return row
+
+
+def show_tables(model: str, found: dict[str, list[Case]], made: dict[str, dict[str, list[Completion]]],
+                confidence: float) -> None:
+    """What one model did; `made` by manner and kind of text."""
+    for group, kinds in _groups(found).items():
+        def together(manner: str) -> list[Completion]:
+            return sum((made[manner][kind] for kind in kinds), [])  # noqa: B023 used at once
+        count = len(together("as it is"))
+        show(f"{model}, {group}, by confidence: {count} cursors", COLUMNS,
+             [scored(f"{chosen:g}", together("as it is"), chosen) for chosen in CONFIDENCES])
+        rows = [scored(name, together(name), confidence) for name in made]
+        rows.append(scored("without filters", together("as it is"), 0.0, filters=False))
+        show(f"{model}, {group}, with confidence {confidence:g}", COLUMNS, rows)
+        show(f"{model}, {group}, kinds of text, with confidence {confidence:g}", COLUMNS,
+             [scored(kind.removeprefix("Python: "), made["as it is"][kind], confidence) for kind in kinds])
+
+
+def _groups(kinds: Iterable[str]) -> dict[str, list[str]]:
+    kinds = list(kinds)
+    return {"prose": [kind for kind in kinds if "Python" not in kind],
+            "Python": [kind for kind in kinds if "Python" in kind]}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--corpora", type=Path, required=True, help="the folder that the model was trained from")
+    parser.add_argument("--corpora", type=Path, required=True, help="the folder that mini was trained from")
     parser.add_argument("--recipe", type=Path, default=Path(__file__).parents[1] / "recipes" / "mini.toml",
                         help="says which documents were held out")
-    parser.add_argument("--model", default="mini")
+    parser.add_argument("--models", default="mini", help="names or folders, commas between")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--cursors", type=int, default=300, help="of each kind of text")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--quick", action="store_true", help="only as it is, not without this and that")
     args = parser.parse_args()
     settings = Settings()
     found = {kind: list(cases(folders, args.cursors, args.seed))
              for kind, folders in texts(args.corpora, args.recipe).items()}
-    manners = {"as it is": {}, "without healing": {"heal": False}, "without other files": {"files": False},
-               "without the file's name": {"name": False}}
-    with daemon(args.threads):
-        made = {name: {kind: asyncio.run(complete_all(some, args.model, settings,
-                                                      **{"heal": True, "files": True, "name": True} | manner))
-                       for kind, some in found.items()} for name, manner in manners.items()}
-    for group, kinds in (("Prose", [kind for kind in found if "Python" not in kind]),
-                         ("Python", [kind for kind in found if "Python" in kind])):
-        def together(manner: str) -> list[Completion]:
-            return sum((made[manner][kind] for kind in kinds), [])  # noqa: B023 used at once
-        show(f"{group}, by confidence: {len(kinds) * args.cursors} cursors", COLUMNS,
-             [scored(f"{confidence:g}", together("as it is"), confidence) for confidence in CONFIDENCES])
-        rows = [scored(name, together(name), settings.confidence) for name in manners]
-        rows.append(scored("without filters", together("as it is"), 0.0, filters=False))
-        show(f"{group}, with confidence {settings.confidence:g}", COLUMNS, rows)
-        show(f"{group}, kinds of text, with confidence {settings.confidence:g}", COLUMNS,
-             [scored(kind.removeprefix("Python: "), made["as it is"][kind], settings.confidence) for kind in kinds])
+    manners = {"as it is": {}}
+    if not args.quick:
+        manners |= {"without healing": {"heal": False}, "without other files": {"files": False},
+                    "without the file's name": {"name": False}}
+    usual = {"heal": True, "files": True, "name": True}
+    thirds: dict[str, list[list[object]]] = {}
+    for path in args.models.split(","):
+        model = Path(path).name
+        with daemon(args.threads):
+            made = {name: {kind: asyncio.run(complete_all(some, path, settings, **usual | manner))
+                           for kind, some in found.items()} for name, manner in manners.items()}
+        show_tables(model, found, made, settings.confidence)
+        for group, kinds in _groups(found).items():
+            completions = sum((made["as it is"][kind] for kind in kinds), [])
+            thirds.setdefault(group, []).append(at_a_third(model, completions))
+    for group, rows in thirds.items():
+        show(f"{group}, with the confidence that shows something at a third of the cursors", COLUMNS, rows)
 
 
 if __name__ == "__main__":

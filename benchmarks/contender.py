@@ -3,7 +3,8 @@
 It does what comes on standard input, a JSON line each, and answers each with a JSON line. It imports nothing but what
 its program needs, so that its memory is the program's.
 
-`python contender.py KIND FOLDER PRECISION THREADS SPECULATE`, KIND ours, prepare, transformers or ctranslate2.
+`python contender.py KIND FOLDER PRECISION THREADS SPECULATE`, KIND ours, prepare, transformers, ctranslate2 or
+openvino.
 """
 import json
 import os
@@ -24,7 +25,7 @@ class Ours:
     def run(self, prompts: list[list[int]], count: int, sampling: dict) -> dict:
         """`count` new tokens for each prompt, all decoded together."""
         began = time.perf_counter()
-        sequences = [self._engine.open(prompt, self._sampling(**sampling), index)
+        sequences = [self._engine.open(prompt, self._sampling(**sampling), index, most_new=count)
                      for index, prompt in enumerate(prompts)]
         for sequence in sequences:
             self._fill(sequence)
@@ -70,11 +71,11 @@ class Ours:
 class Transformers:
     def __init__(self, folder: Path, precision: str, threads: int) -> None:
         import torch
-        from transformers import GPT2LMHeadModel
+        from transformers import AutoModelForCausalLM
         torch.set_num_threads(threads)
         self._torch = torch
         kind = torch.bfloat16 if precision == "bf16" else torch.float32
-        self._model = GPT2LMHeadModel.from_pretrained(folder, dtype=kind).eval()
+        self._model = AutoModelForCausalLM.from_pretrained(folder, dtype=kind).eval()
 
     def run(self, prompts: list[list[int]], count: int, sampling: dict) -> dict:
         torch, (prompt,) = self._torch, prompts
@@ -106,6 +107,27 @@ class CTranslate2:
                 "tokens": [result.sequences_ids[0]]}
 
 
+class OpenVINO:
+    """OpenVINO GenAI on a GGUF file, which it turns into a graph of its own."""
+
+    def __init__(self, file: Path, precision: str, threads: int) -> None:
+        import openvino
+        import openvino_genai
+        self._openvino, self._genai = openvino, openvino_genai
+        self._pipeline = openvino_genai.LLMPipeline(str(file), "CPU", INFERENCE_NUM_THREADS=threads)
+
+    def run(self, prompts: list[list[int]], count: int, sampling: dict) -> dict:
+        import numpy as np
+        ids = np.array(prompts, np.int64)
+        inputs = self._genai.TokenizedInputs(self._openvino.Tensor(ids), self._openvino.Tensor(np.ones_like(ids)))
+        config = self._genai.GenerationConfig(max_new_tokens=count, min_new_tokens=count, ignore_eos=True,
+                                              do_sample=False)
+        began = time.perf_counter()
+        result = self._pipeline.generate(inputs, config)
+        whole, first = time.perf_counter() - began, result.perf_metrics.get_ttft().mean / 1000
+        return {"first": first, "rest": whole - first, "made": count - 1, "tokens": [list(result.tokens[0])]}
+
+
 def main() -> None:
     kind, folder, precision, threads, speculate = sys.argv[1:]
     os.environ["OMP_NUM_THREADS"] = threads
@@ -127,7 +149,7 @@ def main() -> None:
             say({"missing": str(error)})
             return
     else:
-        contender = {"transformers": Transformers, "ctranslate2": CTranslate2}[kind](
+        contender = {"transformers": Transformers, "ctranslate2": CTranslate2, "openvino": OpenVINO}[kind](
             Path(folder), precision, int(threads))
     say({"missing": ""})
     for line in sys.stdin:

@@ -1,4 +1,4 @@
-"""Speed, memory and start of the engine beside transformers, CTranslate2 and llama.cpp on the same weights.
+"""Speed, memory and start of the engine beside transformers, CTranslate2, llama.cpp and OpenVINO on the same weights.
 
 Each contender is a process of its own that generates greedily from the same random prompts; they are asked in turn,
 round after round, so that a slow minute of the machine meets them all, and medians are shown. Ours decodes without
@@ -8,12 +8,15 @@ without HTTP; for the prompt that is read at once the better of that and llama-b
 The share of the memory's bandwidth counts what every token must read, weights at their nominal bits (a GGUF file at
 its size) and bf16 keys and values, beside plain reading by as many threads just before (bandwidth.py).
 
+OpenVINO takes part where its package openvino-genai is installed.
+
 `python benchmarks/decode.py --cache FOLDER --llama FOLDER [--bpe FOLDER] [--model 124M] [--threads 2] [--rounds 5]
 [--quick] [--only NAME,…]`
 """
 import argparse
 import sys
 from collections import defaultdict
+from importlib.util import find_spec
 from pathlib import Path
 
 import peers as peer_files
@@ -29,6 +32,9 @@ from gpt2_assist.errors import AssistError
 OURS = ("int8", "int4", "bf16", "fp32")
 BITS = {"gpt2-assist int8": 8, "gpt2-assist int4": 4, "gpt2-assist bf16": 16, "gpt2-assist fp32": 32,
         "transformers bf16": 16, "transformers fp32": 32, "CTranslate2 int8": 8}
+_PEERS = ("llama.cpp Q8_0", "llama.cpp Q4_0", "CTranslate2 int8", "OpenVINO Q8_0")
+_OPENVINO = ("llama", "qwen2", "qwen3")
+"""Architectures whose GGUF files OpenVINO GenAI reads."""
 _OURS = "gpt2-assist int8"
 GOALS = {1024: (
     ("decode int8, context 64 → 192, × llama.cpp Q8_0", "short", _OURS, "llama.cpp Q8_0", 1.6, 1.3),
@@ -39,7 +45,10 @@ GOALS = {1024: (
     ("decode int8, context 64 → 192, × llama.cpp Q8_0", "short", _OURS, "llama.cpp Q8_0", 1.6, 1.3),
     ("decode int8, context 1800 → 1928, × llama.cpp Q8_0", "long", _OURS, "llama.cpp Q8_0", 2.0, 1.5),
     ("decode int4, context 64 → 192, × llama.cpp Q4_0", "short", "gpt2-assist int4", "llama.cpp Q4_0", 1.5, 1.2),
-    ("prefill of 512 int8, × llama.cpp Q8_0", "prefill", _OURS, "llama.cpp Q8_0", 5.0, 2.5))}
+    ("prefill of 512 int8, × llama.cpp Q8_0", "prefill", _OURS, "llama.cpp Q8_0", 5.0, 2.5),
+    ("prefill of 512 int8, × OpenVINO Q8_0", "prefill", _OURS, "OpenVINO Q8_0", 1.0, 1.0),
+    ("decode int8, context 64 → 192, × OpenVINO Q8_0", "short", _OURS, "OpenVINO Q8_0", 1.0, 1.0),
+    ("decode int8, context 64 → 192, × CTranslate2 int8", "short", _OURS, "CTranslate2 int8", 1.0, 1.0))}
 """By window: what, of which figure, ours, the peer, and the ratios that are the goal and the least."""
 START_AND_MEMORY = {1024: ("≤ 1.0", "≤ 1.5", "≤ 260", "≤ 320"), 2048: ("≤ 0.5", "≤ 1.0", "≤ 230", "≤ 300")}
 """By window: goal and must of the start, then of the memory."""
@@ -71,12 +80,18 @@ class Contest:
     def _names(self) -> list[str]:
         names = [f"gpt2-assist {precision}" for precision in OURS]
         names += ["transformers fp32", "transformers bf16", "CTranslate2 int8"]
-        return names + (["llama.cpp Q8_0", "llama.cpp Q4_0"] if self._peers.llama else [])
+        if self._peers.llama:
+            names += ["llama.cpp Q8_0", "llama.cpp Q4_0"]
+            if self._sizes.architecture in _OPENVINO and find_spec("openvino_genai"):
+                names += ["OpenVINO Q8_0", "OpenVINO Q4_0"]
+        return names
 
     def _start(self, name: str) -> Child | Llama:
         program, kind = name.split()
-        if program == "llama.cpp":
+        if program in ("llama.cpp", "OpenVINO"):
             self._ggufs[name] = self._peers.gguf(self._model, kind)
+            if program == "OpenVINO":
+                return Child("openvino", self._ggufs[name], kind, self._threads)
             return Llama(self._peers.llama, self._ggufs[name], self._threads)
         if program == "CTranslate2":
             return Child("ctranslate2", self._peers.ctranslate2(self._model, kind), kind, self._threads)
@@ -102,7 +117,7 @@ class Contest:
         figures["short"].append(short.speed)
         figures["long"].append(contender.run([self._prompt(self.long, number, 2)], self._count).speed)
         seconds = contender.run([self._prompt(self.prefill, number, 3)], 1).first
-        if name in self._ggufs:
+        if name.startswith("llama.cpp"):
             seconds = min(seconds, prefill_seconds(self._peers.llama, self._ggufs[name], self.prefill, self._threads))
         figures["prefill"].append(self.prefill / seconds)
         if name.startswith("gpt2-assist"):
@@ -117,7 +132,7 @@ class Contest:
         for _ in range(count):
             for name in self.contenders:
                 try:
-                    if name in self._ggufs:
+                    if name.startswith("llama.cpp"):
                         seconds = llama_start_s(self._peers.llama, self._ggufs[name], self._threads)
                     elif name.startswith("gpt2-assist"):
                         seconds = worker_start_s(self._folder, name.split()[1], self._threads)
@@ -162,7 +177,7 @@ class Contest:
 
 
 def print_tables(contest: Contest, title: str) -> None:
-    peers = ("llama.cpp Q8_0", "llama.cpp Q4_0", "CTranslate2 int8")
+    peers = [name for name in contest.contenders if name in _PEERS]
     value, ratio = contest.value, contest.ratio
     reading = median([speed for name in contest.contenders for speed in contest.figures[name]["read"]])
     show(f"{title}; the memory was read at {reading:.1f} GB/s",

@@ -4,10 +4,10 @@ The same keys (typist.py) go to our daemon and to llama-server (Q8_0, one slot, 
 keys each: first each request of 16 tokens is awaited, then keys come at a fixed rate and a new request replaces the one
 before, as in an editor. llama-server is asked over HTTP, streaming, a connection a request, and left by hanging up.
 A model with random weights spells a word that is being typed in any odd way, so with one both sides go on from the
-tokens as they are; the bundled model heals the last word as it does in an editor.
+tokens as they are; a real model heals the last word as it does in an editor.
 A key whose first token did not come before the next key counts as waiting for ever.
 
-`python benchmarks/keystrokes.py --corpora FOLDER --cache FOLDER --llama FOLDER [--bpe FOLDER] [--model 124M]
+`python benchmarks/keystrokes.py --corpora FOLDER --cache FOLDER --llama FOLDER [--bpe FOLDER] [--model 124M] [--python]
 [--keys 300] [--rate 8] [--quick]`
 """
 import argparse
@@ -24,7 +24,7 @@ from contest import cpu_seconds
 from llama import LlamaServer
 from own_daemon import daemon
 from table import quantile, show
-from typist import document, keys, passage
+from typist import document, keys, passage, source
 
 from gpt2_assist.client import Client
 from gpt2_assist.protocol import Chunk, Finished, Generation, SampleDone
@@ -162,9 +162,9 @@ def play(server: Side, block: list[str], rate: float, account: Account) -> None:
     account.cpu += server.cpu() - before
 
 
-def writing(corpora: Path, count: int, seed: int) -> list[str]:
+def writing(corpora: Path, python: bool, count: int, seed: int) -> list[str]:
     """The text before the cursor at first and after each of `count` keys; about 450 tokens are there already."""
-    there, inserted, continued = document(passage(corpora, seed), characters=1800)
+    there, inserted, continued = document(source(seed) if python else passage(corpora, seed), characters=1800)
     return [there, *keys(there, inserted, continued, count, seed)]
 
 
@@ -195,7 +195,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     peer_files.add_arguments(parser)
     parser.add_argument("--corpora", type=Path, required=True, help="a folder with novels.txt.xz")
-    parser.add_argument("--model", default="124M", help="124M, 355M or mini")
+    parser.add_argument("--model", default="124M", help="124M, 355M, or a model that is there, as mini and smollm2")
+    parser.add_argument("--python", action="store_true", help="code is typed, not a novel")
     parser.add_argument("--precision", default="int8")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--keys", type=int, default=300)
@@ -205,13 +206,13 @@ def main() -> None:
     with peer_files.opened(args) as peers, daemon(args.threads) as client:
         folder = peers.model(args.model)
         count = 60 if args.quick else args.keys
-        typed = {rate: writing(args.corpora, count, seed) for seed, rate in enumerate((0.0, args.rate))}
+        typed = {rate: writing(args.corpora, args.python, count, seed) for seed, rate in enumerate((0.0, args.rate))}
         tokenizer = TextTokenizer.from_folder(folder)
         length = max(len(tokenizer.encode(prompts[-1])) for prompts in typed.values())
         print(f"{count} keys, up to {length} tokens before the cursor.", file=sys.stderr)
         if length + NEW_TOKENS > peers.sizes(args.model).n_ctx:
             raise SystemExit("These are more keys than the model's context holds; give fewer.")
-        ours = Ours(client, folder, args.precision, heal=args.model == "mini")
+        ours = Ours(client, folder, args.precision, heal=args.model not in (*peer_files.SIZES, *peer_files.QWEN))
         servers: dict[str, Ours | Theirs] = {f"gpt2-assist {args.precision}": ours}
         if peers.llama:
             servers["llama-server Q8_0"] = Theirs(
@@ -225,7 +226,8 @@ def main() -> None:
         finally:
             if peers.llama:
                 servers["llama-server Q8_0"].close()
-    show(f"{args.model}, {args.threads} threads, {count} keys each, {NEW_TOKENS} tokens asked for; milliseconds",
+    text = "Python" if args.python else "a novel"
+    show(f"{args.model}, {text}, {args.threads} threads, {count} keys each, {NEW_TOKENS} tokens wanted; milliseconds",
          COLUMNS, table)
 
 

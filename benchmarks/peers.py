@@ -45,9 +45,10 @@ class Peers:
 
     def model(self, name: str) -> Path:
         """A folder that gpt2-assist and transformers read; `name` is one of SIZES, "qwen-coder" (random weights of its
-        sizes), or a model's of the store, as smollm2 is after `gpt2-assist pull smollm2`."""
+        sizes), or a model's in the cache's folder home/ (GPT2_ASSIST_HOME=CACHE/home gpt2-assist pull smollm2)."""
         if name not in (*SIZES, *QWEN):
-            return find_model(name).path
+            pulled = self.cache / "home" / "models" / name  # another home may be set by now
+            return pulled if pulled.is_dir() else find_model(name).path
         if name in QWEN:
             return self._made(name, lambda folder: self._saved(folder, decoder_of(QWEN[name])))
         return self._made(name + ("-bpe" if self.bpe else ""), lambda folder: self._random(folder, *SIZES[name]))

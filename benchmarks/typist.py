@@ -1,5 +1,7 @@
-"""Somebody who types: a passage key by key, with mistakes that are noticed late, deletions, and a paragraph inserted in
-the middle of the document. A key's outcome is the text before the cursor, which is what a completion is asked for."""
+"""Somebody who types: a passage or code key by key, with mistakes that are noticed late, deletions, and a paragraph
+inserted in the middle of the document. A key's outcome is the text before the cursor, which is what a completion is
+asked for."""
+import argparse
 import random
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +25,14 @@ def passage(corpora: Path, seed: int) -> list[str]:
             first = drawn.randrange(len(found) - 20)
             return found[first:first + 20]
     raise SystemExit(f"The novels in {corpora} have no paragraphs of the wanted length.")
+
+
+def source(seed: int) -> list[str]:
+    """Twenty pieces of Python between blank lines, from a place in the standard library's argparse that the seed
+    draws."""
+    found = [part for part in Path(argparse.__file__).read_text(encoding="utf-8").split(MARK) if 100 < len(part) < 700]
+    first = random.Random(seed).randrange(len(found) - 20)
+    return found[first:first + 20]
 
 
 def document(paragraphs: list[str], characters: int) -> tuple[str, str, str]:

@@ -231,11 +231,16 @@ class Sample:
         else:
             self.sequence = engine.open(self.request.prompt, self.request.sampling,
                                         self._settings.first_index + self.index, self._delivered,
-                                        self.request.adapter)
+                                        self.request.adapter, self._most_new())
             self.sequence.allowed = self._respelling.allowed
             self.sequence.refused = self.request.refused
             if self._respelling.allowed is not None and not self._delivered:
                 self.sequence.likely = self.request.vocabulary.likely_spelling(self.request.spelling)
+
+    def _most_new(self) -> int:
+        """Tokens that will be wanted at most: what spells the prompt's end again counts here, a byte or more each."""
+        wanted = self._settings.max_new_tokens + len(self.request.spelling)
+        return min(self.request.most_tokens, wanted if self._settings.max_new_tokens > 0 else NO_LIMIT)
 
     def prefilled(self) -> None:
         """Ends a sample that wanted no more."""

@@ -74,9 +74,10 @@ class Engine(Protocol):
         """Forgets an adapter that no open sequence has."""
 
     def open(self, prompt: SequenceOf[int], sampling: Sampling, index: int = 0, new_tokens: SequenceOf[int] = (),
-             adapter: int = 0) -> Sequence:
+             adapter: int = 0, most_new: int = NO_LIMIT) -> Sequence:
         """A sample that continues `prompt` (not empty) as sample `index`; `new_tokens` were decoded before a crash.
         `adapter` 0 is the model itself. Its own tokens, if it has any, can stand in the prompt and are never new ones.
+        No more than about `most_new` tokens will be wanted, where that is known: it changes what is prepared, no token.
 
         Costs no model time. Randomness comes from (seed, index, number of new tokens so far), nothing else.
         """

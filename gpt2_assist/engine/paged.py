@@ -22,7 +22,8 @@ class PagedSequence:
     """One sample in the making; see engine.Sequence."""
 
     def __init__(self, tokens: list[int], prompt_tokens: int, cached_tokens: int, sampling: Sampling,
-                 index: int, adapter: int) -> None:
+                 index: int, adapter: int, most_new: int) -> None:
+        self.most_new = most_new
         self.tokens, self.prompt_tokens, self.cached_tokens = tokens, prompt_tokens, cached_tokens
         self.sampling, self.index, self.adapter = sampling, index, adapter
         self.allowed: np.ndarray | None = None
@@ -77,11 +78,12 @@ class PagedEngine:
         del self._adapters[number]
 
     def open(self, prompt: SequenceOf[int], sampling: Sampling, index: int = 0, new_tokens: SequenceOf[int] = (),
-             adapter: int = 0) -> PagedSequence:
+             adapter: int = 0, most_new: int = NO_LIMIT) -> PagedSequence:
         tokens = checked_tokens(prompt, new_tokens, self.vocab_size, self._own_tokens(adapter))
         start = window_start(len(tokens), self.n_ctx)
         shared = self._tree.shared(tokens[start:-1], adapter)
-        return PagedSequence(tokens, len(prompt), min(shared, max(0, len(prompt) - start)), sampling, index, adapter)
+        return PagedSequence(tokens, len(prompt), min(shared, max(0, len(prompt) - start)), sampling, index, adapter,
+                             most_new)
 
     def _own_tokens(self, adapter: int) -> Mapping[int, object]:
         """Those that an adapter has rows for, which engines without such rows have none of."""

@@ -68,7 +68,7 @@ class TorchEngine:
         del self._adapters[number]
 
     def open(self, prompt: SequenceOf[int], sampling: Sampling, index: int = 0, new_tokens: SequenceOf[int] = (),
-             adapter: int = 0) -> TorchSequence:
+             adapter: int = 0, most_new: int = NO_LIMIT) -> TorchSequence:
         tokens = checked_tokens(prompt, new_tokens, self.vocab_size,
                                 self._adapters[adapter].rows if adapter else {})
         start = window_start(len(tokens), self.n_ctx)

@@ -13,7 +13,7 @@ from engines import fresh, generate, logits_of, over_architectures, prefilled, r
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gpt2_assist.engine.engine import Sampling
+from gpt2_assist.engine.engine import NO_LIMIT, Sampling
 
 _OWN = [kind for kind in ALL_KINDS if kind not in ("cuda-fp32", "cuda-int8")]  # bf16's way is theirs, and slow
 KINDS = over_architectures(_OWN)
@@ -69,7 +69,8 @@ def one_round(kind: str, dice: random.Random) -> int:
             adapter = dice.choice([0, 0, 1, 2])
             expected = alone(kind, prompt, sampling, index, adapter)
             restarted = dice.randrange(20) if dice.random() < 0.3 else 0
-            sequence = engine.open(list(prompt), SAMPLINGS[sampling], index, expected[:restarted], adapter)
+            sequence = engine.open(list(prompt), SAMPLINGS[sampling], index, expected[:restarted], adapter,
+                                   dice.choice([LONGEST, NO_LIMIT]))
             live.append((sequence, expected, len(prompt)))
         elif act == "prefill" and live:
             engine.prefill(dice.choice(live)[0])

@@ -17,6 +17,7 @@ from gpt2_assist.engine.paged import PagedEngine, PagedSequence
 from gpt2_assist.engine.pages import BLOCK
 from gpt2_assist.engine.prefix_tree import Branch, PrefixTree
 from gpt2_assist.engine.sampling import sample
+from gpt2_assist.engine.window import window_start
 from gpt2_assist.model.adapter import Adapter
 from gpt2_assist.model.packing import padded
 from gpt2_assist.model.prepared import Prepared
@@ -166,7 +167,7 @@ class CpuEngine(PagedEngine):
         """Parts of the next windows of those sequences whose window will move soon, at most `room` rows in all."""
         parts = []
         for sequence in sequences:
-            if sequence.context > self.n_ctx * 3 // 4 and room >= MOST_AHEAD:
+            if sequence.context > self.n_ctx * 3 // 4 and room >= MOST_AHEAD and self._will_move(sequence):
                 if sequence not in self._ahead:
                     self._ahead[sequence] = Ahead(self._tree, self.n_ctx, sequence.adapter)
                 part = self._ahead[sequence].next_part(sequence.tokens)
@@ -174,6 +175,10 @@ class CpuEngine(PagedEngine):
                     parts.append((*part, sequence.adapter))
                     room -= len(part[1])
         return parts
+
+    def _will_move(self, sequence: PagedSequence) -> bool:
+        """Whether the sequence may outgrow its present window. One that ends before leaves the next to idle times."""
+        return window_start(sequence.prompt_tokens + sequence.most_new, self.n_ctx) > sequence.start
 
     def _compute(self, segments: list[_Segment], wanted: SequenceOf[int]) -> np.ndarray:
         """Runs new tokens behind each branch, not yet committed; logits [wanted rows, V], valid until the next step."""
