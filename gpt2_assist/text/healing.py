@@ -28,18 +28,15 @@ class Healing:
         ids = sorted((id for id, token in enumerate(tokens) if token), key=tokens.__getitem__)
         self._ordered = [tokens[id] for id in ids]
         self._ids = np.array(ids, dtype=np.int64)
-        single = {token for token in self._ordered if len(token) == 1}
-        self._complete = len(single) == 256
-        """Whether everything can be spelled, however it was begun; a vocabulary that can't is never healed with."""
+        self._single = {token[0] for token in self._ordered if len(token) == 1}
+        """Bytes that are tokens: what consists of them can be spelled, however it was begun."""
 
     def taken(self, ids: Sequence[int], unsettled: int) -> int:
-        """How many of a prompt's last tokens to take back: of its `unsettled` ones."""
-        if not self._complete:
-            return 0
+        """How many of a prompt's last tokens to take back: of its `unsettled` ones, as far as all can be spelled."""
         count = size = 0
         for id in reversed(ids[len(ids) - min(unsettled, MAX_TOKENS):]):
             size += len(self._tokens[id])
-            if size > MAX_BYTES:
+            if size > MAX_BYTES or not self._single.issuperset(self._tokens[id]):
                 break
             count += 1
         return count

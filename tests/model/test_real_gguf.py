@@ -12,6 +12,7 @@ from text_samples import SAMPLES
 
 from gpt2_assist.model.gguf_importing import import_gguf
 from gpt2_assist.model.weights import load_model, load_weights
+from gpt2_assist.text.healing import Healing
 from gpt2_assist.text.tokenizer import TextTokenizer
 from gpt2_assist.training.infill import Lesson
 from gpt2_assist.training.merging import export_gguf
@@ -55,6 +56,19 @@ def test_what_ends_a_text_is_known(folder):
     assert [tokens.inner.id_to_token(id) for id in tokens.ends] == ["<|endoftext|>", "<|im_end|>"]
     assert tokens.begin_of_text == tokens.ends[0]
     assert tokens.token_bytes(tokens.inner.token_to_id("Ġthe")) == b" the"
+
+
+@pytest.mark.parametrize(("prompt", "begun", "word"), [
+    ("She opened the win", " win", " window"), ("The govern", " govern", " government"),
+    ("Once upon a ", " ", " time")])
+def test_a_begun_word_is_taken_back_and_can_come_as_one_token(folder, prompt, begun, word):
+    tokens = TextTokenizer.from_folder(folder)
+    healing = Healing(tokens.ordinary_tokens(), tokens.encode)
+    ids, unsettled = tokens.encode_unsettled(prompt)
+    taken = healing.taken(ids, unsettled)
+    spelling = b"".join(map(tokens.token_bytes, ids[len(ids) - taken:]))
+    assert spelling == begun.encode()
+    assert tokens.encode(word)[0] in healing.allowed(spelling) and len(tokens.encode(word)) == 1
 
 
 def test_control_tokens_that_were_never_trained_can_teach_it_to_fill_in(folder):
