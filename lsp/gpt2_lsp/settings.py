@@ -17,7 +17,7 @@ class Settings:
     max_lines: int = 8
     max_tokens: int = 64
     prose_unit: str = "sentence"
-    confidence: float = 0.15
+    confidence: float = 0.25
     deadline_ms: int = 120
     idle_ms: int = 0
     alternatives: int = 3
