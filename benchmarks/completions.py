@@ -38,11 +38,11 @@ from gpt2_lsp.settings import Settings
 from own_daemon import daemon
 from table import show
 
-from gpt2_assist.client import AsyncClient
-from gpt2_assist.protocol import Chunk, Generation, SampleDone
-from gpt2_assist.training.corpus import read_documents
-from gpt2_assist.training.mixture import held_out_documents
-from gpt2_assist.training.recipe import read_recipe
+from gpt2_assist.ipc.client import AsyncClient
+from gpt2_assist.ipc.messages import Chunk, Generation, SampleDone
+from gpt2_assist.training.pretraining.corpora import read_documents
+from gpt2_assist.training.pretraining.mixture import held_out_documents
+from gpt2_assist.training.pretraining.recipe import read_recipe
 
 PACKAGES = ("prompt_toolkit", "pygls", "numba", "gpt2_assist")
 """Python that is installed with the project and was not in the model's training data."""

@@ -28,7 +28,7 @@ from lsp_pipe import LspPipe
 from own_daemon import daemon
 from table import quantile, show
 
-from gpt2_assist.client import Client
+from gpt2_assist.ipc.client import Client
 from gpt2_assist.text.tokenizer import TextTokenizer
 
 NEW_TOKENS = 16

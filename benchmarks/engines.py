@@ -3,8 +3,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from gpt2_assist.config import Settings
-from gpt2_assist.daemon.calibration import calibration_tokens
 from gpt2_assist.engine.cpu.cpu_engine import CpuEngine
+from gpt2_assist.loading.calibration import calibration_tokens
 from gpt2_assist.model.config_file import read_config
 from gpt2_assist.model.prepared import open_prepared, prepare
 

@@ -53,7 +53,7 @@ def peak_bytes(device: str) -> int:
 
 def fitted(settings, asked, config, device: str, memory_gb: float):
     """As a training chooses them for the memory that it may have."""
-    from gpt2_assist.training.memory import available_bytes, fitting
+    from gpt2_assist.training.finetuning.memory import available_bytes, fitting
     there = available_bytes(device)
     if memory_gb:
         import torch
@@ -67,11 +67,11 @@ def ours(folder: Path, data: np.ndarray, held: np.ndarray, method: str, steps: i
     import torch
 
     from gpt2_assist.model.store import find_model
-    from gpt2_assist.training.base import Base
+    from gpt2_assist.training.finetuning.base import Base
+    from gpt2_assist.training.finetuning.settings import Settings, settled
+    from gpt2_assist.training.finetuning.tuning import Tuning
     from gpt2_assist.training.gradients import ParallelGradients
     from gpt2_assist.training.rows import plain_rows
-    from gpt2_assist.training.settings import Settings, settled
-    from gpt2_assist.training.tuning import Tuning
     torch.manual_seed(1)
     asked = Settings(method=method, steps=steps, context=CONTEXT, batch_tokens=CONTEXT * ROWS[device],
                      rate=RATES[method], warmup=1, precision=precision, validate_every=10 ** 6, patience=0)

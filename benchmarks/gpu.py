@@ -35,7 +35,7 @@ from gpt2_assist.engine.cuda import shapes
 from gpt2_assist.engine.cuda.cuda_engine import CudaEngine, _Part
 from gpt2_assist.engine.engine import Sampling
 from gpt2_assist.errors import AssistError
-from gpt2_assist.protocol import Chunk, Finished, Generation
+from gpt2_assist.ipc.messages import Chunk, Finished, Generation
 
 SIZES = {"tiny": (2, 4, 64), **peer_files.SIZES}
 CONTEXTS, BATCHES, PREFILL = (128, 512, 1000), (1, 4, 8), 512

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 
 from table import median, show
 
-from gpt2_assist.client import Client
 from gpt2_assist.errors import UsageError
-from gpt2_assist.protocol import Chunk, Finished, Generation, SampleDone
+from gpt2_assist.ipc.client import Client
+from gpt2_assist.ipc.messages import Chunk, Finished, Generation, SampleDone
 from gpt2_assist.runs import find_run
 from gpt2_assist.text.tokenizer import TextTokenizer
-from gpt2_assist.training.texts import read_text
+from gpt2_assist.training.finetuning.texts import read_text
 
 BEFORE, AFTER = 4000, 1500
 """Characters around the cursor."""

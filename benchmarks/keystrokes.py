@@ -26,8 +26,8 @@ from own_daemon import daemon
 from table import quantile, show
 from typist import document, keys, passage, source
 
-from gpt2_assist.client import Client
-from gpt2_assist.protocol import Chunk, Finished, Generation, SampleDone
+from gpt2_assist.ipc.client import Client
+from gpt2_assist.ipc.messages import Chunk, Finished, Generation, SampleDone
 from gpt2_assist.text.tokenizer import TextTokenizer
 
 NEW_TOKENS = 16

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from table import median, quantile, show
 
-from gpt2_assist.client import Client
-from gpt2_assist.protocol import Chunk, Finished, Generation, SampleDone
+from gpt2_assist.ipc.client import Client
+from gpt2_assist.ipc.messages import Chunk, Finished, Generation, SampleDone
 
 PROMPT = ("The rain had stopped by the time they reached the village, and the children ran out of the houses to see "
           "who had come. ")

@@ -48,9 +48,9 @@ def measured(model: str, run, most: int) -> float:
     from gpt2_assist.model.store import find_model
     from gpt2_assist.model.weights import model_of
     from gpt2_assist.text.tokenizer import TextTokenizer
-    from gpt2_assist.training.evaluate import bits_per_byte
-    from gpt2_assist.training.merging import whole_weights
-    from gpt2_assist.training.texts import read_text
+    from gpt2_assist.training.export.merging import whole_weights
+    from gpt2_assist.training.finetuning.texts import read_text
+    from gpt2_assist.training.pretraining.evaluate import bits_per_byte
     source = find_model(model)
     tokenizer, text = TextTokenizer.from_folder(source.path), read_text(run.folder / "data", "validation")
     marks = [0] * (len(text.starts) - 1) if text.given is None else text.given.tolist()
@@ -69,8 +69,8 @@ def learned(corpora: Path, name: str, model: str, minutes: float, steps: int, ra
     """What a training of so many steps brings, or of about so many minutes."""
     import torch
 
-    from gpt2_assist.training import finetune
-    from gpt2_assist.training.settings import Settings
+    from gpt2_assist.training.finetuning import finetune
+    from gpt2_assist.training.finetuning.settings import Settings
     paths, column = texts(corpora)[name]
     request = finetune.Request(paths, model, f"learn-{name}-{model}", Settings(rate=rate), column, overwrite=True,
                                sample_every=10 ** 6)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from gpt2_assist.client import Client
+from gpt2_assist.ipc.client import Client
 
 
 @contextmanager

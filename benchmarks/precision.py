@@ -19,15 +19,15 @@ from safetensors.numpy import save_file
 from table import show
 
 from gpt2_assist.architectures import gpt2
-from gpt2_assist.daemon.calibration import calibration_tokens
 from gpt2_assist.engine.cpu.cpu_engine import CpuEngine
+from gpt2_assist.loading.calibration import calibration_tokens
 from gpt2_assist.model.numpy_forward import all_logits
 from gpt2_assist.model.prepared import open_prepared, prepare
 from gpt2_assist.model.store import find_model
 from gpt2_assist.model.tensors import ModelTensors
 from gpt2_assist.text.tokenizer import TextTokenizer
-from gpt2_assist.training.mixture import held_out_documents
-from gpt2_assist.training.recipe import read_recipe
+from gpt2_assist.training.pretraining.mixture import held_out_documents
+from gpt2_assist.training.pretraining.recipe import read_recipe
 
 PRECISIONS = ("fp32", "bf16", "int8", "int4")
 WINDOW = 512

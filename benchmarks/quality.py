@@ -22,10 +22,10 @@ from tokenizers import Tokenizer
 from gpt2_assist.engine.cpu.cpu_engine import CpuEngine
 from gpt2_assist.model.store import find_model
 from gpt2_assist.text.tokenizer import TextTokenizer
-from gpt2_assist.training.mixture import encode_mixture, held_out_documents, training_documents
-from gpt2_assist.training.packing import encode_documents
-from gpt2_assist.training.pretrain import held_out_sample
-from gpt2_assist.training.recipe import read_recipe
+from gpt2_assist.training.pretraining.mixture import encode_mixture, held_out_documents, training_documents
+from gpt2_assist.training.pretraining.pretrain import held_out_sample
+from gpt2_assist.training.pretraining.recipe import read_recipe
+from gpt2_assist.training.token_stream import encode_documents
 
 _WINDOW = 1024
 _LOG2 = math.log(2)

@@ -20,7 +20,7 @@ from table import median, show
 from typist import passage
 
 from gpt2_assist.text.tokenizer import TextTokenizer
-from gpt2_assist.training.corpus import read_documents
+from gpt2_assist.training.pretraining.corpora import read_documents
 
 SAMPLED = {"temperature": 0.8, "top_k": 40}
 PIECE = 260

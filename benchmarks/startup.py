@@ -6,7 +6,7 @@ from engines import prepared_file
 from llama import LlamaServer
 from own_daemon import daemon
 
-from gpt2_assist.protocol import Chunk, Finished, Generation
+from gpt2_assist.ipc.messages import Chunk, Finished, Generation
 
 PROMPT = "The rain had stopped by the time they reached the village"
 

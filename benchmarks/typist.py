@@ -6,7 +6,7 @@ import random
 from collections.abc import Iterator
 from pathlib import Path
 
-from gpt2_assist.training.corpus import read_documents
+from gpt2_assist.training.pretraining.corpora import read_documents
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 MISTAKES, SECOND_THOUGHTS = 0.02, 0.08

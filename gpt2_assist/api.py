@@ -5,12 +5,13 @@ from dataclasses import Field, fields
 from pathlib import Path
 
 from gpt2_assist.arguments import checked, meant
-from gpt2_assist.commands.output import SEPARATOR
-from gpt2_assist.commands.sampling import new_seed
 from gpt2_assist.errors import UsageError
-from gpt2_assist.output_file import OutputFile
-from gpt2_assist.privacy import as_asked, private
-from gpt2_assist.protocol import MAX_SAMPLES, Generation
+from gpt2_assist.files.modes import as_asked
+from gpt2_assist.files.output_file import OutputFile
+from gpt2_assist.frontend.output import SEPARATOR
+from gpt2_assist.frontend.sampling import new_seed
+from gpt2_assist.ipc.messages import MAX_SAMPLES, Generation
+from gpt2_assist.privacy import private
 
 LATEST, FRESH = "latest", "fresh"
 _SAMPLE_LENGTH = 60
@@ -61,17 +62,17 @@ def finetune(dataset: Sequence[str | Path] = (), model_name: str | Path = "", ru
 
     `restore_from="latest"` goes on with a run that was stopped; steps, patience and how often it is saved may be other
     ones then, and what else is given must be as the run has it. `batch_size` is rows per step. `callback` hears each
-    step's training.tuning.Report and ends the training, saved, by returning False or by raising, which is raised again
-    then. What is 0 or empty is chosen for the model and the machine; `settings` are further ones of
-    training.settings.Settings. Raises AssistError.
+    step's training.finetuning.tuning.Report and ends the training, saved, by returning False or by raising, which is
+    raised again then. What is 0 or empty is chosen for the model and the machine; `settings` are further ones of
+    training.finetuning.settings.Settings. Raises AssistError.
     """
-    from gpt2_assist.commands.notebook_display import NotebookDisplay, in_notebook
-    from gpt2_assist.commands.training_display import Display
     from gpt2_assist.config import read_settings
+    from gpt2_assist.console.terminal import on_interrupt
+    from gpt2_assist.frontend.notebook_display import NotebookDisplay, in_notebook
+    from gpt2_assist.frontend.training_display import Display
     from gpt2_assist.model.store import resolved
-    from gpt2_assist.terminal import on_interrupt
-    from gpt2_assist.training import finetune as training
-    from gpt2_assist.training.settings import Settings
+    from gpt2_assist.training.finetuning import finetune as training
+    from gpt2_assist.training.finetuning.settings import Settings
     if restore_from not in (FRESH, LATEST):
         raise UsageError(f"restore_from must be {FRESH!r} or {LATEST!r}, not {restore_from!r}.")
     for name, value in (("steps", steps), ("learning_rate", learning_rate), ("batch_size", batch_size),
@@ -136,10 +137,10 @@ def generate(run_name: str = "run1", model_name: str | Path = "", prefix: str = 
     what fits between `prefix` and it; `settings` are further ones of protocol.Generation. Raises AssistError with a
     sentence.
     """
-    from gpt2_assist.client import Client
-    from gpt2_assist.commands.copied import Copied
-    from gpt2_assist.commands.samples import Job, generate_series, generate_unique
     from gpt2_assist.config import read_settings
+    from gpt2_assist.frontend.copied import Copied
+    from gpt2_assist.frontend.samples import SeriesRequest, generate_series, generate_unique
+    from gpt2_assist.ipc.client import Client
     settings = _settings(settings, [entry for entry in fields(Generation) if entry.name not in _SAID_OTHERWISE])
     defaults = read_settings()
     generation = Generation(
@@ -154,7 +155,7 @@ def generate(run_name: str = "run1", model_name: str | Path = "", prefix: str = 
             raise UsageError(f"{name} must be a whole number from 1 on, not {value!r}.")
     file = None if destination_path is None else OutputFile(destination_path)
     model = str(model_name) or run_name
-    job = Job(model, prefix, generation, defaults.precision, defaults.device, suffix)
+    request = SeriesRequest(model, prefix, generation, defaults.precision, defaults.device, suffix)
     size = min(batch_size, MAX_SAMPLES)
     texts = Samples()
 
@@ -165,9 +166,9 @@ def generate(run_name: str = "run1", model_name: str | Path = "", prefix: str = 
         """Whole texts are what is wanted."""
     with private(), Client.connect("api") as client:
         if unique:
-            generate_unique(client, job, nsamples, size, Copied(model, False).is_known, part, done)
+            generate_unique(client, request, nsamples, size, Copied(model, False).is_known, part, done)
         else:
-            generate_series(client, job, nsamples, size, part, done)
+            generate_series(client, request, nsamples, size, part, done)
     if file:
         file.write((f"\n{SEPARATOR}\n".join(texts) + "\n").encode())
     return texts
@@ -182,7 +183,7 @@ def generate_to_file(destination_path: str | Path, **settings: object) -> None:
 @checked
 def how_original(text: str, run_name: str = "run1", n: int = 8):
     """How much of a text is copied from a run's training texts: an originality.report.Originality."""
-    from gpt2_assist.commands.originality import report_on
+    from gpt2_assist.frontend.copied import report_on
     if n < 1:
         raise UsageError(f"n must be a whole number from 1 on, not {n}.")
     with private():

@@ -128,7 +128,7 @@ def read_settings() -> Settings:
     """The settings file's values over the defaults. Raises UsageError with the entry that is wrong."""
     import tomllib
 
-    from gpt2_assist.text_file import read_text
+    from gpt2_assist.files.text_file import read_text
     path = home() / "settings.toml"
     try:
         table = tomllib.loads(read_text(path))

@@ -15,7 +15,7 @@ from pathlib import Path
 from llvmlite import binding
 
 from gpt2_assist import config
-from gpt2_assist.model.whole_file import whole_file
+from gpt2_assist.files.whole_file import whole_file
 
 
 def place(prefix: str, sources: Iterable[Path], *parts: str) -> Path:

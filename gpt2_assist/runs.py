@@ -22,9 +22,9 @@ from pathlib import Path
 
 from gpt2_assist import config
 from gpt2_assist.errors import DataError, ModelError, StorageError, UsageError
-from gpt2_assist.model.whole_file import whole_file
-from gpt2_assist.privacy import make_private
-from gpt2_assist.text_file import read_json
+from gpt2_assist.files.modes import make_private
+from gpt2_assist.files.text_file import read_json
+from gpt2_assist.files.whole_file import whole_file
 
 DEFAULT = "run1"
 RUN_FILE, BEST_FILE = "run.json", "best.json"
@@ -242,7 +242,7 @@ def pack_run(name: str, archive: Path, checkpoints: bool = False) -> None:
     """Puts a run into one .tar.gz; its checkpoints, with which it could be trained further, only if wanted."""
     import tarfile  # not above: front ends start without them
 
-    from gpt2_assist.output_file import OutputFile
+    from gpt2_assist.files.output_file import OutputFile
     run = find_run(name)
 
     def wanted(entry: tarfile.TarInfo) -> tarfile.TarInfo | None:

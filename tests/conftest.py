@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gpt2_assist.daemon.devices import settled
+from gpt2_assist.loading.devices import settled
 
 if settled("auto") != "cuda":
     os.environ["TRITON_INTERPRET"] = "1"  # before anything imports Triton: its interpreter runs the fused kernels
@@ -39,7 +39,7 @@ def own_folders(tmp_path_factory):
 
 def make_model(folder: Path, n_layer: int, n_head: int, n_embd: int, n_ctx: int, seed: int = 0,
                scale: float = 8.0, vocab_size: int = 400, printable: bool = False, llama: bool = False) -> Path:
-    """A model folder with random weights and a tokenizer trained on this very file.
+    """A model folder with random weights and a tokenizer trained on tokenizer_text.txt.
 
     The weights are scaled up so that the next token's distribution is far from flat: then text really depends on
     the prompt and on the cache. The end of text is made impossible, so that a generation lasts as long as it may, and
@@ -52,10 +52,11 @@ def make_model(folder: Path, n_layer: int, n_head: int, n_embd: int, n_ctx: int,
     from gpt2_assist.architectures.description import Decoder
     from gpt2_assist.model.transformer import Transformer
     from gpt2_assist.model.weights import stored_tensors
-    from gpt2_assist.training.tokenizer_training import train_tokenizer
+    from gpt2_assist.training.pretraining.tokenizer_training import train_tokenizer
 
     folder.mkdir(parents=True, exist_ok=True)
-    tokenizer = train_tokenizer([Path(__file__).read_text(encoding="utf-8")], vocab_size)
+    text = Path(__file__).with_name("tokenizer_text.txt").read_text(encoding="utf-8")
+    tokenizer = train_tokenizer([text], vocab_size)
     tokenizer.save(str(folder / "tokenizer.json"))
     config = gpt2.decoder(n_layer, n_head, n_embd, n_ctx, tokenizer.get_vocab_size())
     if llama:

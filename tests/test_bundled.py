@@ -5,7 +5,7 @@ from gpt2_assist.config import BUNDLED_MODEL, BUNDLED_MODELS
 from gpt2_assist.model.store import find_model
 from gpt2_assist.model.weights import load_model
 from gpt2_assist.text.tokenizer import TextTokenizer
-from gpt2_assist.training.evaluate import bits_per_byte
+from gpt2_assist.training.pretraining.evaluate import bits_per_byte
 
 ENGLISH = ("The rain had stopped by the time they reached the village, and the children ran out of the houses to see "
            "who had come. An old woman stood at the gate. She looked at the stranger for a long while before she "

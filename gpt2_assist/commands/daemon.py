@@ -6,10 +6,10 @@ import signal
 import sys
 import time
 
-from gpt2_assist import transport
-from gpt2_assist.client import Client, NoAnswer, ServerError
-from gpt2_assist.commands.help import Help
 from gpt2_assist.errors import DaemonError
+from gpt2_assist.frontend.help import Help
+from gpt2_assist.ipc import transport
+from gpt2_assist.ipc.client import Client, NoAnswer, ServerError
 
 STOP_TIMEOUT_S = 15.0
 _ACTIONS = {

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from gpt2_assist import __version__, config
-from gpt2_assist.commands.help import Help
 from gpt2_assist.errors import AssistError
+from gpt2_assist.frontend.help import Help
 
 _EDITORS = {"nvim": "editors/neovim", "code": "editors/vscode", "hx": "docs/editors.md", "emacs": "docs/editors.md"}
 
@@ -61,7 +61,7 @@ def _settings() -> Iterator[tuple[str, bool, str]]:
 
 
 def _daemon() -> Iterator[tuple[str, bool, str]]:
-    from gpt2_assist.client import Client
+    from gpt2_assist.ipc.client import Client
     try:
         with Client.connect("doctor") as client:
             loaded = client.load(config.read_settings().model)

@@ -2,8 +2,8 @@
 import argparse
 import os
 
-from gpt2_assist.commands.help import Help
 from gpt2_assist.errors import UsageError
+from gpt2_assist.frontend.help import Help
 from gpt2_assist.runs import DEFAULT
 
 _MODES = ("check", "plan", "resume", "overwrite")
@@ -78,9 +78,9 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 def run(args: argparse.Namespace) -> int:
     request = _request(args)
-    from gpt2_assist.commands.training_display import Display
-    from gpt2_assist.terminal import fitted, interrupted, on_interrupt, visible
-    from gpt2_assist.training import finetune
+    from gpt2_assist.console.terminal import fitted, interrupted, on_interrupt, visible
+    from gpt2_assist.frontend.training_display import Display
+    from gpt2_assist.training.finetuning import finetune
     if args.check:
         print(fitted(visible("\n".join(finetune.check(request)))))
         return 0
@@ -114,8 +114,8 @@ def _request(args: argparse.Namespace):
     from gpt2_assist.config import MOST_THREADS, read_settings
     from gpt2_assist.model.store import resolved
     from gpt2_assist.text.valid import valid
-    from gpt2_assist.training.finetune import Request
-    from gpt2_assist.training.settings import Settings
+    from gpt2_assist.training.finetuning.finetune import Request
+    from gpt2_assist.training.finetuning.settings import Settings
     if "targets" in given:
         from gpt2_assist.architectures import roles_of
         names = [name.strip() for name in given["targets"].split(",")]

@@ -3,10 +3,10 @@ import argparse
 import sys
 from pathlib import Path
 
-from gpt2_assist.commands.help import Help
 from gpt2_assist.commands.prompt import read_beside, read_prompt, read_suffix
-from gpt2_assist.commands.sampling import add_sampling_arguments, settings_from
 from gpt2_assist.errors import UsageError
+from gpt2_assist.frontend.help import Help
+from gpt2_assist.frontend.sampling import add_sampling_arguments, settings_from
 
 _DEFAULT_BATCH = 8
 _EXAMPLE = """example:
@@ -51,8 +51,8 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from gpt2_assist.commands.first_model import default_model
     from gpt2_assist.config import read_settings
+    from gpt2_assist.frontend.first_model import default_model
     defaults = read_settings()
     model = default_model(args.model, fetching=sys.stderr.isatty())
     suffix = read_suffix(args.suffix, args.suffix_file)
@@ -65,16 +65,16 @@ def run(args: argparse.Namespace) -> int:
         if not 1 <= value <= 1_000_000:
             raise UsageError(f"{name} must be a whole number from 1 on, not {value}.")
 
-    from gpt2_assist.client import Client
-    from gpt2_assist.commands.output import Lines, Pages, Screen
-    from gpt2_assist.commands.samples import Job, generate_series, generate_unique
-    from gpt2_assist.output_file import OutputFile
-    from gpt2_assist.protocol import MAX_SAMPLES
-    from gpt2_assist.terminal import interrupted
-    job = Job(model, prompt, settings, args.precision or defaults.precision, args.device or defaults.device, suffix,
-              beside)
+    from gpt2_assist.console.terminal import interrupted
+    from gpt2_assist.files.output_file import OutputFile
+    from gpt2_assist.frontend.output import Lines, Pages, Screen
+    from gpt2_assist.frontend.samples import SeriesRequest, generate_series, generate_unique
+    from gpt2_assist.ipc.client import Client
+    from gpt2_assist.ipc.messages import MAX_SAMPLES
+    request = SeriesRequest(model, prompt, settings, args.precision or defaults.precision,
+                            args.device or defaults.device, suffix, beside)
     if args.unique or args.show_copied:
-        from gpt2_assist.commands.copied import Copied
+        from gpt2_assist.frontend.copied import Copied
         copied = Copied(model, args.show_copied)
     pieces: list[str] = []
     file = None if args.output in (None, "-") else OutputFile(args.output)
@@ -95,9 +95,9 @@ def run(args: argparse.Namespace) -> int:
     try:
         with Client.connect("generate") as client:
             if args.unique:
-                whole = generate_unique(client, job, args.n, size, copied.is_known, sink.text, done)
+                whole = generate_unique(client, request, args.n, size, copied.is_known, sink.text, done)
             else:
-                whole = generate_series(client, job, args.n, size, sink.text, done)
+                whole = generate_series(client, request, args.n, size, sink.text, done)
     finally:
         if isinstance(sink, Screen):
             sink.rest()

@@ -5,14 +5,14 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from gpt2_assist.commands.help import Help
-from gpt2_assist.commands.preparing import prepare_with_progress
-from gpt2_assist.commands.progress import WEIGHTS, bar
+from gpt2_assist.console.terminal import visible
 from gpt2_assist.errors import AssistError, ModelError, UsageError
+from gpt2_assist.frontend.help import Help
+from gpt2_assist.frontend.preparing import prepare_with_progress
+from gpt2_assist.frontend.progress import WEIGHTS, bar
 from gpt2_assist.model import store
 from gpt2_assist.model.ollama import PREFIX as OLLAMA
 from gpt2_assist.model.store import ModelFolder
-from gpt2_assist.terminal import visible
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:

@@ -4,16 +4,12 @@ import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from gpt2_assist.commands.help import Help
 from gpt2_assist.commands.prompt import read_prompt
-from gpt2_assist.errors import DataError, UsageError
-from gpt2_assist.runs import DEFAULT, find_run
-from gpt2_assist.terminal import visible
-
-if TYPE_CHECKING:
-    from gpt2_assist.originality.report import Originality
+from gpt2_assist.console.terminal import visible
+from gpt2_assist.errors import UsageError
+from gpt2_assist.frontend.help import Help
+from gpt2_assist.runs import DEFAULT
 
 _EXAMPLE = """example:
   gpt2-assist originality "It was a dark and stormy night" --run run1
@@ -40,26 +36,10 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError("Give the text once: as TEXT or with --file.")
     if args.text is None and args.file is None and sys.stdin.isatty():
         raise UsageError("There is no text: give it as TEXT, with --file FILE, or on standard input.")
+    from gpt2_assist.frontend.copied import report_on
     report = report_on(read_prompt(args.text, None, args.file), args.run_name, args.n)
     if args.json:
         print(json.dumps(asdict(report)))
     else:
         print(visible("\n".join(report.lines())))
     return 0
-
-
-def report_on(text: str, run_name: str, n: int) -> "Originality":
-    """How much of a text is copied from what a run learned from; spans of fewer than n tokens don't count.
-
-    Raises DataError where there is no such run, or none with an index that is whole.
-    """
-    found = find_run(run_name)
-    folder = found.folder / "copies"
-    if not folder.is_dir():
-        raise DataError(f"The run {run_name} has no index of its training data, which is made when a run is trained.")
-
-    from gpt2_assist.originality.index import CopyIndex
-    from gpt2_assist.originality.report import measure
-    from gpt2_assist.text.tokenizer import TextTokenizer
-    tokenizer = TextTokenizer.from_folder(found.tokenizer.parent)
-    return measure(CopyIndex.load(folder), tokenizer.encode(text), tokenizer.decode, n)

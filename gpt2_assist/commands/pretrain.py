@@ -3,9 +3,9 @@ import argparse
 import os
 from pathlib import Path
 
-from gpt2_assist.commands.help import Help
 from gpt2_assist.config import MOST_THREADS
 from gpt2_assist.errors import UsageError
+from gpt2_assist.frontend.help import Help
 
 _EXAMPLE = """example:
   gpt2-assist pretrain recipes/mini.toml --corpora ./corpora --out ./mini-training
@@ -28,11 +28,11 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 def run(args: argparse.Namespace) -> int:
     if not 1 <= args.threads <= MOST_THREADS:
         raise UsageError(f"--threads must be from 1 to {MOST_THREADS}, not {args.threads}.")
-    from gpt2_assist.privacy import as_asked
-    from gpt2_assist.streams import Telling
-    from gpt2_assist.terminal import interrupted, on_interrupt
-    from gpt2_assist.training.pretrain import pretrain
-    from gpt2_assist.training.recipe import read_recipe
+    from gpt2_assist.console.streams import Telling
+    from gpt2_assist.console.terminal import interrupted, on_interrupt
+    from gpt2_assist.files.modes import as_asked
+    from gpt2_assist.training.pretraining.pretrain import pretrain
+    from gpt2_assist.training.pretraining.recipe import read_recipe
     recipe = read_recipe(args.recipe, args.corpora)
     out = args.out or Path(f"{recipe.name}-training")
     asked: list[bool] = []

@@ -2,13 +2,10 @@
 import argparse
 import json
 
-from gpt2_assist.commands.help import Help
-from gpt2_assist.commands.preparing import prepare_with_progress
-from gpt2_assist.commands.progress import BYTES, WEIGHTS, bar, words
+from gpt2_assist.console.terminal import fitted, visible
+from gpt2_assist.frontend.help import Help
 from gpt2_assist.model import store
 from gpt2_assist.model.catalogue import Entry, read_catalogue
-from gpt2_assist.model.store import ModelFolder
-from gpt2_assist.terminal import fitted, visible
 
 _EXAMPLE = """example:
   gpt2-assist pull                                # lists what has a short name, with sizes and licences
@@ -32,20 +29,11 @@ def run(args: argparse.Namespace) -> int:
     if args.model is None:
         return _list(args.json)
     from gpt2_assist.commands.models import summary
+    from gpt2_assist.frontend.fetching import fetch
     model = fetch(args.model, args.name)
     print(json.dumps(summary(model)) if args.json else
           f"{model.name} is ready: gpt2-assist generate --model {model.name}")
     return 0
-
-
-def fetch(name: str, store_name: str | None = None, patient: bool = True, remark: str = "") -> ModelFolder:
-    """Pulls a model and prepares it, shown on stderr with a `remark`. Raises as model.pulling.pull."""
-    from gpt2_assist.model.pulling import pull
-    with words(name) as show, bar(name + remark, BYTES) as fetching, bar(f"{name}, unpacking", WEIGHTS) as converting:
-        show("asking for it …")
-        model = pull(name, store_name, fetching, converting, patient)
-    prepare_with_progress(model)
-    return model
 
 
 def _list(as_json: bool) -> int:

@@ -3,8 +3,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from gpt2_assist.commands.help import Help
 from gpt2_assist.errors import DataError, UsageError
+from gpt2_assist.frontend.help import Help
 
 _EXAMPLE = """examples:
   gpt2-assist runs                             # all of them
@@ -56,8 +56,8 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 
 def list_all(args: argparse.Namespace) -> int:
+    from gpt2_assist.console.terminal import columns_shown, fitted_parts, visible
     from gpt2_assist.runs import list_runs
-    from gpt2_assist.terminal import columns_shown, fitted_parts, visible
     rows = [["run", "base", "method", "steps", "before", "best", "general", "tokens", "MB"]]
     for run in list_runs():
         try:
@@ -87,8 +87,8 @@ def _row(run) -> list[str]:
 
 
 def show(args: argparse.Namespace) -> int:
+    from gpt2_assist.console.terminal import barred, columns_shown, fitted, fitted_parts, visible
     from gpt2_assist.runs import find_run
-    from gpt2_assist.terminal import barred, columns_shown, fitted, fitted_parts, visible
     run = find_run(args.name)
     state, best = run.state(), run.best()
     print(fitted(visible(f"{run.name}: {state['base']}, trained on {', '.join(state['paths'])}")))
@@ -127,7 +127,7 @@ def slim(args: argparse.Namespace) -> int:
 
 
 def pack(args: argparse.Namespace) -> int:
-    from gpt2_assist.output_file import OutputFile
+    from gpt2_assist.files.output_file import OutputFile
     from gpt2_assist.runs import pack_run
     whole = OutputFile(args.archive).whole
     pack_run(args.name, args.archive, args.checkpoints)
@@ -147,14 +147,14 @@ def merge(args: argparse.Namespace) -> int:
     name, at, _ = args.name.partition("@")
     if at and args.strength != 1:
         raise UsageError(f"{args.name} names a strength already: leave --strength out.")
-    from gpt2_assist.training.merging import merge_run
+    from gpt2_assist.training.export.merging import merge_run
     model = merge_run(args.name, args.model or f"{name}-merged", args.strength)
     print(f"The model {model.name} is in the store; `gpt2-assist generate --model {model.name}` writes with it.")
     return 0
 
 
 def export(args: argparse.Namespace) -> int:
-    from gpt2_assist.training.merging import export_folder, export_gguf
+    from gpt2_assist.training.export.merging import export_folder, export_gguf
     (export_gguf if args.gguf else export_folder)(args.name, args.target)
     print(f"{args.target} is written.")
     return 0

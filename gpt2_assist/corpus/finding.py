@@ -8,8 +8,8 @@ from pathlib import Path
 
 from gpt2_assist.corpus.patterns import is_pattern, matching, plain_part
 from gpt2_assist.errors import DataError
-from gpt2_assist.exclusions import Exclusions, is_secret
-from gpt2_assist.ignore import IgnoreFiles, verdict
+from gpt2_assist.files.exclusions import Exclusions, is_secret
+from gpt2_assist.files.ignore_rules import IgnoreFiles, verdict
 
 _BY_GIT = "ignored by .gitignore"
 STANDARD_INPUT, STANDARD_INPUT_NAME = "-", "standard input"

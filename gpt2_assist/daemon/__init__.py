@@ -1,1 +1,1 @@
-"""The supervisor, which clients talk to, and the workers, which own one model each."""
+"""The supervisor, which clients talk to, and the workers, which own one model each: two kinds of process."""

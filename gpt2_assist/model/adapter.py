@@ -11,11 +11,11 @@ from gpt2_assist.architectures import architecture, roles_of
 from gpt2_assist.architectures.description import MATRICES, Decoder
 from gpt2_assist.architectures.parts import Array, Part
 from gpt2_assist.errors import ModelError, UsageError
+from gpt2_assist.files.text_file import read_json
+from gpt2_assist.files.unreadable import not_json, unreadable
 from gpt2_assist.model.packing import MOST_RANK
 from gpt2_assist.model.safetensors_file import FLOATING, SafetensorsFile
 from gpt2_assist.runs import ADAPTER_CONFIG
-from gpt2_assist.text_file import read_json
-from gpt2_assist.unreadable import not_json, unreadable
 
 MOST_TOKENS = 1 << 31
 WEIGHTS, CONFIG = "adapter_model.safetensors", ADAPTER_CONFIG

@@ -4,10 +4,10 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 
 from gpt2_assist.errors import ModelError
-from gpt2_assist.model.whole_file import whole_file
+from gpt2_assist.files.text_file import read_json
+from gpt2_assist.files.unreadable import not_json
+from gpt2_assist.files.whole_file import whole_file
 from gpt2_assist.text.infill import wrong_entry
-from gpt2_assist.text_file import read_json
-from gpt2_assist.unreadable import not_json
 
 CARD_FILE = "card.json"
 

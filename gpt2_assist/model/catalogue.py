@@ -74,7 +74,7 @@ def read_catalogue() -> Catalogue:
 def _read(path: Path) -> Catalogue:
     import tomllib
 
-    from gpt2_assist.text_file import read_text
+    from gpt2_assist.files.text_file import read_text
     try:
         table = tomllib.loads(read_text(path))
     except FileNotFoundError:

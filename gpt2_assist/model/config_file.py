@@ -4,8 +4,8 @@ from pathlib import Path
 from gpt2_assist.architectures import decoder_of
 from gpt2_assist.architectures.description import Decoder
 from gpt2_assist.errors import ModelError
-from gpt2_assist.text_file import read_json
-from gpt2_assist.unreadable import not_json
+from gpt2_assist.files.text_file import read_json
+from gpt2_assist.files.unreadable import not_json
 
 
 def read_config(folder: Path) -> Decoder:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gpt2_assist.errors import NetworkError
-from gpt2_assist.unreadable import stand_in
+from gpt2_assist.files.unreadable import stand_in
 
 TIMEOUT_S = 30.0
 _RETRIES = 5

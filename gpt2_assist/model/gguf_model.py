@@ -11,10 +11,10 @@ from gpt2_assist.architectures import architecture
 from gpt2_assist.architectures.description import Decoder
 from gpt2_assist.architectures.parts import Part, assemble, take_apart
 from gpt2_assist.errors import DataError, ModelError
+from gpt2_assist.files.unreadable import unreadable
 from gpt2_assist.model.card import Card
 from gpt2_assist.model.gguf_reader import MAGIC, GGUFFile, GGUFTensor
 from gpt2_assist.text.gguf_tokens import GGUFTokens, gguf_tokens
-from gpt2_assist.unreadable import unreadable
 
 _DAMAGE = (OSError, ValueError, MemoryError)
 

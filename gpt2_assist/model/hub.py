@@ -13,12 +13,12 @@ from pathlib import Path
 
 from gpt2_assist import config
 from gpt2_assist.errors import ModelError, NetworkError, StorageError, UsageError
+from gpt2_assist.files.unreadable import SystemRefuses
 from gpt2_assist.model.card import CARD_FILE, Card, write_card
 from gpt2_assist.model.config_file import read_config
 from gpt2_assist.model.download import TIMEOUT_S, RemoteFile, download, on_disk, sha256_of
 from gpt2_assist.model.store import publish, writing
 from gpt2_assist.text.special_tokens import SPECIAL_TOKEN_FILES
-from gpt2_assist.unreadable import SystemRefuses
 
 _WEIGHTS = re.compile(r"model-\d{5}-of-\d{5}\.safetensors")
 _INDEX = "model.safetensors.index.json"

@@ -17,6 +17,8 @@ from safetensors.torch import load_file, save_file
 
 from gpt2_assist.architectures.description import Decoder
 from gpt2_assist.errors import DataError, ModelError
+from gpt2_assist.files.text_file import read_json
+from gpt2_assist.files.unreadable import PICKLES, not_json, unfinished, unreadable
 from gpt2_assist.model.card import CARD_FILE, Card, read_card, write_card
 from gpt2_assist.model.config_file import read_config
 from gpt2_assist.model.download import sha256_of
@@ -28,8 +30,6 @@ from gpt2_assist.model.weights import decoder_weights, load_weights, stored_tens
 from gpt2_assist.text.special_tokens import SPECIAL_TOKEN_FILES
 from gpt2_assist.text.tokenizer import TOKENIZER_FILES, TextTokenizer
 from gpt2_assist.text.valid import model_path
-from gpt2_assist.text_file import read_json
-from gpt2_assist.unreadable import PICKLES, not_json, unfinished, unreadable
 
 _PICKLE = "pytorch_model.bin"
 _PICKLE_INDEX = "pytorch_model.bin.index.json"

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gpt2_assist.errors import DataError, ModelError, UsageError
-from gpt2_assist.text_file import read_json, read_text
-from gpt2_assist.unreadable import not_json, unreadable
+from gpt2_assist.files.text_file import read_json, read_text
+from gpt2_assist.files.unreadable import not_json, unreadable
 
 PREFIX = "ollama:"
 _HOST, _NAMESPACE, _TAG = "registry.ollama.ai", "library", "latest"

@@ -24,6 +24,8 @@ import numpy as np
 from gpt2_assist import config as settings
 from gpt2_assist.architectures.description import Decoder
 from gpt2_assist.errors import ModelError, StorageError, UsageError
+from gpt2_assist.files.unreadable import unreadable
+from gpt2_assist.files.whole_file import whole_file
 from gpt2_assist.model.config_file import read_config
 from gpt2_assist.model.feedback import rounded_int4, rounded_int4_min
 from gpt2_assist.model.numpy_forward import matrix_inputs
@@ -41,8 +43,6 @@ from gpt2_assist.model.packing import (
 )
 from gpt2_assist.model.safetensors_file import SafetensorsFile
 from gpt2_assist.model.tensors import ModelTensors, weight_files
-from gpt2_assist.model.whole_file import whole_file
-from gpt2_assist.unreadable import unreadable
 
 FORMAT = "3"
 """Raised with every change of what such a file holds, so that older ones are made again."""

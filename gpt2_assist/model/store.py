@@ -9,11 +9,11 @@ from pathlib import Path
 
 from gpt2_assist import config, runs
 from gpt2_assist.errors import DataError, ModelError, StorageError, UsageError
+from gpt2_assist.files.unreadable import unreadable
+from gpt2_assist.files.whole_file import sync
 from gpt2_assist.model.card import Card, read_card
 from gpt2_assist.model.catalogue import Entry, read_catalogue
-from gpt2_assist.model.whole_file import sync
 from gpt2_assist.text.valid import model_path
-from gpt2_assist.unreadable import unreadable
 
 MOST_STRENGTH = 2.0
 """Of an adapter: twice what it learned."""

@@ -9,10 +9,10 @@ from gpt2_assist.architectures import architecture
 from gpt2_assist.architectures.description import Decoder
 from gpt2_assist.architectures.parts import Part, assemble
 from gpt2_assist.errors import ModelError
+from gpt2_assist.files.text_file import read_json
+from gpt2_assist.files.unreadable import not_json, stand_in, unfinished, unreadable
 from gpt2_assist.model.config_file import read_config
 from gpt2_assist.model.safetensors_file import FLOATING, SafetensorsFile
-from gpt2_assist.text_file import read_json
-from gpt2_assist.unreadable import not_json, stand_in, unfinished, unreadable
 
 WEIGHTS_FILE = "model.safetensors"
 INDEX_FILE = "model.safetensors.index.json"

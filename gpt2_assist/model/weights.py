@@ -11,10 +11,10 @@ from safetensors import SafetensorError, safe_open
 from gpt2_assist.architectures import architecture
 from gpt2_assist.architectures.description import Decoder
 from gpt2_assist.architectures.parts import assemble, take_apart
+from gpt2_assist.files.unreadable import unreadable
 from gpt2_assist.model.config_file import read_config
 from gpt2_assist.model.tensors import Stored, stored_parts, untied_head, weight_files
 from gpt2_assist.model.transformer import Transformer
-from gpt2_assist.unreadable import unreadable
 
 
 def load_weights(folder: Path) -> tuple[Decoder, dict[str, torch.Tensor]]:

@@ -13,12 +13,12 @@ from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
 
 from gpt2_assist import config
+from gpt2_assist.console.terminal import visible
 from gpt2_assist.errors import DataError, NetworkError, StorageError
 from gpt2_assist.model.catalogue import Entry, Wheel
 from gpt2_assist.model.download import sha256_of
 from gpt2_assist.model.gguf_importing import import_gguf
 from gpt2_assist.model.store import writing
-from gpt2_assist.terminal import visible
 
 Progress = Callable[[int, int], None]
 _LOOKS_S = 0.2

@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from gpt2_assist.errors import DataError, StorageError
-from gpt2_assist.model.whole_file import whole_file
+from gpt2_assist.files.whole_file import whole_file
 from gpt2_assist.originality.suffix_array import suffix_array
 
 _VERSION = 1

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from gpt2_assist.console.terminal import visible
 from gpt2_assist.originality.index import CopyIndex
 from gpt2_assist.originality.likeness import SHORT_TOKENS, ShortTexts, short_documents
 from gpt2_assist.originality.matcher import matches
-from gpt2_assist.terminal import visible
 
 SPAN_TOKENS = 8
 """Shorter spans are common words that everybody uses."""

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from gpt2_assist import config
 from gpt2_assist.errors import AssistError, UsageError
-from gpt2_assist.output_file import OutputFile
-from gpt2_assist.protocol import Generation
+from gpt2_assist.files.output_file import OutputFile
+from gpt2_assist.ipc.messages import Generation
 from gpt2_assist.repl import settings as session_settings
 from gpt2_assist.repl.page import Page, Toolbar
 from gpt2_assist.repl.session import Session
@@ -108,7 +108,7 @@ class Commands:
         self.page.show(self.session.path[-2:])
 
     def _copied(self, argument: str) -> None:
-        from gpt2_assist.commands.copied import Copied
+        from gpt2_assist.frontend.copied import Copied
         if argument:
             if argument not in ("on", "off"):
                 raise UsageError(f"/copied takes on or off, not {argument!r}.")

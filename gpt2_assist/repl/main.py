@@ -4,10 +4,10 @@ import sys
 from contextlib import suppress
 
 from gpt2_assist import __version__
-from gpt2_assist.cli import guarded
-from gpt2_assist.commands.help import Help
+from gpt2_assist.console.terminal import end_on_signals
 from gpt2_assist.errors import AssistError
-from gpt2_assist.terminal import end_on_signals
+from gpt2_assist.frontend.guard import guarded
+from gpt2_assist.frontend.help import Help
 from gpt2_assist.text.valid import valid
 
 _EXAMPLE = """examples:
@@ -35,7 +35,7 @@ def _run(argv: list[str] | None) -> int:
 
 def _continue_input(args: argparse.Namespace) -> int:
     from gpt2_assist import cli, privacy
-    from gpt2_assist.commands.first_model import default_model
+    from gpt2_assist.frontend.first_model import default_model
     if args.session:
         print("Sessions need a terminal; --session is left aside.", file=sys.stderr)
     privacy.mend()
@@ -46,7 +46,7 @@ def _converse(args: argparse.Namespace) -> int:
     from prompt_toolkit import PromptSession
 
     from gpt2_assist import config, privacy
-    from gpt2_assist.commands.first_model import default_model
+    from gpt2_assist.frontend.first_model import default_model
     from gpt2_assist.model.store import find_model, list_models
     from gpt2_assist.repl import commands
     from gpt2_assist.repl import settings as session_settings

@@ -2,8 +2,8 @@
 import sys
 from dataclasses import dataclass
 
+from gpt2_assist.console.terminal import coloured, copied, visible
 from gpt2_assist.repl.store import Passage
-from gpt2_assist.terminal import coloured, copied, visible
 
 _MODEL, _NOTE, _END = "\x1b[36m", "\x1b[2m", "\x1b[0m"
 

@@ -1,9 +1,9 @@
 """`/set`: the settings of a session's generations, read from and shown as text."""
 from dataclasses import fields, replace
 
-from gpt2_assist.commands.sampling import unescaped
 from gpt2_assist.errors import UsageError
-from gpt2_assist.protocol import Generation
+from gpt2_assist.frontend.sampling import unescaped
+from gpt2_assist.ipc.messages import Generation
 
 NAMES = ("max_new_tokens", "temperature", "top_k", "top_p", "min_p", "repetition_penalty", "stop", "seed",
          "max_copied")

@@ -6,16 +6,16 @@ from contextlib import contextmanager
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
-from gpt2_assist.client import Client
-from gpt2_assist.commands.sampling import new_seed
+from gpt2_assist.console.terminal import on_interrupt, without_echo
 from gpt2_assist.errors import AssistError, DaemonError, StorageError
-from gpt2_assist.protocol import Chunk, Finished, Generation, Loaded, Loading, SampleDone
+from gpt2_assist.frontend.sampling import new_seed
+from gpt2_assist.ipc.client import Client
+from gpt2_assist.ipc.messages import Chunk, Finished, Generation, Loaded, Loading, SampleDone
 from gpt2_assist.repl.page import Page, Toolbar
 from gpt2_assist.repl.session import Session
-from gpt2_assist.terminal import on_interrupt, without_echo
 
 if TYPE_CHECKING:
-    from gpt2_assist.commands.copied import Copied
+    from gpt2_assist.frontend.copied import Copied
     from gpt2_assist.originality.marking import CopyMarks
 
 
@@ -98,7 +98,7 @@ class Writer:
 
     def _marks(self, model: str) -> "CopyMarks | None":
         """None where nothing is known of the model's training texts, or what is known can't be read: that is said."""
-        from gpt2_assist.commands.copied import Copied, age  # here, since it brings numpy
+        from gpt2_assist.frontend.copied import Copied, age  # here, since it brings numpy
         try:
             key = model, age(model)  # a run made anew has other texts
             if key not in self._copied:

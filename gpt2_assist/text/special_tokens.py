@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gpt2_assist.text_file import read_json
-from gpt2_assist.unreadable import not_json
+from gpt2_assist.files.text_file import read_json
+from gpt2_assist.files.unreadable import not_json
 
 if TYPE_CHECKING:  # `pull` knows the files by name without the library
     from tokenizers import Tokenizer

@@ -10,11 +10,11 @@ from pathlib import Path
 from tokenizers import AddedToken, Encoding, Tokenizer, decoders, models, pre_tokenizers
 
 from gpt2_assist.errors import ModelError
+from gpt2_assist.files.text_file import read_json, read_text
+from gpt2_assist.files.unreadable import stand_in
 from gpt2_assist.text.heads import Heads
 from gpt2_assist.text.special_tokens import END_OF_TEXT, START_OF_TEXT, TURN_ENDS, SpecialTokens, special_tokens
 from gpt2_assist.text.stream import TextStream
-from gpt2_assist.text_file import read_json, read_text
-from gpt2_assist.unreadable import stand_in
 
 TOKENIZER_FILES = ("tokenizer.json", "vocab.json", "merges.txt", "encoder.json", "vocab.bpe", "added_tokens.json")
 """Every file name that `from_folder` may read."""

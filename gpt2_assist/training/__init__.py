@@ -1,1 +1,1 @@
-"""From text files to weights: corpus reading, packing, the loss, the loop, and what is measured of the result."""
+"""What both trainings share: rows, gradients, the loss, states on the disk."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from gpt2_assist.errors import AssistError
-from gpt2_assist.protocol import Chunk, Generation, Loading, SampleDone
+from gpt2_assist.ipc.messages import Chunk, Generation, Loading, SampleDone
 from gpt2_lsp.context import Context
 from gpt2_lsp.daemon import Daemon
 from gpt2_lsp.documents import Cursor, Document

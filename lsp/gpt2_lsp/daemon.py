@@ -2,9 +2,9 @@
 import asyncio
 from collections.abc import AsyncIterator
 
-from gpt2_assist.client import AsyncClient
 from gpt2_assist.errors import AssistError, DaemonError
-from gpt2_assist.protocol import Chunk, Finished, Generation, Loaded, Loading, SampleDone
+from gpt2_assist.ipc.client import AsyncClient
+from gpt2_assist.ipc.messages import Chunk, Finished, Generation, Loaded, Loading, SampleDone
 
 _TRIES = 3
 

@@ -5,7 +5,7 @@ import os
 import sys
 
 from gpt2_assist import __version__
-from gpt2_assist.cli import guarded
+from gpt2_assist.frontend.guard import guarded
 
 
 def main(argv: list[str] | None = None) -> int:

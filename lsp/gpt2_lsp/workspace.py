@@ -2,7 +2,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from gpt2_assist.exclusions import Exclusions
+from gpt2_assist.files.exclusions import Exclusions
 from gpt2_lsp.addresses import files
 from gpt2_lsp.context import MAX_OTHERS
 from gpt2_lsp.documents import Document

@@ -19,9 +19,9 @@ from gpt2_assist.errors import DataError, ModelError, StorageError, UsageError
 from gpt2_assist.model.config_file import read_config
 from gpt2_assist.model.store import find_model, new_model
 from gpt2_assist.runs import find_run, has_run, list_runs, run_model, slim_run
-from gpt2_assist.training import finetune
-from gpt2_assist.training.disk import needed_on_disk
-from gpt2_assist.training.settings import Settings
+from gpt2_assist.training.finetuning import finetune
+from gpt2_assist.training.finetuning.disk import needed_on_disk
+from gpt2_assist.training.finetuning.settings import Settings
 
 SENTENCES = ["The fox met {0} at the river and said: {0}, good day to you.", "{0} had three hats and a small dog.",
              "In the evening {0} told us about the war and the long way home."]
@@ -241,8 +241,8 @@ def test_runs_fit_their_terminal_and_a_damaged_one_hides_no_other(trained):
 KILLER = """
 import json, os, random, signal, sys, time
 from gpt2_assist.runs import has_run, find_run
-from gpt2_assist.training import finetune
-from gpt2_assist.training.settings import Settings
+from gpt2_assist.training.finetuning import finetune
+from gpt2_assist.training.finetuning.settings import Settings
 paths, model, name, kills = (sys.argv[1],), sys.argv[2], sys.argv[3], int(sys.argv[4])
 settings = Settings(method=sys.argv[5], steps=int(sys.argv[6]), context=32, batch_tokens=64, rate=1e-3,
                     validate_every=4, patience=0)

@@ -10,7 +10,7 @@ from gpt2_assist.errors import UsageError
 from gpt2_assist.model.store import find_model
 from gpt2_assist.runs import find_run
 from gpt2_assist.text.infill import NEW
-from gpt2_assist.training.merging import export_gguf, merge_run
+from gpt2_assist.training.export.merging import export_gguf, merge_run
 
 QUICK = {"steps": 8, "context": 48, "batch_tokens": 192, "learning_rate": 1e-3, "patience": 0, "validate_every": 4,
          "quiet": True}

@@ -11,15 +11,15 @@ import torch
 
 import gpt2_assist
 from gpt2_assist.architectures import decoder_of, gpt2
-from gpt2_assist.client import Client
 from gpt2_assist.errors import UsageError
+from gpt2_assist.ipc.client import Client
+from gpt2_assist.ipc.messages import Chunk, Generation
 from gpt2_assist.model.card import Card
 from gpt2_assist.model.transformer import Transformer
-from gpt2_assist.protocol import Chunk, Generation
 from gpt2_assist.runs import find_run
 from gpt2_assist.text.tokenizer import TextTokenizer
-from gpt2_assist.training.export import export_model
-from gpt2_assist.training.tokenizer_training import train_tokenizer
+from gpt2_assist.training.export.model_folder import export_model
+from gpt2_assist.training.pretraining.tokenizer_training import train_tokenizer
 
 TEXTS = [
     "The red fox of Rome sings.", "Nobody paid for the bread.", "An owl is a poor lawyer.",

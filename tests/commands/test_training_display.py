@@ -11,8 +11,8 @@ from wcwidth import wcwidth
 DRIVER = """
 import os, signal
 from types import SimpleNamespace
-from gpt2_assist.commands.training_display import Display
-from gpt2_assist.training.tuning import Report
+from gpt2_assist.frontend.training_display import Display
+from gpt2_assist.training.finetuning.tuning import Report
 show = Display("mini")
 show.say("Held out to measure by: 3 of 23 documents, 13 % of the text (/home/somebody/notes/the-year.md).")
 show.training = True

@@ -13,21 +13,22 @@ import torch
 from safetensors.torch import save_file
 
 from gpt2_assist.architectures.description import MATRICES
-from gpt2_assist.client import Client
-from gpt2_assist.daemon.adapters import MOST, Adapters
-from gpt2_assist.daemon.generation import Vocabulary
+from gpt2_assist.daemon.worker.adapters import MOST, Adapters
+from gpt2_assist.daemon.worker.request import Vocabulary
 from gpt2_assist.engine.engine import Sampling
 from gpt2_assist.engine.torch_engine import TorchEngine
 from gpt2_assist.errors import AssistError, ModelError, UsageError
+from gpt2_assist.ipc.client import Client
+from gpt2_assist.ipc.messages import Adapted, Chunk, Generation
 from gpt2_assist.model.adapter import LoraShape, read_adapter
 from gpt2_assist.model.card import Card, write_card
 from gpt2_assist.model.config_file import read_config
 from gpt2_assist.model.store import find_model, list_models
 from gpt2_assist.model.weights import load_model, load_weights, stored_tensors
-from gpt2_assist.protocol import Adapted, Chunk, Generation
 from gpt2_assist.runs import Run, locked, new_run
 from gpt2_assist.text.tokenizer import TextTokenizer
-from gpt2_assist.training.lora import LoraMatrix, add_adapter, merged, write_adapter
+from gpt2_assist.training.adapted_weights import merged
+from gpt2_assist.training.finetuning.lora import LoraMatrix, add_adapter, write_adapter
 
 PROMPT = "The model"
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from gpt2_assist.daemon import calibration
 from gpt2_assist.errors import StorageError
+from gpt2_assist.loading import calibration
 from gpt2_assist.model.card import Card, read_card, write_card
 from gpt2_assist.model.numpy_forward import all_logits
 from gpt2_assist.model.prepared import open_prepared, prepare

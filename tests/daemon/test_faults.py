@@ -11,14 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from gpt2_assist import __version__, transport
-from gpt2_assist.client import Client
+from gpt2_assist import __version__
 from gpt2_assist.errors import AssistError, DaemonError
-from gpt2_assist.protocol import (
+from gpt2_assist.ipc import transport
+from gpt2_assist.ipc.client import Client
+from gpt2_assist.ipc.framing import FrameDecoder, from_wire, to_wire
+from gpt2_assist.ipc.messages import (
     MAX_FRAME_BYTES,
     PROTOCOL_VERSION,
     Chunk,
-    Decoder,
     Failure,
     Finished,
     Generate,
@@ -26,8 +27,6 @@ from gpt2_assist.protocol import (
     Hello,
     SampleDone,
     StatusRequest,
-    from_wire,
-    to_wire,
 )
 
 KILLS = int(os.environ.get("GPT2_ASSIST_KILLS", "8"))
@@ -94,7 +93,7 @@ def test_a_worker_killed_again_and_again_gives_the_undisturbed_text(runtime, tin
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("races", [RACES // FEW, pytest.param(RACES, marks=pytest.mark.slow)])
 def test_starts_that_race_give_one_daemon(runtime, races):
-    program = ("from gpt2_assist.client import Client\n"
+    program = ("from gpt2_assist.ipc.client import Client\n"
                "with Client.connect('racer') as client: print(client.status()['pid'])")
     for number in range(races):
         racers = [subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
@@ -111,7 +110,7 @@ def raw_connection() -> socket.socket:
 
 
 def messages_until_closed(connection: socket.socket) -> list:
-    decoder, messages = Decoder(), []
+    decoder, messages = FrameDecoder(), []
     while True:
         try:
             data = connection.recv(1 << 16)
@@ -222,8 +221,8 @@ def test_another_users_folder_is_refused(runtime):
 OLD_DAEMON = """
 import gpt2_assist
 gpt2_assist.__version__ = "0.0.1"
-from gpt2_assist import transport
-from gpt2_assist.daemon import supervisor
+from gpt2_assist.ipc import transport
+from gpt2_assist.daemon.supervisor.supervisor import supervisor
 listen = transport.listen
 def announced():
     made = listen()
@@ -304,7 +303,7 @@ def test_a_model_that_cannot_be_loaded_gets_its_sentence(runtime, tiny_model, tm
 
 KILLED = """
 import os, signal, sys
-if any("gpt2_assist.daemon.worker" in argument for argument in sys.orig_argv):
+if any("gpt2_assist.daemon.worker.worker" in argument for argument in sys.orig_argv):
     os.kill(os.getpid(), signal.SIGKILL)
 """
 

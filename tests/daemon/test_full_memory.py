@@ -2,15 +2,15 @@
 Where there is no memory for a text, it fails alone."""
 import pytest
 
-from gpt2_assist.daemon.generation import Request, Vocabulary
-from gpt2_assist.daemon.scheduler import Scheduler
+from gpt2_assist.daemon.worker.request import Request, Vocabulary
+from gpt2_assist.daemon.worker.scheduler import Scheduler
 from gpt2_assist.engine.cpu.cpu_engine import CpuEngine
 from gpt2_assist.engine.cpu.pages import PagePool
 from gpt2_assist.engine.cuda.cuda_engine import CudaEngine
+from gpt2_assist.ipc.messages import Failure, Finished, Generate, Generation, SampleDone
 from gpt2_assist.model.card import Card
 from gpt2_assist.model.prepared import open_prepared, prepare
 from gpt2_assist.model.weights import load_weights
-from gpt2_assist.protocol import Failure, Finished, Generate, Generation, SampleDone
 from gpt2_assist.text.tokenizer import TextTokenizer
 
 

@@ -12,16 +12,16 @@ from pathlib import Path
 
 import pytest
 
-from gpt2_assist.client import Client
-from gpt2_assist.daemon.generation import Request, Vocabulary
-from gpt2_assist.daemon.scheduler import Scheduler
+from gpt2_assist.daemon.worker.request import Request, Vocabulary
+from gpt2_assist.daemon.worker.scheduler import Scheduler
 from gpt2_assist.engine.cuda.cuda_engine import CudaEngine
 from gpt2_assist.engine.engine import Engine
 from gpt2_assist.engine.torch_engine import TorchEngine
 from gpt2_assist.errors import UsageError
+from gpt2_assist.ipc.client import Client
+from gpt2_assist.ipc.messages import Chunk, Failure, Finished, Generate, Generation, Resume, SampleDone
 from gpt2_assist.model.card import Card
 from gpt2_assist.model.weights import load_weights
-from gpt2_assist.protocol import Chunk, Failure, Finished, Generate, Generation, Resume, SampleDone
 from gpt2_assist.text.tokenizer import TextTokenizer
 
 PROMPTS = ["The model", "The mod", "The ", "The model\n", "import json\n\n", "def make_model(fol", "T", "Größe, 語",

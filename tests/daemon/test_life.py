@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from gpt2_assist import config
-from gpt2_assist.client import Client, daemon_running
 from gpt2_assist.errors import AssistError
-from gpt2_assist.protocol import Chunk, Generation, SampleDone
+from gpt2_assist.ipc.client import Client, daemon_running
+from gpt2_assist.ipc.messages import Chunk, Generation, SampleDone
 
 PROMPT = "The model"
 

@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
-from gpt2_assist.client import Client
-from gpt2_assist.protocol import Chunk, Generation, SampleDone
+from gpt2_assist.ipc.client import Client
+from gpt2_assist.ipc.messages import Chunk, Generation, SampleDone
 
 PROMPT = "The mod"
 

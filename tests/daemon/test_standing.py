@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from gpt2_assist.client import Client
-from gpt2_assist.daemon.pulse import BEATS, STUCK_BEATS, TOLD_AFTER, TOLD_STUCK, Pulse
-from gpt2_assist.protocol import Chunk, Finished, Generation, Loading, SampleDone
+from gpt2_assist.daemon.supervisor.pulse import BEATS, STUCK_BEATS, TOLD_AFTER, TOLD_STUCK, Pulse
+from gpt2_assist.ipc.client import Client
+from gpt2_assist.ipc.messages import Chunk, Finished, Generation, Loading, SampleDone
 
 PROMPT = "The model"
 
@@ -123,8 +123,8 @@ def test_a_generation_of_a_stopped_worker_is_cancelled_at_once(home, tiny_model)
 
 LOOP = """
 import os, sys
-if any("gpt2_assist.daemon.worker" in argument for argument in sys.orig_argv):
-    from gpt2_assist.daemon.scheduler import Scheduler
+if any("gpt2_assist.daemon.worker.worker" in argument for argument in sys.orig_argv):
+    from gpt2_assist.daemon.worker.scheduler import Scheduler
     step = Scheduler.step
     def stuck(scheduler):
         try:

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from gpt2_assist import config
-from gpt2_assist.client import Client
 from gpt2_assist.errors import AssistError, DaemonError
+from gpt2_assist.ipc.client import Client
 
 START = [sys.executable, "-m", "gpt2_assist.cli", "daemon", "start"]
 STOP = [sys.executable, "-m", "gpt2_assist.cli", "daemon", "stop"]

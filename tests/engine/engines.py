@@ -24,7 +24,7 @@ from gpt2_assist.model.adapter import Adapter, LoraShape
 from gpt2_assist.model.prepared import Prepared, open_prepared, prepare
 from gpt2_assist.model.transformer import Transformer
 from gpt2_assist.model.weights import stored_tensors
-from gpt2_assist.training.lora import LoraMatrix, add_adapter
+from gpt2_assist.training.finetuning.lora import LoraMatrix, add_adapter
 
 
 def rotary(architecture: str, **sizes: object) -> Decoder:

@@ -21,7 +21,7 @@ from gpt2_assist.engine.reference import reference_generate, reference_logits
 from gpt2_assist.errors import ModelError, UsageError
 from gpt2_assist.model.adapter import Adapter
 from gpt2_assist.model.transformer import Transformer
-from gpt2_assist.training.lora import merged
+from gpt2_assist.training.adapted_weights import merged
 
 TOLERANCE = {"torch-fp32": 1e-5, "torch-bf16": 0.03, "cpu-fp32": 0.01, "cpu-bf16": 0.03, "cpu-int8": 0.08,
              "cpu-int4": 0.5, "cuda-fp32": 1e-5, "cuda-bf16": 0.03, "cuda-int8": 0.08, "card-fp32": 1e-4,

@@ -10,7 +10,7 @@ from gpt2_assist.engine.engine import Sampling
 from gpt2_assist.errors import ModelError, UsageError
 from gpt2_assist.model.adapter import Adapter
 from gpt2_assist.model.weights import model_of
-from gpt2_assist.training.lora import merged
+from gpt2_assist.training.adapted_weights import merged
 
 OWN = CONFIG.vocab_size + 4
 PROMPT = [OWN, 5, 9, 200, 7, 31, OWN, 7, 90, OWN, 12]

@@ -10,8 +10,8 @@ from editor import AUTOMATIC, INVOKED, PROSE, Editor, editor
 from lsprotocol import types
 from pygls.exceptions import JsonRpcException, JsonRpcRequestCancelled
 
-from gpt2_assist.client import AsyncClient
 from gpt2_assist.config import home
+from gpt2_assist.ipc.client import AsyncClient
 
 URI = "file:///nowhere/story.txt"
 WITH_INLINE = types.ClientCapabilities(text_document=types.TextDocumentClientCapabilities(

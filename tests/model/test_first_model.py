@@ -35,7 +35,7 @@ def test_the_first_use_fetches_what_auto_wants_and_every_default_means_it_from_t
     asked = len(index.requests)
     assert generate()["model"] == "tiny"
     assert repl().stderr == "" and len(index.requests) == asked
-    from gpt2_assist.client import Client
+    from gpt2_assist.ipc.client import Client
     with Client.connect("tests") as client:
         assert client.load("auto").model == "tiny"
         assert {worker["model"] for worker in client.status()["workers"]} == {"tiny"}
@@ -74,7 +74,7 @@ def test_nothing_is_fetched_where(home, index, why, monkeypatch):
 
 
 def test_a_home_that_takes_nothing_asks_for_nothing(home, index):
-    from gpt2_assist.commands.first_model import default_model
+    from gpt2_assist.frontend.first_model import default_model
     (home / "first-model-failed").symlink_to(home / "nowhere" / "file")
     assert default_model(None, fetching=True) == config.BUNDLED_MODEL
     assert index.requests == []

@@ -11,14 +11,14 @@ import torch
 from text_samples import SAMPLES
 
 from gpt2_assist import config
-from gpt2_assist.client import Client
 from gpt2_assist.errors import ModelError, StorageError
+from gpt2_assist.ipc.client import Client
+from gpt2_assist.ipc.messages import Chunk, Generation
 from gpt2_assist.model.card import read_card, write_card
 from gpt2_assist.model.gguf_importing import import_gguf
 from gpt2_assist.model.weights import load_model, load_weights
-from gpt2_assist.protocol import Chunk, Generation
 from gpt2_assist.text.tokenizer import TextTokenizer
-from gpt2_assist.training.merging import export_gguf
+from gpt2_assist.training.export.merging import export_gguf
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
 LLAMA = os.environ.get("GPT2_ASSIST_LLAMA", "")

@@ -6,13 +6,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import AddedToken, Tokenizer
 
-from gpt2_assist.daemon.generation import Request, Vocabulary
-from gpt2_assist.daemon.scheduler import Scheduler
+from gpt2_assist.daemon.worker.request import Request, Vocabulary
+from gpt2_assist.daemon.worker.scheduler import Scheduler
 from gpt2_assist.engine.torch_engine import TorchEngine
+from gpt2_assist.ipc.messages import Chunk, Generate, Generation, SampleDone
 from gpt2_assist.model.card import Card
 from gpt2_assist.model.gguf_importing import import_gguf
 from gpt2_assist.model.weights import load_weights
-from gpt2_assist.protocol import Chunk, Generate, Generation, SampleDone
 from gpt2_assist.text.tokenizer import TextTokenizer
 
 END_OF_TEXT, BEGIN, END = range(3)

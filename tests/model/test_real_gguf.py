@@ -14,8 +14,8 @@ from gpt2_assist.model.gguf_importing import import_gguf
 from gpt2_assist.model.weights import load_model, load_weights
 from gpt2_assist.text.healing import Healing
 from gpt2_assist.text.tokenizer import TextTokenizer
-from gpt2_assist.training.infill import Lesson
-from gpt2_assist.training.merging import export_gguf
+from gpt2_assist.training.export.merging import export_gguf
+from gpt2_assist.training.finetuning.infill_pieces import Lesson
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "benchmarks"))

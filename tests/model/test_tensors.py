@@ -46,7 +46,7 @@ def test_odd_shapes_and_other_types_may_stand_beside(tmp_path):
 
 def test_reading_weights_needs_no_torch(tiny_model):
     program = ("import sys, pathlib; from gpt2_assist.model import tensors, prepared, card, store, numpy_forward;"
-               "import gpt2_assist.daemon.calibration; path = pathlib.Path(sys.argv[1]);"
+               "import gpt2_assist.loading.calibration; path = pathlib.Path(sys.argv[1]);"
                "numpy_forward.all_logits(tensors.ModelTensors(path), [1, 2]);"
                "prepared.open_prepared(prepared.prepare(path, 'int8')); print('torch' in sys.modules)")
     root = Path(__file__).resolve().parents[2]

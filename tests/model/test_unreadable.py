@@ -13,11 +13,11 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from gpt2_assist.errors import AssistError, DataError, ModelError
+from gpt2_assist.files.unreadable import unreadable
 from gpt2_assist.model.importing import import_model
 from gpt2_assist.model.tensors import ModelTensors
 from gpt2_assist.model.weights import load_weights
 from gpt2_assist.text.tokenizer import TextTokenizer
-from gpt2_assist.unreadable import unreadable
 
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a2146\nsize 548105171\n"
 PAGE = b"\n<!DOCTYPE html><html><head><title>Sign in</title></head></html>"

@@ -3,7 +3,7 @@ import os
 
 import pytest
 
-from gpt2_assist.model.whole_file import whole_file
+from gpt2_assist.files.whole_file import whole_file
 
 
 def test_the_new_file_takes_the_old_ones_place(tmp_path):

@@ -8,8 +8,8 @@ import sys
 import pexpect
 import pytest
 
+from gpt2_assist.console.terminal import visible
 from gpt2_assist.repl.store import SessionStore
-from gpt2_assist.terminal import visible
 
 PROMPT = "›"
 
@@ -120,7 +120,7 @@ def test_a_killed_terminal_loses_nothing(tiny_model, home):
 
 
 def test_several_lines_and_a_killed_daemon(tiny_model, home):
-    from gpt2_assist.client import Client
+    from gpt2_assist.ipc.client import Client
     child = start(tiny_model, "--session", "lines")
     enter(child, "/set max_new_tokens 4", "max_new_tokens")
     enter(child, "One\x1b\rTwo")

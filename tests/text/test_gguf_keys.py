@@ -12,7 +12,7 @@ from gpt2_assist.text.gguf_tokens import KEY, gguf_tokens
 from gpt2_assist.text.pre_tokenizers import KNOWN
 from gpt2_assist.text.special_tokens import SpecialTokens
 from gpt2_assist.text.tokenizer import TextTokenizer
-from gpt2_assist.training.tokenizer_training import train_tokenizer
+from gpt2_assist.training.pretraining.tokenizer_training import train_tokenizer
 
 FIM = {"prefix": "<|pre|>", "suffix": "<|suf|>", "middle": "<|mid|>", "order": "PSM"}
 

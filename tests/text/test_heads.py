@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from gpt2_assist.text.heads import Heads
 from gpt2_assist.text.tokenizer import TextTokenizer
-from gpt2_assist.training.tokenizer_training import train_tokenizer
+from gpt2_assist.training.pretraining.tokenizer_training import train_tokenizer
 
 _PIECES = st.one_of(st.text(max_size=30), st.sampled_from([
     " ", "  ", "\n\n", "the cat", " don't", "'", "a b",

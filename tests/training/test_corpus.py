@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gpt2_assist.errors import DataError
-from gpt2_assist.training.corpus import read_documents, split_documents
-from gpt2_assist.training.recipe import read_recipe
+from gpt2_assist.training.pretraining.corpora import read_documents, split_documents
+from gpt2_assist.training.pretraining.recipe import read_recipe
 
 
 def test_a_separator_line_parts_documents_and_nothing_else_does(tmp_path):

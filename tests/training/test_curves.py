@@ -3,7 +3,7 @@ import math
 
 import pytest
 
-from gpt2_assist.training.curves import sparkline
+from gpt2_assist.training.finetuning.curves import sparkline
 
 
 @pytest.mark.parametrize("values, bars", [

@@ -11,9 +11,9 @@ from tokenizers import Tokenizer
 from gpt2_assist.corpus.documents import Document
 from gpt2_assist.text.infill import NEW, Infill, infill_of
 from gpt2_assist.text.tokenizer import TextTokenizer
-from gpt2_assist.training.infill import MORE, CutPieces, Cutting, Lesson
+from gpt2_assist.training.finetuning.infill_pieces import MORE, CutPieces, Cutting, Lesson
+from gpt2_assist.training.finetuning.texts import encoded
 from gpt2_assist.training.rows import GIVEN, IGNORED, Pieces
-from gpt2_assist.training.texts import encoded
 
 FUNCTION = "def area_{}(width, height):\n    return width * height + {}  # größer 🙂\n"
 DOCUMENTS = [Document(FUNCTION.format(number, number) * 4, "a") for number in range(30)] + [

@@ -1,8 +1,8 @@
 """How long the rest of a training takes."""
 import pytest
 
-from gpt2_assist.training.estimate import MODEL, SAMPLES, STATE, STEP, VALIDATION, Estimate
-from gpt2_assist.training.settings import Settings
+from gpt2_assist.training.finetuning.estimate import MODEL, SAMPLES, STATE, STEP, VALIDATION, Estimate
+from gpt2_assist.training.finetuning.settings import Settings
 
 COSTS = {STEP: 2.0, VALIDATION: 30.0, STATE: 5.0, MODEL: 7.0, SAMPLES: 60.0}
 

@@ -6,7 +6,7 @@ import torch
 
 from gpt2_assist.architectures import gpt2
 from gpt2_assist.model.transformer import Transformer
-from gpt2_assist.training.evaluate import bits_per_byte
+from gpt2_assist.training.pretraining.evaluate import bits_per_byte
 
 
 @pytest.mark.parametrize("length", [1, 15, 16, 17, 24, 40])

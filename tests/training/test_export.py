@@ -10,7 +10,7 @@ from gpt2_assist.model.importing import import_model
 from gpt2_assist.model.weights import load_weights
 from gpt2_assist.text.special_tokens import SpecialTokens
 from gpt2_assist.text.tokenizer import TextTokenizer
-from gpt2_assist.training.export import export_model
+from gpt2_assist.training.export.model_folder import export_model
 
 
 @pytest.mark.parametrize("end", ["<|endoftext|>", "</s>"])

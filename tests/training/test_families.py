@@ -14,8 +14,9 @@ from gpt2_assist.architectures.description import MATRICES
 from gpt2_assist.model.adapter import LoraShape, read_adapter
 from gpt2_assist.model.weights import load_model, load_weights, model_of, stored_tensors
 from gpt2_assist.runs import find_run
+from gpt2_assist.training.adapted_weights import merged
+from gpt2_assist.training.finetuning.lora import LoraMatrix, add_adapter, write_adapter
 from gpt2_assist.training.gradients import ParallelGradients
-from gpt2_assist.training.lora import LoraMatrix, add_adapter, merged, write_adapter
 from gpt2_assist.training.rows import Pieces, Text
 
 IDS = torch.tensor([[5, 9, 200, 31, 7, 7, 90]])

@@ -11,7 +11,8 @@ from gpt2_assist.model.adapter import LoraShape, read_adapter
 from gpt2_assist.model.config_file import read_config
 from gpt2_assist.model.transformer import Transformer
 from gpt2_assist.model.weights import load_model, model_of
-from gpt2_assist.training.lora import LoraMatrix, add_adapter, merged, write_adapter
+from gpt2_assist.training.adapted_weights import merged
+from gpt2_assist.training.finetuning.lora import LoraMatrix, add_adapter, write_adapter
 
 SHAPE = LoraShape(rank=4, alpha=6.0, targets=MATRICES)
 IDS = torch.tensor([[5, 9, 200, 31, 7, 7, 90]])

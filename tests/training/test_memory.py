@@ -3,8 +3,8 @@ import pytest
 
 from gpt2_assist.architectures import gpt2
 from gpt2_assist.architectures.description import Decoder
-from gpt2_assist.training.memory import fitting, needed_bytes
-from gpt2_assist.training.settings import Settings, settled
+from gpt2_assist.training.finetuning.memory import fitting, needed_bytes
+from gpt2_assist.training.finetuning.settings import Settings, settled
 
 GPT2 = gpt2.decoder(n_layer=12, n_head=12, n_embd=768, n_ctx=1024, vocab_size=50257)
 LARGE = gpt2.decoder(n_layer=36, n_head=20, n_embd=1280, n_ctx=1024, vocab_size=50257)

@@ -1,6 +1,6 @@
 import torch
 
-from gpt2_assist.training.optimizer import Optimizer, orthogonalise
+from gpt2_assist.training.pretraining.optimizer import Optimizer, orthogonalise
 
 
 def test_orthogonalised_matrices_have_singular_values_near_one():

@@ -2,22 +2,22 @@ import numpy as np
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from gpt2_assist.training.corpus import SEPARATOR
-from gpt2_assist.training.packing import Batches, encode_documents
-from gpt2_assist.training.tokenizer_training import train_tokenizer
+from gpt2_assist.text.special_tokens import END_OF_TEXT
+from gpt2_assist.training.pretraining.tokenizer_training import train_tokenizer
+from gpt2_assist.training.token_stream import Batches, encode_documents
 
 
 @given(st.lists(st.text(max_size=60), max_size=100))
-@example([SEPARATOR, f"one{SEPARATOR}two"])
+@example([END_OF_TEXT, f"one{END_OF_TEXT}two"])
 def test_encoded_documents_decode_to_themselves_parted_where_they_spell_the_separator(documents):
     tokenizer = train_tokenizer(["the cat and the dog and the bird " * 3], 270)
     ids = encode_documents(tokenizer, documents, 1 << 30)
-    separator = tokenizer.token_to_id(SEPARATOR)
+    separator = tokenizer.token_to_id(END_OF_TEXT)
     parts, start = [], 0
     for end in np.flatnonzero(ids == separator):
         parts.append(tokenizer.decode(ids[start:end].tolist()))
         start = end + 1
-    assert parts == [part for document in documents for part in document.split(SEPARATOR)] and start == len(ids)
+    assert parts == [part for document in documents for part in document.split(END_OF_TEXT)] and start == len(ids)
 
 
 def test_each_pass_deals_every_block_once_with_shifted_targets():

@@ -10,8 +10,8 @@ import torch
 
 from gpt2_assist.errors import DataError
 from gpt2_assist.training.checkpoint import load_checkpoint, save_checkpoint
-from gpt2_assist.training.pretrain import pretrain
-from gpt2_assist.training.recipe import read_recipe
+from gpt2_assist.training.pretraining.pretrain import pretrain
+from gpt2_assist.training.pretraining.recipe import read_recipe
 
 RECIPE = """
 name = "nano"
@@ -42,8 +42,8 @@ licence = "none"
 PROGRAM = """
 import sys
 from pathlib import Path
-from gpt2_assist.training.pretrain import pretrain
-from gpt2_assist.training.recipe import read_recipe
+from gpt2_assist.training.pretraining.pretrain import pretrain
+from gpt2_assist.training.pretraining.recipe import read_recipe
 pretrain(read_recipe(Path(sys.argv[1])), Path(sys.argv[2]), 2, lambda line: print(line, flush=True))
 """
 

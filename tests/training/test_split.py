@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gpt2_assist.corpus.documents import Document
-from gpt2_assist.training.split import split
+from gpt2_assist.training.finetuning.split import split
 
 
 def documents(sizes: list[int], seed: int = 0, short: bool = False) -> list[Document]:

@@ -4,7 +4,7 @@ from dataclasses import replace
 import pytest
 
 from gpt2_assist.architectures import gpt2
-from gpt2_assist.training.settings import FULL, Settings, settled
+from gpt2_assist.training.finetuning.settings import FULL, Settings, settled
 
 MINI = gpt2.decoder(6, 4, 256, 1024, 8192)
 

@@ -12,12 +12,12 @@ import torch
 from gpt2_assist.errors import DataError
 from gpt2_assist.model.config_file import read_config
 from gpt2_assist.model.store import find_model
-from gpt2_assist.training.base import Base
 from gpt2_assist.training.checkpoint import load_checkpoint, save_checkpoint
-from gpt2_assist.training.infill import Cutting
+from gpt2_assist.training.finetuning.base import Base
+from gpt2_assist.training.finetuning.infill_pieces import Cutting
+from gpt2_assist.training.finetuning.settings import Settings, settled
+from gpt2_assist.training.finetuning.tuning import Tuning, enough_memory
 from gpt2_assist.training.rows import Text
-from gpt2_assist.training.settings import Settings, settled
-from gpt2_assist.training.tuning import Tuning, enough_memory
 
 ASKED = Settings(method="full", steps=12, context=16, batch_tokens=64, micro_rows=2, rate=1e-3, validate_every=4)
 

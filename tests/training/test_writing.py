@@ -9,11 +9,11 @@ from gpt2_assist.model.adapter import read_adapter
 from gpt2_assist.model.card import Card
 from gpt2_assist.model.prepared import open_prepared, prepare
 from gpt2_assist.model.store import find_model
-from gpt2_assist.training.base import Base
-from gpt2_assist.training.export import export_model
-from gpt2_assist.training.lora import write_adapter
-from gpt2_assist.training.settings import Settings
-from gpt2_assist.training.writing import Writer, trial
+from gpt2_assist.training.export.model_folder import export_model
+from gpt2_assist.training.finetuning.base import Base
+from gpt2_assist.training.finetuning.lora import write_adapter
+from gpt2_assist.training.finetuning.settings import Settings
+from gpt2_assist.training.finetuning.writing import Writer, trial
 
 PROMPT, COUNT = [5, 6, 7], 90
 """More than the tiny model's window of 64."""

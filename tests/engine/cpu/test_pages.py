@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gpt2_assist.daemon.worker import resident_bytes
+from gpt2_assist.daemon.worker.worker import resident_bytes
 from gpt2_assist.engine.cpu.pages import ALIGNMENT, SLAB_BYTES, PagePool
 
 MIB = 1 << 20

@@ -1,0 +1,1 @@
+"""The process that clients talk to. It imports neither torch nor numba."""

@@ -1,0 +1,167 @@
+"""One request inside a worker: its samples, their text, and when each ends. Drives no engine by itself."""
+import time
+from collections.abc import Callable
+
+from gpt2_assist.daemon.worker.vocabulary import Vocabulary
+from gpt2_assist.engine.engine import NO_LIMIT, Engine, Sampling, Sequence, Token
+from gpt2_assist.ipc.messages import Chunk, Finished, Generate, Resume, SampleDone
+from gpt2_assist.text.healing import Respelling
+from gpt2_assist.text.stream import TextStream
+
+Send = Callable[[object], None]
+
+
+class Request:
+    """A generation under way. Its samples are opened one after the other by the scheduler."""
+
+    def __init__(self, message: Generate | Resume, vocabulary: Vocabulary, send: Send, n_ctx: int,
+                 adapter: int = 0) -> None:
+        """`n_ctx`: of the engine, and `adapter` its number of one."""
+        self.adapter = adapter
+        self.message = message.request if isinstance(message, Resume) else message
+        settings = self.message.settings
+        self.id, self.priority = self.message.id, self.message.priority
+        self.vocabulary, self._send = vocabulary, send
+        self._n_ctx, self.most_tokens = n_ctx, NO_LIMIT
+        """Tokens that a sample can have, those included that spell the prompt's end again."""
+        if self.message.suffix is None:
+            self.prompt, self.spelling = vocabulary.prompt(self.message.prompt, settings.heal, settings.begins)
+        else:
+            self.prompt, self.spelling = vocabulary.infill_prompt(self.message, n_ctx)
+            self.most_tokens = n_ctx - len(self.prompt)  # a window that moved would have lost its first control token
+        self.stops = vocabulary.stop_strings(settings.stop)
+        self.stop_tokens = vocabulary.stop_tokens(settings.stop_tokens, self.message.suffix is not None)
+        self.sampling = Sampling(
+            temperature=settings.temperature, top_k=settings.top_k, top_p=settings.top_p, min_p=settings.min_p,
+            repetition_penalty=settings.repetition_penalty,
+            logit_bias={token: float(bias) for token, bias in settings.logit_bias},
+            seed=settings.seed, logprobs=settings.logprobs)
+        self.refused = vocabulary.refused(self.stop_tokens, settings.max_copied)
+        delivered = message.tokens if isinstance(message, Resume) else [None] * settings.n
+        done = message.done if isinstance(message, Resume) else []
+        self.samples = [Sample(self, index, delivered[index], send) for index in range(settings.n) if index not in done]
+        self._begun = time.monotonic()
+        self._cached = self._context = 0
+
+    @property
+    def ended(self) -> bool:
+        return all(sample.ended for sample in self.samples)
+
+    def note(self, sequence: Sequence, index: int) -> None:
+        """Keeps what Finished reports of a sequence that is about to be closed."""
+        if index == 0:
+            self._cached, self._context = sequence.cached_tokens, sequence.context
+
+    def finish(self) -> None:
+        """Says that all samples have ended."""
+        self._send(Finished(self.id, self.message.model, self.message.settings.seed, len(self.prompt), self._cached,
+                            self._context, self._n_ctx, time.monotonic() - self._begun))
+
+
+class Sample:
+    """One continuation. `sequence` is the engine's while the sample is open.
+
+    Tokens that only spell the prompt's healed end again are decoded and delivered like all others, so that a restarted
+    worker goes on behind them, but they are no new tokens: they don't count, show or end anything.
+    """
+
+    def __init__(self, request: Request, index: int, delivered: list[int] | None, send: Send) -> None:
+        self.request, self.index = request, index
+        self.sequence: Sequence | None = None
+        self.ended = False
+        self._send = send
+        self._settings = request.message.settings
+        self._stream = TextStream(request.stops)
+        self._respelling = Respelling(request.vocabulary.healing, request.spelling)
+        self._delivered = list(delivered or [])
+        self._silent = delivered is not None
+        self._decoded = self._new = 0
+        self._stop_token = False
+        self.heard = False
+        """Whether something of it was sent."""
+        self._held: list[int] = []
+        self._held_logprobs: list = []
+
+    @property
+    def wants_only_prefill(self) -> bool:
+        """Whether the sample ends, by `prefilled`, as soon as the engine could decode it."""
+        return self._settings.max_new_tokens == 0
+
+    def open(self, engine: Engine) -> None:
+        """Begins, or goes on behind what was delivered before a crash, which may have been all."""
+        if self._settings.echo and not self._silent:
+            self._send(Chunk(self.request.id, self.index, self.request.message.prompt, [], []))
+        for token in self._delivered:
+            self._read(token)
+        reason = self._reason()
+        if reason:
+            self._end(reason)
+        else:
+            self.sequence = engine.open(self.request.prompt, self.request.sampling,
+                                        self._settings.first_index + self.index, self._delivered,
+                                        self.request.adapter, self._most_new())
+            self.sequence.allowed = self._respelling.allowed
+            self.sequence.refused = self.request.refused
+            if self._respelling.allowed is not None and not self._delivered:
+                self.sequence.likely = self.request.vocabulary.likely_spelling(self.request.spelling)
+
+    def _most_new(self) -> int:
+        """Tokens that will be wanted at most: what spells the prompt's end again counts here, a byte or more each."""
+        wanted = self._settings.max_new_tokens + len(self.request.spelling)
+        return min(self.request.most_tokens, wanted if self._settings.max_new_tokens > 0 else NO_LIMIT)
+
+    def prefilled(self) -> None:
+        """Ends a sample that wanted no more."""
+        self._end("length")
+
+    def take(self, token: Token) -> None:
+        """The next token: sends what has become safe to show, and ends where an end is reached."""
+        before = self._new
+        text = self._read(token.id)
+        self.sequence.allowed = self._respelling.allowed
+        self._held.append(token.id)
+        if self._settings.logprobs is not None and self._new > before:
+            shown = self.request.vocabulary.shown
+            best = [[shown(id), value] for id, value in token.best]
+            self._held_logprobs.append([shown(token.id), token.logprob, best])
+        reason = self._reason()
+        if reason:  # in one message with the last token, so that a crash can't part them
+            text += "" if self._stream.stopped else self._stream.finish()
+        if text or reason:
+            self._flush(text)
+        if reason:
+            self._end(reason)
+
+    def cancel(self) -> None:
+        if not self.ended:
+            if self._held:
+                self._flush("" if self._stream.stopped else self._stream.finish())
+            self._end("cancelled")
+
+    def _read(self, token: int) -> str:
+        """The text that a token makes safe to show."""
+        self._decoded += 1
+        if self._respelling.allowed is None:
+            data = self.request.vocabulary.tokenizer.token_bytes(token)
+        else:
+            data = self._respelling.take(token)
+            if not data:
+                return ""
+        self._new += 1
+        self._stop_token = token in self.request.stop_tokens
+        return self._stream.feed(b"" if self._stop_token else data)
+
+    def _reason(self) -> str:
+        if self._stream.stopped or self._stop_token:
+            return "stop"
+        full = self._decoded >= self.request.most_tokens
+        return "length" if full or 0 < self._settings.max_new_tokens <= self._new else ""
+
+    def _flush(self, text: str) -> None:
+        self._send(Chunk(self.request.id, self.index, text, self._held, self._held_logprobs))
+        self.heard = True
+        self._held, self._held_logprobs = [], []
+
+    def _end(self, reason: str) -> None:
+        self.ended = True
+        self._send(SampleDone(self.request.id, self.index, reason, self._new))

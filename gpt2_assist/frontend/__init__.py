@@ -1,0 +1,1 @@
+"""What front ends share: series of samples, copies, the first model, progress, help."""

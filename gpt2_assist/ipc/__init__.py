@@ -1,0 +1,1 @@
+"""How processes talk: messages, their frames, what carries them, and the client."""

@@ -1,0 +1,1 @@
+"""From a model's folder to an engine that is ready; for workers, commands and trainings."""

@@ -1,0 +1,1 @@
+"""From what was trained to folders and files that this and other programs read."""

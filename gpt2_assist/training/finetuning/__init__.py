@@ -1,0 +1,1 @@
+"""A run: a model taught the user's own texts."""

@@ -1,0 +1,1 @@
+"""A model from nothing, by a recipe."""
