@@ -222,7 +222,7 @@ OLD_DAEMON = """
 import gpt2_assist
 gpt2_assist.__version__ = "0.0.1"
 from gpt2_assist.ipc import transport
-from gpt2_assist.daemon.supervisor.supervisor import supervisor
+from gpt2_assist.daemon.supervisor import supervisor
 listen = transport.listen
 def announced():
     made = listen()
