@@ -59,8 +59,9 @@ def _without_margins(pages: Sequence[str]) -> list[str]:
     """Pages without the first and the last line where that comes again on most of them, but for numbers."""
     split = [page.strip("\n").split("\n") for page in pages]
     if len(pages) >= 4:
-        heads, feet = (_frequent([lines[place] for lines in split]) for place in (0, -1))
-        split = [lines[_numberless(lines[0]) in heads:len(lines) - (_numberless(lines[-1]) in feet)] for lines in split]
+        headers, footers = (_frequent([lines[place] for lines in split]) for place in (0, -1))
+        split = [lines[_numberless(lines[0]) in headers:len(lines) - (_numberless(lines[-1]) in footers)]
+                 for lines in split]
     return ["\n".join(lines) for lines in split]
 
 

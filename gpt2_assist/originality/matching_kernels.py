@@ -40,12 +40,12 @@ def _narrowed(text, size, order, letters, low, high, depth, token):
 
 
 @kernel
-def _interval(text, size, order, heads, letters, tokens, begin, end):
+def _interval(text, size, order, buckets, letters, tokens, begin, end):
     """Where tokens[begin:end], at least one, stand."""
     token = tokens[begin]
     if token < 0 or token >= letters:
         return 0, 0
-    low, high = heads[token], heads[token + 1]
+    low, high = buckets[token], buckets[token + 1]
     for place in range(begin + 1, end):
         low, high = _narrowed(text, size, order, letters, low, high, place - begin, tokens[place])
         if low >= high:
@@ -54,14 +54,14 @@ def _interval(text, size, order, heads, letters, tokens, begin, end):
 
 
 @kernel
-def _longest(text, size, order, heads, letters, tokens, end, limit):
+def _longest(text, size, order, buckets, letters, tokens, end, limit):
     """(length, low, high) of the longest sequence before tokens[end], of at most `limit` tokens, that stands somewhere.
 
     What ends a found sequence is found too: the length is doubled until it isn't, then looked for between the two.
     """
     good, low, high, bad, tried = 0, 0, 0, limit + 1, 1
     while good + 1 < bad:
-        first, last = _interval(text, size, order, heads, letters, tokens, end - tried, end)
+        first, last = _interval(text, size, order, buckets, letters, tokens, end - tried, end)
         if first < last:
             good, low, high = tried, first, last
         else:
@@ -71,7 +71,7 @@ def _longest(text, size, order, heads, letters, tokens, end, limit):
 
 
 @kernel
-def follow(text, size, order, heads, letters, history, begin, end, state, lengths, places):
+def follow(text, size, order, buckets, letters, history, begin, end, state, lengths, places):
     """For each place in history[begin:end]: the longest sequence of tokens up to and with it that stands somewhere.
 
     history int64; lengths and places int64 [end - begin]: its length and one place where it begins, -1 where the
@@ -84,18 +84,18 @@ def follow(text, size, order, heads, letters, history, begin, end, state, length
         if length > 0 and low < high:
             length += 1
         else:
-            length, low, high = _longest(text, size, order, heads, letters, history, place + 1, max(length, 1))
+            length, low, high = _longest(text, size, order, buckets, letters, history, place + 1, max(length, 1))
         lengths[place - begin] = length
         places[place - begin] = order[low] if length > 0 else -1
     state[0], state[1], state[2] = low, high, length
 
 
 @kernel
-def followers(text, size, order, heads, letters, tokens, count, out, found):
+def followers(text, size, order, buckets, letters, tokens, count, out, found):
     """found[0] (int64) ids, in order, that follow tokens[:count] somewhere, in out int64 [letters]."""
     low, high, number = 0, size, 0
     if count > 0:
-        low, high = _interval(text, size, order, heads, letters, tokens, 0, count)
+        low, high = _interval(text, size, order, buckets, letters, tokens, 0, count)
     while low < high:
         token = _letter(text, size, order[low] + count)
         if token >= letters or number >= letters:

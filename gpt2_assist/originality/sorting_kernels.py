@@ -18,36 +18,36 @@ def _is_peak(kinds, place):
 
 
 @kernel
-def _to_begins(counts, letters, heads):
+def _to_begins(counts, letters, buckets):
     place = 0
     for letter in range(letters):
-        heads[letter] = place
+        buckets[letter] = place
         place += counts[letter]
 
 
 @kernel
-def _to_ends(counts, letters, heads):
+def _to_ends(counts, letters, buckets):
     place = 0
     for letter in range(letters):
         place += counts[letter]
-        heads[letter] = place
+        buckets[letter] = place
 
 
 @kernel
-def _induce(text, size, letters, kinds, counts, heads, order):
+def _induce(text, size, letters, kinds, counts, buckets, order):
     """Two sweeps that bring every suffix to its place, from the peaks that stand in `order` among -1."""
-    _to_begins(counts, letters, heads)
+    _to_begins(counts, letters, buckets)
     for rank in range(size):
         place = order[rank] - 1
         if place >= 0 and kinds[place] == 0:
-            order[heads[text[place]]] = place
-            heads[text[place]] += 1
-    _to_ends(counts, letters, heads)
+            order[buckets[text[place]]] = place
+            buckets[text[place]] += 1
+    _to_ends(counts, letters, buckets)
     for rank in range(size - 1, -1, -1):
         place = order[rank] - 1
         if place >= 0 and kinds[place] == 1:
-            heads[text[place]] -= 1
-            order[heads[text[place]]] = place
+            buckets[text[place]] -= 1
+            order[buckets[text[place]]] = place
 
 
 @kernel
@@ -62,12 +62,12 @@ def _same_piece(text, kinds, one, other):
 
 
 @kernel
-def sort_pieces(text, size, letters, kinds, counts, heads, order, names, starts, spelled, found):
+def sort_pieces(text, size, letters, kinds, counts, buckets, order, names, starts, spelled, found):
     """Finds the peaks and names their pieces in the order of the pieces.
 
     In: text int32 [size] below `letters`, counts zeros int32 [letters], order -1 int32 [size]. Out: kinds uint8 [size]
     (1: small), counts of letters, starts int32 [peaks] from left to right, spelled int32 [peaks] the name of each
-    one's piece, found int64 [2]: peaks and different names. Scratch: heads int32 [letters], order, names int32
+    one's piece, found int64 [2]: peaks and different names. Scratch: buckets int32 [letters], order, names int32
     [size // 2 + 1].
     """
     kinds[size - 1] = 1
@@ -76,12 +76,12 @@ def sort_pieces(text, size, letters, kinds, counts, heads, order, names, starts,
         counts[text[place]] += 1
         small = text[place] < text[place + 1] or (text[place] == text[place + 1] and kinds[place + 1] == 1)
         kinds[place] = 1 if small else 0
-    _to_ends(counts, letters, heads)
+    _to_ends(counts, letters, buckets)
     for place in range(1, size):
         if _is_peak(kinds, place):
-            heads[text[place]] -= 1
-            order[heads[text[place]]] = place
-    _induce(text, size, letters, kinds, counts, heads, order)
+            buckets[text[place]] -= 1
+            order[buckets[text[place]]] = place
+    _induce(text, size, letters, kinds, counts, buckets, order)
     different, before = 0, -1
     for rank in range(size):
         place = order[rank]
@@ -101,11 +101,11 @@ def sort_pieces(text, size, letters, kinds, counts, heads, order, names, starts,
 
 
 @kernel
-def sort_suffixes(text, size, letters, kinds, counts, heads, order, starts, ranked, peaks):
+def sort_suffixes(text, size, letters, kinds, counts, buckets, order, starts, ranked, peaks):
     """order int32 [size], -1 at first, becomes the sorted suffixes; `ranked` [peaks] are the sorted peaks' numbers."""
-    _to_ends(counts, letters, heads)
+    _to_ends(counts, letters, buckets)
     for rank in range(peaks - 1, -1, -1):
         place = starts[ranked[rank]]
-        heads[text[place]] -= 1
-        order[heads[text[place]]] = place
-    _induce(text, size, letters, kinds, counts, heads, order)
+        buckets[text[place]] -= 1
+        order[buckets[text[place]]] = place
+    _induce(text, size, letters, kinds, counts, buckets, order)

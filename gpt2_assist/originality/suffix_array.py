@@ -30,11 +30,11 @@ def suffix_array(tokens: np.ndarray) -> np.ndarray:
 def _sorted(text: np.ndarray, letters: int) -> np.ndarray:
     """The order of the suffixes of `text`, int32 below `letters`, whose last value alone is 0."""
     size = len(text)
-    kinds, counts, heads = np.empty(size, np.uint8), np.zeros(letters, np.int32), np.empty(letters, np.int32)
+    kinds, counts, buckets = np.empty(size, np.uint8), np.zeros(letters, np.int32), np.empty(letters, np.int32)
     order = np.full(size, -1, np.int32)
     names, starts, spelled = np.empty((3, size // 2 + 1), np.int32)
     found = np.empty(2, np.int64)
-    _call("sort_pieces", text, size, letters, kinds, counts, heads, order, names, starts, spelled, found)
+    _call("sort_pieces", text, size, letters, kinds, counts, buckets, order, names, starts, spelled, found)
     peaks, different = map(int, found)
     spelled = spelled[:peaks]
     if different < peaks:
@@ -43,7 +43,7 @@ def _sorted(text: np.ndarray, letters: int) -> np.ndarray:
         ranked = np.empty(peaks, np.int32)
         ranked[spelled] = np.arange(peaks, dtype=np.int32)
     order.fill(-1)
-    _call("sort_suffixes", text, size, letters, kinds, counts, heads, order, starts, ranked, peaks)
+    _call("sort_suffixes", text, size, letters, kinds, counts, buckets, order, starts, ranked, peaks)
     return order
 
 

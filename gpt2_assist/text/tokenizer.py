@@ -12,7 +12,7 @@ from tokenizers import AddedToken, Encoding, Tokenizer, decoders, models, pre_to
 from gpt2_assist.errors import ModelError
 from gpt2_assist.files.text_file import read_json, read_text
 from gpt2_assist.files.unreadable import stand_in
-from gpt2_assist.text.heads import Heads
+from gpt2_assist.text.known_beginnings import KnownBeginnings
 from gpt2_assist.text.special_tokens import END_OF_TEXT, START_OF_TEXT, TURN_ENDS, SpecialTokens, special_tokens
 from gpt2_assist.text.stream import TextStream
 
@@ -53,7 +53,7 @@ class TextTokenizer:
         self._tokenizer = tokenizer
         self._special = {id: token.content.encode() for id, token in tokenizer.get_added_tokens_decoder().items()}
         self.vocab_size: int = tokenizer.get_vocab_size()
-        self._heads, self._plain_heads = Heads(), Heads()
+        self._beginnings, self._plain_beginnings = KnownBeginnings(), KnownBeginnings()
         special = special or special_tokens(tokenizer)
         self.begin_of_text, self.ends, self._control = special.begin, special.ends, special.control
         self.end_of_text: int | None = special.ends[0] if special.ends else None
@@ -136,22 +136,22 @@ class TextTokenizer:
         contraction ("'s"), behind which the pattern always cuts, are settled. "they'r" counts back to its
         apostrophe, with which "e" would make a contraction of it.
         """
-        heads = self._plain_heads if plain else self._heads
-        head, rest = heads.split(text, lambda part: self.encode(part, plain))
+        beginnings = self._plain_beginnings if plain else self._beginnings
+        known, rest = beginnings.split(text, lambda part: self.encode(part, plain))
         *before, encoding = self._pieces(rest, plain)
-        head = head + [id for piece in before for id in piece.ids]
+        known = known + [id for piece in before for id in piece.ids]
         ids = encoding.ids
         if not ids or ids[-1] in self._special:
-            return head + ids, 0
+            return known + ids, 0
         count = _last_word(encoding, len(ids))
         word = b"".join(map(self.token_bytes, ids[-count:])) if count <= 3 else b""
         if word in _CONTRACTIONS:
-            return head + ids, 0
+            return known + ids, 0
         if word in _BEGUN_CONTRACTIONS and count < len(ids):
             before = _last_word(encoding, len(ids) - count)
             if before == 1 and self.token_bytes(ids[-count - 1]) == b"'":
                 count += 1
-        return head + ids, count
+        return known + ids, count
 
     def has_token(self, name: str) -> bool:
         return self._tokenizer.token_to_id(name) is not None

@@ -124,7 +124,7 @@ class Slot:
         elif isinstance(message, (Chunk, SampleDone, Finished, Failure)) and message.id in self._given:
             self.jobs[message.id].relay(message)
 
-    def bereft(self) -> None:
+    def worker_gone(self) -> None:
         """The worker is gone: its jobs wait for the next one, those that it dies of are given up; all, where none can
         be started."""
         trouble, why = self.worker.trouble, ""

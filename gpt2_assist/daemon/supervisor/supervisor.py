@@ -1,23 +1,25 @@
 """The daemon's first process: asyncio, no torch. It hears clients and never computes, so it answers at once."""
 import asyncio
+import itertools
 import logging
 import os
 import signal
 import socket
 import sys
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from logging.handlers import RotatingFileHandler
 
 from gpt2_assist import __version__, privacy
 from gpt2_assist.config import Settings, read_settings
-from gpt2_assist.daemon.supervisor.client_connection import ClientSession
+from gpt2_assist.daemon.supervisor.client_connection import ClientConnection
 from gpt2_assist.daemon.supervisor.jobs import Job
-from gpt2_assist.daemon.supervisor.workers import Pool
+from gpt2_assist.daemon.supervisor.workers import Workers
 from gpt2_assist.errors import AssistError, DaemonError
 from gpt2_assist.files import modes
 from gpt2_assist.ipc import transport
-from gpt2_assist.ipc.messages import MAX_CLIENTS, PROTOCOL_VERSION
+from gpt2_assist.ipc.messages import MAX_CLIENTS, PROTOCOL_VERSION, Generate, Load
 from gpt2_assist.model.store import find_model
 
 MAX_JOBS = 2048
@@ -38,12 +40,13 @@ class Supervisor:
         self.pid, self.token = os.getpid(), ""
         self._settings = settings
         self._begun = time.monotonic()
-        self._sessions: set[ClientSession] = set()
+        self._clients: set[ClientConnection] = set()
         self._jobs: set[Job] = set()
         self._characters = 0
         self._stopped = asyncio.Event()
-        self._loneliness: asyncio.TimerHandle | None = None
-        self.pool = Pool(settings, lambda: log.stream, self._watch_loneliness)
+        self._exit_timer: asyncio.TimerHandle | None = None
+        self._workers = Workers(settings, lambda: log.stream, self._watch_use)
+        self._numbers = itertools.count(1)
 
     async def run(self) -> None:
         """Serves until `stop`, or until nobody has needed it for long."""
@@ -52,9 +55,9 @@ class Supervisor:
         if os.name != "nt":
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.add_signal_handler(number, self.stop)
-        self.pool.prepare_spare()
+        self._workers.prepare_spare()
         logging.info("daemon %s listens as process %d", __version__, self.pid)
-        self._watch_loneliness()
+        self._watch_use()
         watch = asyncio.create_task(self._watch_address())
         await self._stopped.wait()
         watch.cancel()
@@ -64,7 +67,7 @@ class Supervisor:
         self._server.close()
         for job in list(self._jobs):
             job.fail(DaemonError("The daemon was stopped."))
-        await self.pool.close()
+        await self._workers.close()
         logging.info("daemon ends")
 
     def stop(self) -> None:
@@ -72,7 +75,7 @@ class Supervisor:
 
     async def _listen(self) -> None:
         listener, self.token = transport.listen()
-        self._server = await asyncio.get_running_loop().create_server(lambda: ClientSession(self).connection,
+        self._server = await asyncio.get_running_loop().create_server(lambda: ClientConnection(self).connection,
                                                                       sock=listener)
 
     async def _watch_address(self) -> None:
@@ -81,7 +84,7 @@ class Supervisor:
         while True:
             await asyncio.sleep(ADDRESS_EVERY_S)
             if not transport.holds_lock(self._lock):
-                if not self._sessions:
+                if not self._clients:
                     self.stop()
             elif not transport.address_path().exists():
                 logging.warning("the socket was gone and is made again")
@@ -91,47 +94,54 @@ class Supervisor:
 
     def status(self) -> dict:
         return {"version": __version__, "protocol": PROTOCOL_VERSION, "pid": self.pid,
-                "uptime_s": round(time.monotonic() - self._begun, 3), "clients": len(self._sessions),
-                "queued": sum(job.waiting for job in self._jobs), "workers": self.pool.status()}
+                "uptime_s": round(time.monotonic() - self._begun, 3), "clients": len(self._clients),
+                "queued": sum(job.waiting for job in self._jobs), "workers": self._workers.status()}
 
-    def accept(self, job: Job) -> None:
-        """Counts a job against what the daemon as a whole can keep. Raises DaemonError past that."""
+    def accept(self, request: Generate | Load, reply: Callable[[object], None], on_end: Callable[[Job], None]) -> Job:
+        """A job for the request, counted against what the daemon as a whole can keep. Raises DaemonError past that."""
+        job = Job(next(self._numbers), request, reply, on_end)
         if len(self._jobs) >= MAX_JOBS or self._characters + job.size > MAX_JOB_CHARACTERS:
             raise DaemonError("The daemon has too many requests under way; wait for some to end.")
         self._jobs.add(job)
         self._characters += job.size
+        return job
 
     def submit(self, job: Job) -> None:
         """Hands an accepted job to its model's worker. Raises ModelError where there is no such model."""
-        self.pool.submit(job, find_model(job.request.model))
+        self._workers.submit(job, find_model(job.request.model))
+
+    def cancel(self, job: Job) -> None:
+        """Ends a job that has not ended."""
+        self._workers.cancel(job)
 
     def ended(self, job: Job) -> None:
         if job in self._jobs:
             self._jobs.remove(job)
             self._characters -= job.size
-            self.pool.ended(job)
+            self._workers.ended(job)
 
-    def gone(self, session: ClientSession) -> None:
-        """A client has disconnected."""
-        self._sessions.discard(session)
-        self._watch_loneliness()
+    def disconnected(self, client: ClientConnection) -> None:
+        """Forgets a client."""
+        self._clients.discard(client)
+        self._watch_use()
 
-    def welcome(self, session: ClientSession, peer: socket.socket) -> None:
+    def connected(self, client: ClientConnection, peer: socket.socket) -> None:
         """Counts a client that has just connected, or refuses it."""
         if not transport.peer_is_owner(peer):
-            session.refuse(DaemonError("This daemon belongs to another user."))
-        elif len(self._sessions) >= MAX_CLIENTS:
-            session.refuse(DaemonError(f"The daemon has {MAX_CLIENTS} clients, the most it takes; close one."))
+            client.refuse(DaemonError("This daemon belongs to another user."))
+        elif len(self._clients) >= MAX_CLIENTS:
+            client.refuse(DaemonError(f"The daemon has {MAX_CLIENTS} clients, the most it takes; close one."))
         else:
-            self._sessions.add(session)
-            self._watch_loneliness()
+            self._clients.add(client)
+            self._watch_use()
 
-    def _watch_loneliness(self) -> None:
-        if self._loneliness:
-            self._loneliness.cancel()
-            self._loneliness = None
-        if not self._sessions and self.pool.empty:
-            self._loneliness = asyncio.get_running_loop().call_later(self._settings.exit_after_s, self.stop)
+    def _watch_use(self) -> None:
+        """Sets the clock for the end of a daemon that nobody uses."""
+        if self._exit_timer:
+            self._exit_timer.cancel()
+            self._exit_timer = None
+        if not self._clients and self._workers.empty:
+            self._exit_timer = asyncio.get_running_loop().call_later(self._settings.exit_after_s, self.stop)
 
 
 def open_log() -> RotatingFileHandler:

@@ -1,6 +1,5 @@
 """The workers: which models are loaded, which must go for others, which have been idle for too long."""
 import asyncio
-import itertools
 import logging
 import time
 from collections.abc import Callable
@@ -21,7 +20,7 @@ _IDLE = 10
 _LOOK_S = 0.1
 
 
-class Pool:
+class Workers:
     """`on_change` is called whenever a worker has gone. `log` gives the file for the workers' standard error."""
 
     def __init__(self, settings: Settings, log: Callable[[], BinaryIO], on_change: Callable[[], None]) -> None:
@@ -32,16 +31,12 @@ class Pool:
         self._spare: WorkerProcess | None = None
         self._spare_since = time.monotonic()
         self._closed = False
-        self._numbers = itertools.count(1)
-        self._sweep: asyncio.TimerHandle | None = None
-        self._heart: asyncio.TimerHandle | None = None
+        self._idle_timer: asyncio.TimerHandle | None = None
+        self._beat_timer: asyncio.TimerHandle | None = None
 
     @property
     def empty(self) -> bool:
         return not self._processes
-
-    def next_number(self) -> int:
-        return next(self._numbers)
 
     def prepare_spare(self) -> None:
         """Starts a worker before its model is known: importing torch is most of a cold start."""
@@ -86,7 +81,7 @@ class Pool:
     async def close(self) -> None:
         """Ends all workers and waits until they are gone."""
         self._closed = True
-        for timer in (self._sweep, self._heart):
+        for timer in (self._idle_timer, self._beat_timer):
             if timer:
                 timer.cancel()
         for process in list(self._processes):
@@ -140,14 +135,14 @@ class Pool:
         waited_for = any(slot.jobs for slot in self._slots.values())
         loop, beat = asyncio.get_running_loop(), self._settings.replace_after_s / BEATS
         when = loop.time() + (beat if waited_for else _IDLE * beat)
-        if self._heart and self._heart.when() <= when:
+        if self._beat_timer and self._beat_timer.when() <= when:
             return
-        if self._heart:
-            self._heart.cancel()
-        self._heart = loop.call_at(when, self._beat)
+        if self._beat_timer:
+            self._beat_timer.cancel()
+        self._beat_timer = loop.call_at(when, self._beat)
 
     def _beat(self) -> None:
-        self._heart = None
+        self._beat_timer = None
         for slot in [slot for slot in self._slots.values() if slot.worker]:
             slot.beat()
             if slot.worker.pulse.lost:
@@ -166,18 +161,18 @@ class Pool:
         del self._slot_of[lost]
         self._processes.discard(lost)
         lost.kill()
-        slot.bereft()
+        slot.worker_gone()
         self._arrange()
 
     def _watch_idleness(self) -> None:
         """Sets the clock for the next worker that may become idle for too long."""
-        if self._sweep:
-            self._sweep.cancel()
+        if self._idle_timer:
+            self._idle_timer.cancel()
         since = [slot.idle_since for slot in self._slots.values() if slot.idle and slot.worker]
         since += [self._spare_since] if self._spare else []
         if since and not self._closed:
             wait = min(since) + self._settings.unload_after_s - time.monotonic()
-            self._sweep = asyncio.get_running_loop().call_later(max(wait, 0.0), self._unload_idle)
+            self._idle_timer = asyncio.get_running_loop().call_later(max(wait, 0.0), self._unload_idle)
 
     def _unload_idle(self) -> None:
         latest = time.monotonic() - self._settings.unload_after_s
@@ -202,6 +197,6 @@ class Pool:
         if slot:
             if slot.jobs:
                 logging.warning("worker %d with %s ended by itself", process.pid, slot.name)
-            slot.bereft()
+            slot.worker_gone()
         self._arrange()
         self._on_change()

@@ -2,7 +2,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpt2_assist.text.heads import Heads
+from gpt2_assist.text.known_beginnings import KnownBeginnings
 from gpt2_assist.text.tokenizer import TextTokenizer
 from gpt2_assist.training.pretraining.tokenizer_training import train_tokenizer
 
@@ -25,7 +25,7 @@ def test_the_tokens_are_those_of_the_whole_text(pieces, edits):
 
 
 def test_a_long_text_is_encoded_once():
-    heads, seen = Heads(), []
+    beginnings, seen = KnownBeginnings(), []
 
     def encode(part: str) -> list[int]:
         seen.append(len(part))
@@ -33,7 +33,7 @@ def test_a_long_text_is_encoded_once():
 
     text = "some words of a long text " * 400
     for end in range(5000, 9000, 7):
-        ids, rest = heads.split(text[:end], encode)
+        ids, rest = beginnings.split(text[:end], encode)
         assert len(ids) + len(rest) == end and text[:end].endswith(rest) and len(rest) < 1000
     assert sum(seen) < 10_000
 

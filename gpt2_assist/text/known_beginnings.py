@@ -9,7 +9,7 @@ _GROWTH = 512
 """Characters after which a remembered beginning is made longer."""
 
 
-class Heads:
+class KnownBeginnings:
     """Remembers the beginnings of the last texts with their tokens.
 
     A beginning ends before a space that stands between two letters or digits: GPT-2's pattern cuts there whatever else
@@ -17,19 +17,19 @@ class Heads:
     """
 
     def __init__(self) -> None:
-        self._known: deque[tuple[str, list[int]]] = deque(maxlen=_TEXTS)
+        self._pairs: deque[tuple[str, list[int]]] = deque(maxlen=_TEXTS)
 
     def split(self, text: str, encode: Callable[[str], list[int]]) -> tuple[list[int], str]:
         """(the tokens of a beginning of `text`, the rest of it)."""
-        head, ids = max((known for known in self._known if text.startswith(known[0])), key=lambda known: len(known[0]),
+        known, ids = max((pair for pair in self._pairs if text.startswith(pair[0])), key=lambda pair: len(pair[0]),
                         default=("", []))
-        if len(text) - len(head) > _GROWTH + _REST:
+        if len(text) - len(known) > _GROWTH + _REST:
             end = _cut(text, len(text) - _REST)
-            if end > len(head):
-                ids = ids + encode(text[len(head):end])
-                head = text[:end]
-                self._known.append((head, ids))
-        return ids, text[len(head):]
+            if end > len(known):
+                ids = ids + encode(text[len(known):end])
+                known = text[:end]
+                self._pairs.append((known, ids))
+        return ids, text[len(known):]
 
 
 def _cut(text: str, limit: int) -> int:
