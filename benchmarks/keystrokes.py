@@ -66,7 +66,8 @@ class Ours:
         """Starts a request, which replaces the one before."""
         reply = Reply()
         settings = Generation(max_new_tokens=NEW_TOKENS, temperature=0.0, heal=self._heal, begins=False)
-        stream = self._client.generate(self._model, prompt, settings, "keystroke", "document", self._precision, "cpu")
+        stream = self._client.generate(self._model, prompt, settings, "keystroke", document="document",
+                                       precision=self._precision, device="cpu")
         thread = threading.Thread(target=self._read, args=(stream, reply))
         thread.start()
         return reply, thread

@@ -9,7 +9,9 @@ import time
 from gpt2_assist.errors import DaemonError
 from gpt2_assist.frontend.help import Help
 from gpt2_assist.ipc import transport
-from gpt2_assist.ipc.client import Client, NoAnswer, ServerError
+from gpt2_assist.ipc.client import Client
+from gpt2_assist.ipc.connecting import NoAnswer
+from gpt2_assist.ipc.conversation import ServerError
 
 STOP_TIMEOUT_S = 15.0
 _ACTIONS = {

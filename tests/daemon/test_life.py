@@ -12,7 +12,8 @@ import pytest
 
 from gpt2_assist import config
 from gpt2_assist.errors import AssistError
-from gpt2_assist.ipc.client import Client, daemon_running
+from gpt2_assist.ipc.client import Client
+from gpt2_assist.ipc.connecting import daemon_running
 from gpt2_assist.ipc.messages import Chunk, Generation, SampleDone
 
 PROMPT = "The model"
@@ -90,7 +91,7 @@ def test_a_keystroke_goes_before_a_session_and_that_before_bulk(daemon, tiny_mod
         readers = [threading.Thread(target=read, args=("bulk", bulk))]
         readers[0].start()
         assert started.wait(60)
-        for name, count in (("session", 1000), ("keystroke", 300)):
+        for name, count in (("session", 6000), ("keystroke", 300)):
             stream = client.generate(str(tiny_model), PROMPT, Generation(max_new_tokens=count, seed=2), name)
             readers.append(threading.Thread(target=read, args=(name, stream)))
             readers[-1].start()
