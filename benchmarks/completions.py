@@ -33,8 +33,9 @@ from gpt2_lsp.documents import Cursor, Document, split
 from gpt2_lsp.filters.chain import filtered
 from gpt2_lsp.filters.draft import Draft, Place
 from gpt2_lsp.languages import PROSE
-from gpt2_lsp.runs import Run, Spot
 from gpt2_lsp.settings import Settings
+from gpt2_lsp.streams import Spot, Stream
+from gpt2_lsp.views import View
 from own_daemon import daemon
 from table import show
 
@@ -126,15 +127,16 @@ async def complete(client: AsyncClient, model: str, case: Case, settings: Settin
                   prose=document.language in PROSE, max_lines=settings.max_lines, prose_unit=settings.prose_unit)
     unnamed = document if name else replace(document, uri="untitled:1")
     prompt = Context(WINDOW).prompt(unnamed, case.cursor, lambda: case.others if files else ())
-    run = Run(Spot.of(document, case.cursor), place)
+    view = View(place, settings.max_tokens)
+    stream = Stream(Spot.of(document, case.cursor), view)
     generation = Generation(max_new_tokens=settings.max_tokens, temperature=0.0, top_k=0, seed=0, logprobs=0, heal=heal,
                             begins=False)
     async for message in await client.generate(model, prompt, generation):
         if isinstance(message, Chunk):
-            run.add(message.text, message.logprobs)
+            stream.add(message.text, message.logprobs)
         elif isinstance(message, SampleDone):
-            run.ended = True
-    return Completion(case, place, run.draft(settings.max_tokens))
+            stream.end()
+    return Completion(case, place, stream.unfiltered(view))
 
 
 async def complete_all(found: Sequence[Case], model: str, settings: Settings, **manner: bool) -> list[Completion]:

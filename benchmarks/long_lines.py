@@ -11,7 +11,7 @@ import time
 from gpt2_lsp.completer import AFTER_LINES, BEFORE, WINDOW
 from gpt2_lsp.context import Context
 from gpt2_lsp.documents import Document
-from gpt2_lsp.runs import Spot
+from gpt2_lsp.streams import Spot
 from table import median, show
 
 SIZES = (1_000, 45_000, 450_000, 1_000_000)

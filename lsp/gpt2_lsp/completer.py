@@ -1,13 +1,13 @@
-"""Answers questions about places in documents: from runs that reach them, or by a new one.
+"""Answers questions about places in documents: from streams that reach them, or by a new one.
 
-A change of a document is judged at once: if the text now goes on as a run did, that run is adopted, else the model
+A change of a document is judged at once: if the text now goes on as a stream did, that one is adopted, else the model
 stops and begins to read the new text, before the editor asks.
 """
 import asyncio
 import time
 from collections.abc import Callable, Coroutine, Iterable
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from gpt2_assist.errors import AssistError
@@ -15,11 +15,11 @@ from gpt2_assist.ipc.messages import Chunk, Generation, Loading, SampleDone
 from gpt2_lsp.context import Context
 from gpt2_lsp.daemon import Daemon
 from gpt2_lsp.documents import Cursor, Document
-from gpt2_lsp.filters.chain import filtered
-from gpt2_lsp.filters.draft import Draft, Place
+from gpt2_lsp.filters.draft import Place
 from gpt2_lsp.languages import PROSE
-from gpt2_lsp.runs import Recent, Run, Spot
 from gpt2_lsp.settings import Settings
+from gpt2_lsp.streams import Recent, Spot, Stream
+from gpt2_lsp.views import View
 
 WINDOW = 2300
 """Characters before the cursor that the model reads at most: what fits the context of GPT-2 in code."""
@@ -70,8 +70,8 @@ class Answer:
 
 
 @dataclass
-class _Desk:
-    """What is kept for one document."""
+class _Known:
+    """What is known of one document."""
 
     context: Context
     recent: Recent = field(default_factory=Recent)
@@ -86,97 +86,101 @@ class _Desk:
 class Completer:
     def __init__(self, daemon: Daemon, listener: Listener) -> None:
         self._daemon, self._listener = daemon, listener
-        self._desks: dict[str, _Desk] = {}
+        self._known: dict[str, _Known] = {}
         self._tasks: set[asyncio.Task] = set()
 
     def changed(self, document: Document, cursor: Cursor | None, settings: Settings,
                 others: Callable[[], Iterable[Document]]) -> None:
         """A document changed; `cursor` is where one seems to type, None where that is unclear."""
-        desk = self._desk(document.uri)
-        self._supersede(desk)
-        expects, desk.expects = desk.expects, False
+        known = self._of(document.uri)
+        self._supersede(known)
+        expects, known.expects = known.expects, False
         spot = Spot.of(document, cursor) if cursor else None
-        adopted = desk.recent.at(spot) if spot else []
-        for run in desk.recent.going():
-            if all(run is not other for other, _ in adopted):
-                run.stop()
+        adopted = known.recent.at(spot) if spot else []
+        for stream in known.recent.going():
+            if all(stream is not other for other, _ in adopted):
+                stream.stop()
         if adopted or spot is None or settings.idle_ms:
             return
         question = Question(document, cursor)
-        prompt = self._prompt(desk, question, others)
+        prompt = self._prompt(known, question, others)
         if expects:
-            self._start(desk, Run(spot, self._place(question, settings), document=document.uri), prompt, settings)
+            view = View(self._place(question, settings), settings.max_tokens)
+            self._start(known, Stream(spot, view, document=document.uri), prompt, settings)
         else:
-            self._read(desk, document.uri, prompt, settings)
+            self._read(known, document.uri, prompt, settings)
 
     async def answer(self, question: Question, settings: Settings, others: Callable[[], Iterable[Document]]) -> Answer:
         """The text, or texts where the user asked explicitly, for a place; or why there is none."""
         began = time.monotonic()
-        desk = self._desk(question.document.uri)
-        self._supersede(desk)
-        desk.replaced = replaced = asyncio.Event()
-        desk.expects = not question.invoked
+        known = self._of(question.document.uri)
+        self._supersede(known)
+        known.replaced = replaced = asyncio.Event()
+        known.expects = not question.invoked
         spot, place = self._spot(question), self._place(question, settings)
-        prompt = self._prompt(desk, question, others)
-        waits = settings.idle_ms and not question.invoked and not desk.recent.at(spot)
+        prompt = self._prompt(known, question, others)
+        waits = settings.idle_ms and not question.invoked and not known.recent.at(spot)
         if waits and await _happens(replaced, settings.idle_ms / 1000):
             return Answer([], SUPERSEDED)
-        found = desk.recent.at(spot)
-        run, typed = found[0] if found else (Run(spot, place, document=question.document.uri), 0)
-        run.place, run.typed, run.wanted = place, typed, True
-        if not found:
-            self._start(desk, run, prompt, settings)
-        elif not run.going and not self._draft(run, settings).ended:
-            self._write_on(desk, run, prompt + run.text[typed:], settings)
+        found = known.recent.at(spot)
+        view = View(place, settings.max_tokens, found[0][1] if found else 0, wanted=True)
+        if found:
+            stream, _ = found[0]
+            stream.view = view
+            if not stream.going and not stream.draft(view).ended:
+                self._write_on(known, stream, prompt + stream.text[view.typed:], settings)
+        else:
+            stream = Stream(spot, view, document=question.document.uri)
+            self._start(known, stream, prompt, settings)
         deadline = None if question.snapshot else began + settings.deadline_ms / 1000
-        answer = await self._follow(run, settings, question.snapshot, deadline, replaced)
+        answer = await self._follow(stream, view, question.snapshot, deadline, replaced)
         if answer.texts:
             self._listener.shown((time.monotonic() - began) * 1000)
         if not answer.whole and question.finished:
-            self._task(self._finish(run, settings, replaced, answer.texts[0], question.finished))
-        if question.invoked and answer.reason != SUPERSEDED and not run.failure:
-            await self._add_alternatives(desk, answer, run, prompt, settings, replaced)
+            self._task(self._finish(stream, view, replaced, answer.texts[0], question.finished))
+        if question.invoked and answer.reason != SUPERSEDED and not stream.failure:
+            await self._add_alternatives(known, answer, stream, view, prompt, settings, replaced)
         return answer
 
     def accepted(self, uri: str) -> None:
         """What was shown was taken, or a part: the editor will ask again."""
-        self._desk(uri).expects = True
+        self._of(uri).expects = True
 
     def dismissed(self, uri: str) -> None:
         """Nobody looks: work for the document stops."""
-        desk = self._desk(uri)
-        desk.expects = False
-        self._supersede(desk)
-        for run in desk.recent.going():
-            run.stop()
+        known = self._of(uri)
+        known.expects = False
+        self._supersede(known)
+        for stream in known.recent.going():
+            stream.stop()
 
     def closed(self, uri: str) -> None:
-        desk = self._desks.pop(uri, None)
-        if desk:
-            self._forget(desk)
+        known = self._known.pop(uri, None)
+        if known:
+            self._forget(known)
 
     def forget(self) -> None:
         """Everything known is out of date: another model, other settings."""
-        for desk in self._desks.values():
-            self._forget(desk)
+        for known in self._known.values():
+            self._forget(known)
 
-    def _forget(self, desk: _Desk) -> None:
-        self._supersede(desk)
-        desk.recent.clear()
-        desk.context.forget()
+    def _forget(self, known: _Known) -> None:
+        self._supersede(known)
+        known.recent.clear()
+        known.context.forget()
 
-    def _desk(self, uri: str) -> _Desk:
-        if uri not in self._desks:
-            self._desks[uri] = _Desk(Context(WINDOW))
-        return self._desks[uri]
+    def _of(self, uri: str) -> _Known:
+        if uri not in self._known:
+            self._known[uri] = _Known(Context(WINDOW))
+        return self._known[uri]
 
-    def _supersede(self, desk: _Desk) -> None:
-        desk.replaced.set()
-        for run in desk.recent.going():
-            run.tell()
-        if desk.reading:
-            desk.reading.cancel()
-            desk.reading = None
+    def _supersede(self, known: _Known) -> None:
+        known.replaced.set()
+        for stream in known.recent.going():
+            stream.tell()
+        if known.reading:
+            known.reading.cancel()
+            known.reading = None
 
     def _spot(self, question: Question) -> Spot:
         spot = Spot.of(question.document, question.cursor)
@@ -191,10 +195,10 @@ class Completer:
             single_line=settings.single_line, max_lines=settings.max_lines, prose_unit=settings.prose_unit,
             confidence=settings.confidence, indent=question.indent)
 
-    def _prompt(self, desk: _Desk, question: Question, others: Callable[[], Iterable[Document]]) -> str:
-        return desk.context.prompt(question.document, question.cursor, others) + question.selected
+    def _prompt(self, known: _Known, question: Question, others: Callable[[], Iterable[Document]]) -> str:
+        return known.context.prompt(question.document, question.cursor, others) + question.selected
 
-    def _read(self, desk: _Desk, uri: str, prompt: str, settings: Settings) -> None:
+    def _read(self, known: _Known, uri: str, prompt: str, settings: Settings) -> None:
         """Has the model read the prompt and no more."""
         async def read() -> None:
             try:
@@ -204,103 +208,91 @@ class Completer:
                         pass
             except AssistError:
                 pass  # the question that follows says so
-        desk.reading = self._task(read())
+        known.reading = self._task(read())
 
-    def _start(self, desk: _Desk, run: Run, prompt: str, settings: Settings) -> None:
-        desk.recent.add(run)
-        self._write_on(desk, run, prompt, settings)
+    def _start(self, known: _Known, stream: Stream, prompt: str, settings: Settings) -> None:
+        known.recent.add(stream)
+        self._write_on(known, stream, prompt, settings)
 
-    def _write_on(self, desk: _Desk, run: Run, prompt: str, settings: Settings) -> None:
-        """Has the model write a run from `prompt` on, which ends with what the run has so far; no other goes on."""
-        for other in desk.recent.going():
+    def _write_on(self, known: _Known, stream: Stream, prompt: str, settings: Settings) -> None:
+        """Has the model write a stream from `prompt` on, which ends with what it has so far; no other goes on."""
+        for other in known.recent.going():
             other.stop()
-        run.going = True
-        run.begin()
-        run.task = self._task(self._write(run, prompt, settings))
+        stream.going = True
+        stream.begin()
+        stream.task = self._task(self._write(stream, prompt, settings))
 
-    def _draft(self, run: Run, settings: Settings) -> Draft:
-        """What a run has to say at its last question's place."""
-        left = run.shown()
-        return Draft(left, True) if left else filtered(run.place, run.draft(settings.max_tokens))
-
-    async def _write(self, run: Run, prompt: str, settings: Settings) -> None:
+    async def _write(self, stream: Stream, prompt: str, settings: Settings) -> None:
         generation = Generation(max_new_tokens=settings.max_tokens + HOT_TOKENS, temperature=0.0, top_k=0, seed=0,
                                 logprobs=0, begins=False)
         try:
-            async with aclosing(self._daemon.generate(settings.model, prompt, generation, run.document)) as messages:
+            async with aclosing(self._daemon.generate(settings.model, prompt, generation, stream.document)) as messages:
                 async for message in messages:
                     if message is None:
-                        run.again()
+                        stream.again()
                     elif isinstance(message, Loading):
-                        run.loading = message.words or "the model is being loaded"
-                        self._listener.loading(run.loading)
+                        stream.loading = message.words or "the model is being loaded"
+                        self._listener.loading(stream.loading)
                     elif isinstance(message, SampleDone):
-                        run.ended = message.finish_reason == "stop"
+                        if message.finish_reason == "stop":
+                            stream.end()
                     elif isinstance(message, Chunk):
-                        run.add(message.text, message.logprobs)
-                        run.tell()
-                        if self._enough(run, settings):
+                        stream.add(message.text, message.logprobs)
+                        stream.tell()
+                        if _enough(stream):
                             break
         except AssistError as error:
-            run.failure = error
+            stream.failure = error
             self._listener.failed(error)
         finally:
-            if run.task is asyncio.current_task():
-                run.going = False
-                run.tell()
+            if stream.task is asyncio.current_task():
+                stream.going = False
+                stream.tell()
 
-    def _enough(self, run: Run, settings: Settings) -> bool:
-        """Whether a run has all that can be shown, and, if somebody looks, some more for what comes after it."""
-        draft = self._draft(run, settings)
-        if not draft.ended:
-            return False
-        end = run.typed + len(draft.text)
-        beyond = sum(length > end for length, _ in run.tokens)
-        return not run.wanted or not draft.text or beyond >= HOT_TOKENS
-
-    async def _follow(self, run: Run, settings: Settings, snapshot: Snapshot | None, deadline: float | None,
+    async def _follow(self, stream: Stream, view: View, snapshot: Snapshot | None, deadline: float | None,
                       replaced: asyncio.Event) -> Answer:
-        """The answer from a run for its last question, which may be replaced meanwhile."""
+        """The answer that a stream has for a view, whose question may be replaced meanwhile."""
         told = ""
         while not replaced.is_set():
-            if run.failure:
-                return Answer([], f"failed: {run.failure}", run.number)
-            draft = self._draft(run, settings)
-            if draft.ended or not run.going:
+            if stream.failure:
+                return Answer([], f"failed: {stream.failure}", stream.number)
+            draft = stream.draft(view)
+            if draft.ended or not stream.going:
                 if not draft.text:
-                    return Answer([], draft.reason or NOTHING, run.number)
-                run.show(draft.text)
+                    return Answer([], draft.reason or NOTHING, stream.number)
+                stream.show(view, draft.text)
                 if snapshot:
-                    snapshot(run.number, draft.text, True)
-                return Answer([draft.text], "", run.number)
+                    snapshot(stream.number, draft.text, True)
+                return Answer([draft.text], "", stream.number)
             if snapshot and draft.text != told:
                 told = draft.text
-                snapshot(run.number, told, False)
+                snapshot(stream.number, told, False)
             late = deadline is not None and time.monotonic() >= deadline
             if late and draft.text:
-                return Answer([draft.text], "", run.number, whole=False)
-            if late and run.loading and not run.text:
-                return Answer([], f"loading: {run.loading}", run.number)
-            await run.change(None if deadline is None or late else deadline - time.monotonic())
-        return Answer([], SUPERSEDED, run.number)
+                return Answer([draft.text], "", stream.number, whole=False)
+            if late and stream.loading and not stream.text:
+                return Answer([], f"loading: {stream.loading}", stream.number)
+            await stream.change(None if deadline is None or late else deadline - time.monotonic())
+        return Answer([], SUPERSEDED, stream.number)
 
-    async def _finish(self, run: Run, settings: Settings, replaced: asyncio.Event, early: str,
+    async def _finish(self, stream: Stream, view: View, replaced: asyncio.Event, early: str,
                       finished: Callable[[], None]) -> None:
-        whole = await self._follow(run, settings, None, None, replaced)
+        whole = await self._follow(stream, view, None, None, replaced)
         if whole.texts not in ([], [early]):
             finished()
 
-    async def _add_alternatives(self, desk: _Desk, answer: Answer, run: Run, prompt: str, settings: Settings,
-                                replaced: asyncio.Event) -> None:
-        """Other texts for the same place, from earlier runs or sampled now, behind the first."""
-        spot = run.spot.behind(run.text[:run.typed])
-        for other, typed in desk.recent.at(spot):
-            if other is not run:
-                other.place, other.typed = run.place, typed
-                _include(answer, self._draft(other, settings).text, settings.alternatives)
+    async def _add_alternatives(self, known: _Known, answer: Answer, stream: Stream, view: View, prompt: str,
+                                settings: Settings, replaced: asyncio.Event) -> None:
+        """Other texts for the same place, from earlier streams or sampled now, behind the first."""
+        spot = stream.spot.behind(stream.text[:view.typed])
+        for other, typed in known.recent.at(spot):
+            if other is not stream:
+                other.view = replace(view, typed=typed)
+                _include(answer, other.draft(other.view).text, settings.alternatives)
         if len(answer.texts) >= settings.alternatives:
             return
-        others = [Run(spot, run.place, document=run.document) for _ in range(settings.alternatives + 1)]
+        fresh = replace(view, typed=0)
+        others = [Stream(spot, fresh, document=stream.document) for _ in range(settings.alternatives + 1)]
         generation = Generation(max_new_tokens=settings.max_tokens, temperature=0.9, seed=0, n=len(others), logprobs=0,
                                 begins=False)
         sampling = self._task(self._sample(others, prompt, settings, generation))
@@ -308,24 +300,23 @@ class Completer:
         await asyncio.wait([sampling, waiting], timeout=ALTERNATIVES_S, return_when=asyncio.FIRST_COMPLETED)
         sampling.cancel()
         waiting.cancel()
-        shown = [other for other in others
-                 if _include(answer, self._draft(other, settings).text, settings.alternatives)]
+        shown = [other for other in others if _include(answer, other.draft(fresh).text, settings.alternatives)]
         for other in reversed(shown):
-            other.show(self._draft(other, settings).text)
-            desk.recent.add_behind(other, run)
+            other.show(fresh, other.draft(fresh).text)
+            known.recent.add_behind(other, stream)
 
-    async def _sample(self, runs: list[Run], prompt: str, settings: Settings, generation: Generation) -> None:
+    async def _sample(self, streams: list[Stream], prompt: str, settings: Settings, generation: Generation) -> None:
         """Fills alternatives until each has all that can be shown."""
         try:
             async with aclosing(self._daemon.generate(settings.model, prompt, generation,
-                                                      f"{runs[0].document}#alternatives")) as messages:
+                                                      f"{streams[0].document}#alternatives")) as messages:
                 async for message in messages:
                     if message is None:
-                        for run in runs:
-                            run.again()
+                        for stream in streams:
+                            stream.again()
                     elif isinstance(message, Chunk):
-                        runs[message.index].add(message.text, message.logprobs)
-                        if all(self._draft(run, settings).ended for run in runs):
+                        streams[message.index].add(message.text, message.logprobs)
+                        if all(stream.draft(stream.view).ended for stream in streams):
                             break
         except AssistError as error:
             self._listener.failed(error)
@@ -335,6 +326,16 @@ class Completer:
         self._tasks.add(task)  # the loop itself keeps only weak references
         task.add_done_callback(self._tasks.discard)
         return task
+
+
+def _enough(stream: Stream) -> bool:
+    """Whether a stream has all that can be shown to its view, and, if somebody looks, some more for what follows."""
+    view, draft = stream.view, stream.draft(stream.view)
+    if not draft.ended:
+        return False
+    end = view.typed + len(draft.text)
+    beyond = sum(length > end for length, _ in stream.tokens)
+    return not view.wanted or not draft.text or beyond >= HOT_TOKENS
 
 
 def _include(answer: Answer, text: str, most: int) -> bool:

@@ -1,6 +1,6 @@
-"""Runs: generations, under way or done, and what they say about the places that typing reaches.
+"""Streams: what the model writes for a place, under way or done, and what it says at the places that typing reaches.
 
-A run that began at one place answers every later place whose text goes on as the run did: typing along, accepting a
+A stream that began at one place answers every later place whose text goes on as it did: typing along, accepting a
 part, accepting all and going on, deleting and coming back cost the model nothing.
 """
 import asyncio
@@ -11,19 +11,21 @@ from itertools import count
 
 from gpt2_assist.errors import AssistError
 from gpt2_lsp.documents import Cursor, Document
-from gpt2_lsp.filters.draft import Draft, Place
+from gpt2_lsp.filters.chain import filtered
+from gpt2_lsp.filters.draft import Draft
 from gpt2_lsp.filters.whitespace import normalised
+from gpt2_lsp.views import View
 
 TAIL = 1000
 """Characters before a cursor that make a place the same."""
 KEPT = 24
-"""Runs per document that are remembered."""
+"""Streams per document that are remembered."""
 _numbers = count(1)
 
 
 @dataclass(frozen=True)
 class Spot:
-    """Where a run begins or a question is: the cursor and the text that ends there."""
+    """Where a stream begins or a question is: the cursor and the text that ends there."""
 
     cursor: Cursor
     tail: str
@@ -40,14 +42,12 @@ class Spot:
 
 
 @dataclass(eq=False)
-class Run:
+class Stream:
     """A text that may follow a spot, growing while the model writes."""
 
     spot: Spot
-    place: Place
-    """Of the last question that it answers."""
-    typed: int = 0
-    """How many characters before that are its own."""
+    view: View
+    """Of the last question that it answers; replaced as a whole."""
     document: str = ""
     """Its address."""
     number: int = field(default_factory=lambda: next(_numbers))
@@ -62,12 +62,12 @@ class Run:
     loading: str = ""
     """What is being done while the model loads."""
     failure: AssistError | None = None
-    wanted: bool = False
-    """Whether somebody asked for it; else it is only a guess that somebody will."""
     task: asyncio.Task | None = None
     _raw: str = ""
     _begun: tuple[int, int] = (0, 0)
     _shown: tuple[int, str, str] | None = None
+    """Of what was shown as whole: characters before it, itself, and what stood after the cursor."""
+    _drafted: tuple[View, Draft] | None = None
     _waiting: list[asyncio.Future] = field(default_factory=list)
 
     def add(self, text: str, logprobs: list) -> None:
@@ -77,8 +77,7 @@ class Run:
         for piece, logprob, _ in logprobs:
             length += len(piece)
             self.tokens.append((max(0, length), logprob))
-        self._raw += text
-        self.text = normalised(self.place, self._raw)
+        self._rewrite(self._raw + text)
 
     def begin(self) -> None:
         """The model goes on from `text`: what rewriting held back of the end comes anew."""
@@ -88,9 +87,16 @@ class Run:
     def again(self) -> None:
         """The daemon was lost: what came since `begin` comes anew."""
         characters, tokens = self._begun
-        self._raw, self.loading = self._raw[:characters], ""
-        self.text = normalised(self.place, self._raw)
+        self.loading = ""
         del self.tokens[tokens:]
+        self._rewrite(self._raw[:characters])
+
+    def _rewrite(self, raw: str) -> None:
+        self._raw, self.text, self._drafted = raw, normalised(self.view.place, raw), None
+
+    def end(self) -> None:
+        """The model came to an end."""
+        self.ended, self._drafted = True, None
 
     def tell(self) -> None:
         """Wakes all who wait for a change."""
@@ -114,7 +120,7 @@ class Run:
         self.tell()
 
     def reaches(self, spot: Spot) -> int | None:
-        """How many characters of the run stand before `spot`; None if that isn't on its way."""
+        """How many characters of the stream stand before `spot`; None if that isn't on its way."""
         lines = spot.cursor.line - self.spot.cursor.line
         if lines < 0:
             return None
@@ -131,54 +137,63 @@ class Run:
             return None
         return typed if self.spot.behind(self.text[:typed]) == spot else None
 
-    def draft(self, most: int) -> Draft:
-        """What it says at its last question's place, in at most `most` tokens, before any filter."""
-        tokens = tuple((length - self.typed, logprob) for length, logprob in self.tokens if length > self.typed)
-        if len(tokens) >= most:
-            return Draft(self.text[self.typed:self.typed + tokens[most - 1][0]], True, tokens[:most])
-        return Draft(self.text[self.typed:], self.ended, tokens)
+    def unfiltered(self, view: View) -> Draft:
+        """What it says to a view, before any filter."""
+        tokens = tuple((length - view.typed, logprob) for length, logprob in self.tokens if length > view.typed)
+        if len(tokens) >= view.most_tokens:
+            last, _ = tokens[view.most_tokens - 1]
+            return Draft(self.text[view.typed:view.typed + last], True, tokens[:view.most_tokens])
+        return Draft(self.text[view.typed:], self.ended, tokens)
 
-    def show(self, text: str) -> None:
+    def draft(self, view: View) -> Draft:
+        """What may be shown to a view so far: what is left of what was shown, or what the filters let through. They run
+        once for each change."""
+        if self._drafted is None or self._drafted[0] is not view:
+            left = self._left(view)
+            self._drafted = view, Draft(left, True) if left else filtered(view.place, self.unfiltered(view))
+        return self._drafted[1]
+
+    def show(self, view: View, text: str) -> None:
         """Remembers what was shown as whole, so that typing along shows the rest of just that."""
-        self._shown = (self.typed, text, self.place.after)
+        self._shown, self._drafted = (view.typed, text, view.place.after), None
 
-    def shown(self) -> str:
+    def _left(self, view: View) -> str:
         """What is left to show of that, if the text after the cursor is still the same; or nothing."""
         if self._shown is None:
             return ""
         first, text, after = self._shown
-        return text[self.typed - first:] if first <= self.typed and after == self.place.after else ""
+        return text[view.typed - first:] if first <= view.typed and after == view.place.after else ""
 
 
 class Recent:
-    """One document's last runs, the newest first."""
+    """One document's last streams, the newest first."""
 
     def __init__(self) -> None:
-        self._runs: deque[Run] = deque(maxlen=KEPT)
+        self._streams: deque[Stream] = deque(maxlen=KEPT)
 
-    def add(self, run: Run) -> None:
-        self._runs.appendleft(run)
+    def add(self, stream: Stream) -> None:
+        self._streams.appendleft(stream)
 
-    def add_behind(self, run: Run, other: Run) -> None:
+    def add_behind(self, stream: Stream, other: Stream) -> None:
         """An alternative to another one, which stays the first to answer."""
-        if len(self._runs) == KEPT:
-            self._runs.pop()
-        self._runs.insert(self._runs.index(other) + 1 if other in self._runs else 0, run)
+        if len(self._streams) == KEPT:
+            self._streams.pop()
+        self._streams.insert(self._streams.index(other) + 1 if other in self._streams else 0, stream)
 
-    def at(self, spot: Spot) -> list[tuple[Run, int]]:
-        """The runs that reach a spot and have something to say there, and how many characters before it are theirs, the
-        newest first. One that failed, or was stopped with nothing left, doesn't."""
+    def at(self, spot: Spot) -> list[tuple[Stream, int]]:
+        """The streams that reach a spot and have something to say there, and how many characters before it are theirs,
+        the newest first. One that failed, or was stopped with nothing left, doesn't."""
         found = []
-        for run in self._runs:
-            typed = None if run.failure else run.reaches(spot)
-            if typed is not None and (run.going or typed < len(run.text) or run.ended and not typed):
-                found.append((run, typed))
+        for stream in self._streams:
+            typed = None if stream.failure else stream.reaches(spot)
+            if typed is not None and (stream.going or typed < len(stream.text) or stream.ended and not typed):
+                found.append((stream, typed))
         return found
 
-    def going(self) -> list[Run]:
-        return [run for run in self._runs if run.going]
+    def going(self) -> list[Stream]:
+        return [stream for stream in self._streams if stream.going]
 
     def clear(self) -> None:
-        for run in self.going():
-            run.stop()
-        self._runs.clear()
+        for stream in self.going():
+            stream.stop()
+        self._streams.clear()
