@@ -6,13 +6,9 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from gpt2_assist.errors import NetworkError
 from gpt2_assist.files.unreadable import stand_in
-
-if TYPE_CHECKING:
-    import httpx
 
 TIMEOUT_S = 30.0
 _RETRIES = 5
@@ -113,7 +109,7 @@ def _fill(file: RemoteFile, output, headers: dict[str, str], advance: Callable[[
 
 
 @contextmanager
-def _request(file: RemoteFile, start: int, headers: dict[str, str]) -> Generator["httpx.Response"]:
+def _request(file: RemoteFile, start: int, headers: dict[str, str]) -> Generator:
     from huggingface_hub.utils import get_session, hf_raise_for_status
     asked = {**headers, "Accept-Encoding": "identity"}  # a range of compressed bytes would be of no use
     if start:

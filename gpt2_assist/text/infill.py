@@ -133,16 +133,21 @@ def is_control(name: str) -> bool:
     return bool(_CONTROL.fullmatch(name))
 
 
-def infill_of(entries: Mapping[str, Any], tokenizer: "TextTokenizer", anew: bool = False) -> Infill | None:
+def infill_of(entries: Mapping[str, Any], tokenizer: "TextTokenizer") -> Infill | None:
     """What a card's `infill` says; where that is nothing, what the tokenizer has of names that are known. None: the
-    model has no such tokens. Raises ModelError where the card names one that the tokenizer lacks, unless it is to get
-    them `anew`."""
+    model has no such tokens. Raises ModelError where the card names one that the tokenizer lacks."""
     if not entries:
         entries = next((known for known in _KNOWN if all(tokenizer.has_token(known[name]) for name in NEW)), {})
         if not entries:
             return None
         entries = {name: value for name, value in entries.items()
                    if name in ("order", "ends") or tokenizer.has_token(value)}
+    return stated_infill(entries, tokenizer)
+
+
+def stated_infill(entries: Mapping[str, Any], tokenizer: "TextTokenizer", anew: bool = False) -> Infill:
+    """What a card's `infill` says, which is not empty. Raises ModelError where it names a token that the tokenizer
+    lacks, unless that is to get them `anew`."""
     names = {key: name for key, name in entries.items() if key not in ("order", "ends")}
     wrong = [name for name in names.values() if not is_control(name) or not (anew or tokenizer.has_token(name))]
     if wrong:
