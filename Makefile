@@ -7,6 +7,7 @@ repl: install
 
 test: .venv/dev
 	.venv/bin/ruff check -q .
+	@.venv/bin/ty check -qq || .venv/bin/ty check --output-format concise
 	@.venv/bin/lint-imports --no-logo >/dev/null || .venv/bin/lint-imports --no-logo
 	.venv/bin/python -m pytest -q -m "not slow"
 

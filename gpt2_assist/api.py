@@ -3,6 +3,7 @@ import html
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import Field, fields
 from pathlib import Path
+from typing import Any
 
 from gpt2_assist.arguments import checked, meant
 from gpt2_assist.errors import UsageError
@@ -73,19 +74,20 @@ def finetune(dataset: Sequence[str | Path] = (), model_name: str | Path = "", ru
     from gpt2_assist.model.store import resolved
     from gpt2_assist.training.finetuning import finetune as training
     from gpt2_assist.training.finetuning.settings import Settings
+    from gpt2_assist.training.finetuning.tuning import Report
     if restore_from not in (FRESH, LATEST):
         raise UsageError(f"restore_from must be {FRESH!r} or {LATEST!r}, not {restore_from!r}.")
     for name, value in (("steps", steps), ("learning_rate", learning_rate), ("batch_size", batch_size),
                         ("sample_every", sample_every), ("sample_length", sample_length), ("save_every", save_every)):
         if not value >= 0:
             raise UsageError(f"{name} must be 0 or more, not {value}.")
-    settings = _settings(settings, [entry for entry in fields(Settings) if entry.name != "rate"])
-    context = settings.get("context") or 512
-    chosen = Settings(method=method, steps=steps, rate=learning_rate,
-                      **{"batch_tokens": batch_size * context, **settings})
+    further = _settings(settings, [entry for entry in fields(Settings) if entry.name != "rate"])
+    context = further.get("context") or 512
+    asked: dict[str, Any] = {"batch_tokens": batch_size * context, **further}
+    chosen = Settings(method=method, steps=steps, rate=learning_rate, **asked)
     request = training.Request(
         tuple(map(str, dataset)), resolved(str(model_name) or read_settings().model), run_name, chosen, column,
-        without_private=without_private, prompts=prompts,
+        without_private=without_private, prompts=tuple(prompts),
         sample_every=sample_every, sample_tokens=sample_length, save_every=save_every, overwrite=overwrite,
         given={name: (called, value) for name, called, value in (
             ("paths", "dataset", list(map(str, dataset))), ("model", "model_name", str(model_name)),
@@ -94,20 +96,18 @@ def finetune(dataset: Sequence[str | Path] = (), model_name: str | Path = "", ru
             ("sample_tokens", "sample_length", sample_length if sample_length != _SAMPLE_LENGTH else 0),
             ("prompts", "prompts", prompts), ("column", "column", column), ("method", "method", method),
             ("without_private", "without_private", without_private)) if value}
-        | {name: (name, value) for name, value in settings.items()})
+        | {name: (name, value) for name, value in further.items()})
     stopped: list[bool] = []
     raised: list[Exception] = []
 
-    class Heard(NotebookDisplay if in_notebook() else Display):
-        def step(self, report) -> None:
-            super().step(report)
-            try:
-                with as_asked():
-                    if callback is not None and callback(report) is False:
-                        stopped.append(True)
-            except Exception as error:  # not as it comes: an error of the caller's is none of the run's
-                raised.append(error)
-                stopped.append(True)
+    def hear(report: Report) -> None:
+        try:
+            with as_asked():
+                if callback is not None and callback(report) is False:
+                    stopped.append(True)
+        except Exception as error:  # not as it comes: an error of the caller's is none of the run's
+            raised.append(error)
+            stopped.append(True)
 
     def stop() -> None:
         if not show.training:  # there is nothing to be saved
@@ -115,7 +115,8 @@ def finetune(dataset: Sequence[str | Path] = (), model_name: str | Path = "", ru
         stopped.append(True)
         show.stopping()
     with private(), on_interrupt(stop):
-        show = Heard(request.model, quiet)
+        show = (NotebookDisplay if in_notebook() else Display)(request.model, quiet)
+        show.hear = hear
         work = training.resume if restore_from == LATEST else training.finetune
         result = work(request, show, lambda: bool(stopped))
         show.end(result)
@@ -138,14 +139,14 @@ def generate(run_name: str = "run1", model_name: str | Path = "", prefix: str = 
     sentence.
     """
     from gpt2_assist.config import read_settings
-    from gpt2_assist.frontend.copied import Copied
+    from gpt2_assist.frontend.copied import Copied, Known
     from gpt2_assist.frontend.samples import SeriesRequest, generate_series, generate_unique
     from gpt2_assist.ipc.client import Client
-    settings = _settings(settings, [entry for entry in fields(Generation) if entry.name not in _SAID_OTHERWISE])
+    further = _settings(settings, [entry for entry in fields(Generation) if entry.name not in _SAID_OTHERWISE])
     defaults = read_settings()
     generation = Generation(
         max_new_tokens=length, temperature=temperature, top_k=top_k, top_p=top_p or 1.0,
-        stop=[*stop, *([] if truncate is None else [truncate])], seed=new_seed() if seed is None else seed, **settings)
+        stop=[*stop, *([] if truncate is None else [truncate])], seed=new_seed() if seed is None else seed, **further)
     try:
         generation.validate()
     except UsageError as error:
@@ -166,7 +167,7 @@ def generate(run_name: str = "run1", model_name: str | Path = "", prefix: str = 
         """Whole texts are what is wanted."""
     with private(), Client.connect("api") as client:
         if unique:
-            generate_unique(client, request, nsamples, size, Copied(model, False).is_known, part, done)
+            generate_unique(client, request, nsamples, size, Known(Copied.of(model)).is_known, part, done)
         else:
             generate_series(client, request, nsamples, size, part, done)
     if file:
@@ -203,7 +204,7 @@ def _unheard(done: int, total: int) -> None:
     """Progress that nobody asked for."""
 
 
-def _settings(given: dict, known: Iterable[Field]) -> dict:
+def _settings(given: dict, known: Iterable[Field]) -> dict[str, Any]:
     """Further settings as their dataclass wants them. Raises UsageError."""
     kinds = {entry.name: entry for entry in known}
     unknown = sorted(set(given) - set(kinds))

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import UnionType
-from typing import Any, NoReturn, get_args, get_origin
+from typing import Any, NoReturn, Protocol, TypeVar, get_args, get_origin
 
 from gpt2_assist.errors import UsageError
 from gpt2_assist.text.valid import valid
@@ -15,7 +15,18 @@ _SESSION = "Session"
 """How the classes of TensorFlow's sessions end, which gpt-2-simple's calls take first."""
 
 
-def checked(call: Callable) -> Callable:
+_Made = TypeVar("_Made", covariant=True)
+
+
+class _Call(Protocol[_Made]):
+    """A function, which has a name."""
+
+    __name__: str
+
+    def __call__(self, *given: Any, **named: Any) -> _Made: ...
+
+
+def checked(call: _Call[_Made]) -> Callable[..., _Made]:
     """`call`, with its arguments made what its annotations say.
 
     None is an argument that isn't given; one text stands for a sequence of one. A session in front is left aside.
@@ -24,7 +35,7 @@ def checked(call: Callable) -> Callable:
     first = next(iter(shape.parameters.values()))
 
     @functools.wraps(call)
-    def told(*given: object, **named: Any) -> Any:
+    def told(*given: object, **named: Any) -> _Made:
         named.pop("sess", None)
         if given and (type(given[0]).__name__.endswith(_SESSION) or given[0] is None and first.name in named):
             given = given[1:]

@@ -45,7 +45,7 @@ PRECISIONS = ("auto", "fp32", "bf16", "int8", "int4")
 MOST_THREADS = 256
 _LONGEST_S = 31_536_000
 """A year."""
-_KINDS = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
+_KINDS: dict[object, str] = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
 _CHOICES = {"precision": PRECISIONS, "device": DEVICES}
 _RANGES = {"context": (16, 1 << 20), "cache_mb": (0, 1 << 20), "threads": (0, MOST_THREADS),
            "shrink_after_s": (0, _LONGEST_S), "replace_after_s": (0.1, _LONGEST_S), "unload_after_s": (0, _LONGEST_S),

@@ -5,7 +5,7 @@ work within `private`; `mend` sees to what earlier versions made. What the user 
 `files.modes.as_asked`.
 """
 import os
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -20,7 +20,7 @@ _OURS = {"home": ("models", "runs", "prepared", "locks", "hub", "history", "erro
 
 
 @contextmanager
-def private() -> Iterator[None]:
+def private() -> Generator[None]:
     """Within the block this process makes private files; for a program whose umask is its own affair."""
     begin()
     try:

@@ -15,7 +15,7 @@ import os
 import re
 import shutil
 import socket
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -172,7 +172,7 @@ def new_run(name: str, state: dict) -> Run:
 
 
 @contextmanager
-def locked(run: Run) -> Iterator[None]:
+def locked(run: Run) -> Generator[None]:
     """Nobody else trains the run or removes it meanwhile. Raises UsageError where somebody does."""
     from filelock import FileLock, Timeout  # not above: front ends start without it
     lock = FileLock(run.folder / ".lock")

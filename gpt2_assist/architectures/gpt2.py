@@ -6,6 +6,7 @@ computes the same thing.
 """
 import re
 from collections.abc import Mapping
+from typing import Any
 
 from gpt2_assist.architectures.description import MATRICES, Decoder
 from gpt2_assist.architectures.parts import Part
@@ -28,12 +29,12 @@ _GGUF = {"attention_norm": "attn_norm", "qkv": "attn_qkv", "output": "attn_outpu
          "norm": "output_norm", "head": "output"}
 
 
-def decoder(n_layer: int, n_head: int, n_embd: int, n_ctx: int, vocab_size: int, **relative: object) -> Decoder:
+def decoder(n_layer: int, n_head: int, n_embd: int, n_ctx: int, vocab_size: int, **relative: Any) -> Decoder:
     """A GPT-2 of these sizes; a relative's fields may be other than GPT-2's. Raises ModelError where they fit no
     model."""
     if type(n_embd) is int and type(n_head) is int and (n_head < 1 or n_embd % n_head):
         raise ModelError(f"The model's width {n_embd} can't be divided among {n_head} heads.")
-    fields = {"n_inner": 4 * n_embd, **relative}
+    fields: dict[str, Any] = {"n_inner": 4 * n_embd, **relative}
     return Decoder(MODEL_TYPE, n_layer, n_head, n_head, n_embd, n_embd // n_head, n_ctx=n_ctx, vocab_size=vocab_size,
                    **fields)
 
@@ -84,7 +85,7 @@ def hub_parts(decoder: Decoder) -> dict[str, tuple[Part, ...]]:
     return parts
 
 
-def from_gguf(keys: Mapping[str, object], vocab_size: int, names: Mapping[str, object]) -> Decoder:
+def from_gguf(keys: Mapping[str, Any], vocab_size: int, names: Mapping[str, object]) -> Decoder:
     """From a GGUF file's keys and the names of its tensors. Raises KeyError where a size is missing."""
     return decoder(keys["gpt2.block_count"], keys["gpt2.attention.head_count"], keys["gpt2.embedding_length"],
                    keys["gpt2.context_length"], vocab_size, n_inner=keys["gpt2.feed_forward_length"],

@@ -4,6 +4,7 @@ RMS norms, rotary positions, grouped queries, gated SiLU. Qwen's are made of the
 """
 import re
 from collections.abc import Mapping
+from typing import Any
 
 from gpt2_assist.architectures.description import Decoder
 from gpt2_assist.architectures.parts import Part
@@ -102,13 +103,13 @@ def hub_parts(decoder: Decoder) -> dict[str, tuple[Part, ...]]:
     return parts
 
 
-def from_gguf(keys: Mapping[str, object], vocab_size: int, names: Mapping[str, object]) -> Decoder:
+def from_gguf(keys: Mapping[str, Any], vocab_size: int, names: Mapping[str, object]) -> Decoder:
     """From a GGUF file's keys and the names of its tensors. Raises ModelError where something in them isn't known here,
     KeyError where a size is missing."""
     return gguf_decoder_of(keys, MODEL_TYPE, vocab_size, names)
 
 
-def gguf_decoder_of(keys: Mapping[str, object], name: str, vocab_size: int, names: Mapping[str, object]) -> Decoder:
+def gguf_decoder_of(keys: Mapping[str, Any], name: str, vocab_size: int, names: Mapping[str, object]) -> Decoder:
     """What the keys of Llama's and Qwen's models have in common; `name` stands before each."""
     for key, what in _GGUF_MORE.items():
         if (value := keys.get(f"{name}.{key}")) not in (None, 0, "none") and (value, key) not in _GGUF_NOTHING:

@@ -1,10 +1,13 @@
 """How a file holds a decoder's tensors: under which names, in how many parts, and which way round."""
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-Array = TypeVar("Array")
-"""numpy's or torch's."""
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+
+Array = TypeVar("Array", "np.ndarray", "torch.Tensor")
 
 
 @dataclass(frozen=True)

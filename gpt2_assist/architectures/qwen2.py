@@ -1,5 +1,6 @@
 """Qwen2's decoders (Yang et al. 2024), Qwen2.5's among them: Llama's type with biases of queries, keys and values."""
 from collections.abc import Mapping
+from typing import Any
 
 from gpt2_assist.architectures import llama
 from gpt2_assist.architectures.description import Decoder
@@ -20,7 +21,7 @@ def to_hub(decoder: Decoder) -> dict:
             "use_sliding_window": False}
 
 
-def from_gguf(keys: Mapping[str, object], vocab_size: int, names: Mapping[str, object]) -> Decoder:
+def from_gguf(keys: Mapping[str, Any], vocab_size: int, names: Mapping[str, object]) -> Decoder:
     """As llama.from_gguf."""
     return llama.gguf_decoder_of(keys, MODEL_TYPE, vocab_size, names)
 

@@ -1,6 +1,7 @@
 """Qwen3's dense decoders (Yang et al. 2025): Llama's type with a norm of each head's query and key, whose width is
 stated apart from the model's."""
 from collections.abc import Mapping
+from typing import Any
 
 from gpt2_assist.architectures import llama
 from gpt2_assist.architectures.description import Decoder
@@ -22,6 +23,6 @@ def to_hub(decoder: Decoder) -> dict:
             "attention_bias": "qkv" in decoder.biases, "use_sliding_window": False}
 
 
-def from_gguf(keys: Mapping[str, object], vocab_size: int, names: Mapping[str, object]) -> Decoder:
+def from_gguf(keys: Mapping[str, Any], vocab_size: int, names: Mapping[str, object]) -> Decoder:
     """As llama.from_gguf."""
     return llama.gguf_decoder_of(keys, MODEL_TYPE, vocab_size, names)

@@ -1,6 +1,7 @@
 """StarCoder2 (Lozhkov et al. 2024): GPT-2's layer norms, biases and plain inner part with Llama's rotary positions and
 grouped queries, as hubs and GGUF files write it."""
 from collections.abc import Mapping
+from typing import Any
 
 from gpt2_assist.architectures import llama
 from gpt2_assist.architectures.description import MATRICES, Decoder
@@ -44,7 +45,7 @@ def hub_parts(decoder: Decoder) -> dict[str, tuple[Part, ...]]:
                   {**_OUTER, "head": HEAD.removesuffix(".weight")})
 
 
-def from_gguf(keys: Mapping[str, object], vocab_size: int, names: Mapping[str, object]) -> Decoder:
+def from_gguf(keys: Mapping[str, Any], vocab_size: int, names: Mapping[str, object]) -> Decoder:
     """As llama.from_gguf."""
     epsilon = keys[f"{MODEL_TYPE}.attention.layer_norm_epsilon"]
     alike = llama.gguf_decoder_of({**keys, f"{MODEL_TYPE}.attention.layer_norm_rms_epsilon": epsilon}, MODEL_TYPE,

@@ -1,6 +1,7 @@
 """`gpt2-assist finetune PATH...`: a model learns from the user's own texts."""
 import argparse
 import os
+from typing import Any
 
 from gpt2_assist.errors import UsageError
 from gpt2_assist.frontend.help import Help
@@ -104,7 +105,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _request(args: argparse.Namespace):
-    given = {name: value for name, value in vars(args).items() if name not in _MODES and name != "run"}
+    given: dict[str, Any] = {name: value for name, value in vars(args).items() if name not in _MODES and name != "run"}
     if not args.resume and not args.paths:
         raise UsageError("Give the texts to learn from: files, folders, or - for standard input.")
     if "model" in given and "base_run" in given:
@@ -134,6 +135,7 @@ def _request(args: argparse.Namespace):
     name, paths = given.pop("name", DEFAULT), tuple(given.pop("paths"))
     said = {**given, **({"paths": paths} if paths else {})}
     settings = Settings(**{entry.name: given.pop(entry.name) for entry in fields(Settings) if entry.name in given})
-    return Request(**{"model": resolved(read_settings().model), **given}, paths=paths, run=name, settings=settings,
+    asked: dict[str, Any] = {"model": resolved(read_settings().model), **given}
+    return Request(**asked, paths=paths, run=name, settings=settings,
                    overwrite=args.overwrite, given={entry: (called.get(entry, "--" + entry.replace("_", "-")), value)
                                                     for entry, value in said.items()})

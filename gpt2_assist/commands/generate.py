@@ -73,9 +73,11 @@ def run(args: argparse.Namespace) -> int:
     from gpt2_assist.ipc.messages import MAX_SAMPLES
     request = SeriesRequest(model, prompt, settings, args.precision or defaults.precision,
                             args.device or defaults.device, suffix, beside)
+    copied = known = None
     if args.unique or args.show_copied:
-        from gpt2_assist.frontend.copied import Copied
-        copied = Copied(model, args.show_copied)
+        from gpt2_assist.frontend.copied import Copied, Known
+        copied = Copied(model) if args.show_copied else None
+        known = Known(copied or Copied.of(model)) if args.unique else None
     pieces: list[str] = []
     file = None if args.output in (None, "-") else OutputFile(args.output)
     if args.json:
@@ -85,17 +87,17 @@ def run(args: argparse.Namespace) -> int:
         sink = Pages(pieces.append, prompt, args.include_prefix)
     else:
         sink = Screen(prompt, args.n == 1 and not args.unique, args.include_prefix,
-                      copied.marks if args.show_copied else None)
+                      copied.marks if copied else None)
 
     def done(sample) -> None:
         sink.done(sample)
-        if args.show_copied:
+        if copied:
             print("\n".join(f"  {line}" for line in copied.lines(sample.text)), file=sys.stderr, flush=True)
     size = min(batch_size, MAX_SAMPLES)
     try:
         with Client.connect("generate") as client:
-            if args.unique:
-                whole = generate_unique(client, request, args.n, size, copied.is_known, sink.text, done)
+            if known:
+                whole = generate_unique(client, request, args.n, size, known.is_known, sink.text, done)
             else:
                 whole = generate_series(client, request, args.n, size, sink.text, done)
     finally:

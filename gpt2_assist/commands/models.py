@@ -74,16 +74,17 @@ def _show(args: argparse.Namespace) -> int:
         print(json.dumps({**summary(model), "card": asdict(model.card), "sizes": _sizes(model),
                           "files": dict(model.files()), "problem": str(problem or "")}))
         return problem.exit_code if problem else 0
-    lines = {"name": model.name, "folder": model.own, **_sizes(model), **asdict(model.card)}
-    hashes, figures = lines.pop("hashes"), lines.pop("figures")
+    lines: dict[str, object] = {"name": model.name, "folder": model.own, **_sizes(model), **asdict(model.card)}
+    del lines["hashes"], lines["figures"]
     lines["stop_strings"] = ", ".join(map(repr, model.card.stop_strings)) or "none"
     lines["prompt_prefix"] = repr(model.card.prompt_prefix) if model.card.prompt_prefix else "none"
     lines["infill"] = json.dumps(model.card.infill) if model.card.infill else "none"
     lines["chat_template"] = repr(model.card.chat_template) if model.card.chat_template else "none"
-    lines |= {name: json.dumps(value) if isinstance(value, (dict, list)) else value for name, value in figures.items()}
+    lines |= {name: json.dumps(value) if isinstance(value, (dict, list)) else value
+              for name, value in model.card.figures.items()}
     for name, value in lines.items():
         print(visible(f"{name.replace('_', ' ')}: {value}"))
-    for name, value in hashes.items():
+    for name, value in model.card.hashes.items():
         print(visible(f"SHA-256 of {name}: {value}"))
     for name, size in model.files():
         print(visible(f"  {_megabytes(size):>9}  {name}"))

@@ -17,19 +17,19 @@ def read_prompt(argument: str | None, prefix: str | None, file: Path | None,
     A file's last line end is its editor's, not the writer's, and is dropped, unless the text is wanted `whole`: where
     another follows it, it was cut there. Raises UsageError, DataError.
     """
-    given = [value for value in (argument, prefix, file) if value is not None]
-    if len(given) > 1:
+    texts = [text for text in (argument, prefix) if text is not None]
+    if len(texts) + (file is not None) > 1:
         raise UsageError("Give the text to go on from once: as PROMPT, with --prefix or with --file.")
     if file is not None:
         return _text(str(file), whole)
-    if argument == "-" or not given:
-        if sys.stdin.isatty() and not given:
+    if argument == "-" or not texts:
+        if sys.stdin.isatty() and not texts:
             if needless():
                 return ""
             raise UsageError('There is no prompt: write `gpt2-assist generate "Once upon a time"`, '
                              "or give --file FILE, or text on standard input.")
         return _text("-", whole)
-    return valid(given[0])
+    return valid(texts[0])
 
 
 def read_suffix(argument: str | None, file: Path | None) -> str | None:

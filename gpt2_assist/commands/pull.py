@@ -53,7 +53,7 @@ def _list(as_json: bool) -> int:
 
 
 def _summary(entry: Entry) -> dict:
-    place = entry.repository or f"{entry.wheel.project} {entry.wheel.version}"
+    place = f"{entry.wheel.project} {entry.wheel.version}" if entry.wheel else entry.repository
     return {"name": entry.name, "good_for": entry.good_for, "parameters": entry.parameters, "bytes": entry.bytes,
             "licence": entry.licence, "from": place, "here": store.is_stored(entry.name)}
 

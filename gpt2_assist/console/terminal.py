@@ -4,7 +4,7 @@ import shutil
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
 from typing import NoReturn
 
@@ -131,7 +131,7 @@ def interrupted() -> int:
 
 
 @contextmanager
-def on_interrupt(stop: Callable[[], None], ended: bool = False) -> Iterator[None]:
+def on_interrupt(stop: Callable[[], None], ended: bool = False) -> Generator[None]:
     """Within the block the first Ctrl-C calls `stop`; a second one raises KeyboardInterrupt.
 
     With `ended`, so does a signal that asks for the end; a second one ends the process, but for a terminal's end.
@@ -157,7 +157,7 @@ def on_interrupt(stop: Callable[[], None], ended: bool = False) -> Iterator[None
 
 
 @contextmanager
-def without_echo() -> Iterator[None]:
+def without_echo() -> Generator[None]:
     """Within the block, keys typed ahead don't show between the model's words; the next prompt gets them."""
     try:
         import termios

@@ -90,7 +90,9 @@ def _asian(sample: bytes) -> Iterator[Candidate]:
     for encoding, share in (("cp932", _japanese), ("euc_jp", _japanese), ("cp949", _korean), ("gb18030", _simplified),
                             ("big5hkscs", _traditional)):
         text = _read(sample, encoding)
-        wide = [character for character in text or "" if character > "\x7f"]
+        if text is None:
+            continue
+        wide = [character for character in text if character > "\x7f"]
         if len(wide) < _LEAST_LETTERS // 2 or not share(wide):
             continue
         odd = (len(_BESIDE_ASCII.findall(text)) + (encoding != "cp949") * len(_SPACED.findall(text))) / len(wide)

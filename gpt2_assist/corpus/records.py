@@ -122,10 +122,11 @@ def _of_records(records: Sequence[tuple[Any, int]], source: str, column: str | N
     """Raises _NoTexts, or UnreadableFile where the texts' field isn't known."""
     records = [(_unwrapped(record), line) for record, line in records]
     objects = [record for record, _ in records if isinstance(record, dict) and record]
-    talks = [conversation(record) for record in objects]
-    if objects and column is None and all(talk is not None for talk in talks):
-        chosen = [(conversation(record), line) for record, line in records if isinstance(record, dict) and record]
-        return _documents(chosen, source, f"{what} of chats")
+    if objects and column is None:
+        talks = [(talk, line) for record, line in records if isinstance(record, dict) and record
+                 and (talk := conversation(record)) is not None]
+        if len(talks) == len(objects):
+            return _documents(talks, source, f"{what} of chats")
     fields = _fields(objects, source, column, each_line)
     texts, empty = [], 0
     for record, line in records:
@@ -163,8 +164,10 @@ def _fields(objects: Sequence[dict], source: str, column: str | None, each_line:
             raise UnreadableFile(f"{source} has no field {column}: it has {_listed(names)}.", "without the column")
     usual = next((names[place] for name in USUAL if (place := named(name, names)) is not None), None)
     together = next((group for group in _TOGETHER if set(group) <= set(names)), None)
-    if usual or together:
-        return (usual,) if usual else together
+    if usual:
+        return (usual,)
+    if together:
+        return together
     texts = [name for name in names if any(isinstance(record.get(name), str) for record in objects[:1000])]
     wordy = [name for name in texts if any(" " in str(record.get(name, "")).strip() for record in objects[:1000])]
     if len(wordy) == 1:

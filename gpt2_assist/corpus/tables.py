@@ -63,7 +63,7 @@ def _delimiter(text: str, column: str | None) -> str:
     """What parts most columns in such a way that (nearly) all rows have as many as the first, or one that is called
     `column`; a comma by default."""
     fitting = {delimiter: _even_width(text, delimiter, column) for delimiter in _DELIMITERS}
-    return max(fitting, key=fitting.get)
+    return max(fitting, key=fitting.__getitem__)
 
 
 def _even_width(text: str, delimiter: str, column: str | None) -> int:

@@ -247,7 +247,7 @@ class History:
         if place < _LONGEST:
             return False
         n, volume, found = self.longest(tokens[place - _LONGEST:place])
-        return n == _LONGEST and volume.tokens[found] == tokens[place]
+        return n == _LONGEST and volume is not None and volume.tokens[found] == tokens[place]
 
     def _put(self, tokens: array, place: int, storing: bool) -> None:
         """Stores one token; `storing`: the one before it was the last to be stored."""
@@ -288,7 +288,7 @@ class Drafter:
         most = min(limit, len(self.costs) - 1)
         if self._source is None or self._waiting or most <= 0:
             return []
-        guess = self._guess(most)
+        guess = self._guess(self._source, most)
         best, best_speed = 0, _MARGIN / self.costs[0]
         reached = expected = 1.0
         for drafted in range(1, len(guess) + 1):
@@ -324,10 +324,10 @@ class Drafter:
         """Hands the text to the history. The drafter is of no use afterwards."""
         self._history.close(self._text)
 
-    def _guess(self, count: int) -> list[int]:
-        guess = self._source.following(self._place, count)
-        if self._source is self._text.index:
-            period = len(self._source) - self._place
+    def _guess(self, source: GramIndex, count: int) -> list[int]:
+        guess = source.following(self._place, count)
+        if source is self._text.index:
+            period = len(source) - self._place
             while len(guess) < count:
                 guess.append(guess[-period])
         return guess
@@ -355,7 +355,7 @@ class Drafter:
         n, place = own.longest(ending)
         if n < _LONGEST:
             shared, volume, there = self._history.longest(ending)
-            if shared > n:
+            if shared > n and volume is not None:
                 n, source, place = shared, volume, there
         if n > self._length:
             self._source, self._place = source, place

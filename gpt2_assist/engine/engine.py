@@ -2,10 +2,11 @@
 from collections.abc import Callable, Mapping
 from collections.abc import Sequence as SequenceOf
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 
+from gpt2_assist.architectures.description import Decoder
 from gpt2_assist.errors import UsageError
 from gpt2_assist.model.adapter import Adapter
 
@@ -46,8 +47,6 @@ class Sequence(Protocol):
     prompt_tokens: int
     cached_tokens: int
     """Prompt tokens that the prefix cache gave at `open`."""
-    context: int
-    """Tokens of the window now."""
     allowed: np.ndarray | None
     """Ids, ascending, that the next token must be one of; set from outside, None for all. More tokens than that one are
     decoded only along `likely`."""
@@ -56,10 +55,19 @@ class Sequence(Protocol):
     likely: list[tuple[int, np.ndarray]]
     """A guess, set from outside before the first `decode`: the next tokens, each with what is allowed in its place."""
 
+    @property
+    def context(self) -> int:
+        """Tokens of the window now."""
 
-class Engine(Protocol):
+
+Own = TypeVar("Own", bound=Sequence)
+"""An engine's own kind of sequence: no other engine's may be handed to it."""
+
+
+class Engine(Protocol[Own]):
     """One loaded model with its cache."""
 
+    config: Decoder
     n_ctx: int
     vocab_size: int
     device: str
@@ -74,7 +82,7 @@ class Engine(Protocol):
         """Forgets an adapter that no open sequence has."""
 
     def open(self, prompt: SequenceOf[int], sampling: Sampling, index: int = 0, new_tokens: SequenceOf[int] = (),
-             adapter: int = 0, most_new: int = NO_LIMIT) -> Sequence:
+             adapter: int = 0, most_new: int = NO_LIMIT) -> Own:
         """A sample that continues `prompt` (not empty) as sample `index`; `new_tokens` were decoded before a crash.
         `adapter` 0 is the model itself. Its own tokens, if it has any, can stand in the prompt and are never new ones.
         No more than about `most_new` tokens will be wanted, where that is known: it changes what is prepared, no token.
@@ -82,20 +90,20 @@ class Engine(Protocol):
         Costs no model time. Randomness comes from (seed, index, number of new tokens so far), nothing else.
         """
 
-    def prefill(self, sequence: Sequence) -> bool:
+    def prefill(self, sequence: Own) -> bool:
         """Runs the model over one chunk of what is not cached. True once the sequence can be decoded."""
 
-    def decode(self, sequences: SequenceOf[Sequence]) -> list[list[Token]]:
+    def decode(self, sequences: SequenceOf[Own]) -> list[list[Token]]:
         """New tokens for each of the prefilled sequences, appended to its `tokens`: one, or, where a draft of what
         follows proved right, several.
 
         Where a window is full it moves, and the sequence wants `prefill` again: see `ready`.
         """
 
-    def ready(self, sequence: Sequence) -> bool:
+    def ready(self, sequence: Own) -> bool:
         """Whether `decode` can take the sequence without a `prefill` before."""
 
-    def close(self, sequence: Sequence) -> None:
+    def close(self, sequence: Own) -> None:
         """Ends a sequence; its keys and values stay in the cache for prompts that share its beginning."""
 
     def idle(self) -> bool:

@@ -42,7 +42,14 @@ class PagedSequence:
     @property
     def pending(self) -> list[int]:
         """Tokens of the window that the model has not seen yet; at least the last one."""
-        return self.tokens[self.start + self.branch.length:]
+        return self.tokens[self.start + (0 if self.branch is None else self.branch.length):]
+
+    @property
+    def prefilled(self) -> Branch:
+        """Its keys and values. Raises ValueError where it has none."""
+        if self.branch is None:
+            raise ValueError("the sequence is not prefilled")
+        return self.branch
 
     @property
     def new_tokens(self) -> list[int]:
@@ -102,14 +109,15 @@ class PagedEngine:
     def cached_tokens(self) -> int:
         return self._tree.held_tokens()
 
-    def _take_branch(self, sequence: PagedSequence) -> None:
+    def _take_branch(self, sequence: PagedSequence) -> Branch:
         """Gives the sequence keys and values for its present window."""
         start = window_start(len(sequence.tokens), self.n_ctx)
         if sequence.branch is not None and sequence.start == start:
-            return
+            return sequence.branch
         self._let_go(sequence)
         sequence.start = start
         sequence.branch = self._tree.acquire(sequence.tokens[start:-1], sequence.adapter)
+        return sequence.branch
 
     def _let_go(self, sequence: PagedSequence) -> None:
         """Ends the use of keys and values; they stay in the tree."""

@@ -22,7 +22,8 @@ class _Node:
     __slots__ = ("parent", "tokens", "page", "blocks", "starts", "users", "used")
 
     def __init__(self, parent: "_Node | None", tokens: list[int], page: int) -> None:
-        self.parent, self.tokens, self.page = parent, tokens, page
+        self.parent: _Node = self if parent is None else parent  # a root is its own
+        self.tokens, self.page = tokens, page
         self.blocks: dict[tuple[int, ...], _Node] = {}  # the full children
         self.starts: dict[int, list[_Node]] = {}  # all children, by their first token
         self.users = 0  # live branches that end here; one that ends below holds this node by its child

@@ -1,6 +1,7 @@
 """The engine in plain torch: incremental decoding over cached keys and values, on any device that torch knows."""
 import itertools
 import os
+from collections.abc import Callable
 from collections.abc import Sequence as SequenceOf
 
 import numpy as np
@@ -29,7 +30,7 @@ class TorchSequence:
         self.tokens, self.prompt_tokens, self.cached_tokens = tokens, prompt_tokens, cached_tokens
         self.sampling, self.index, self.adapter = sampling, index, adapter
         self.allowed: np.ndarray | None = None
-        self.refused = None
+        self.refused: Callable[[SequenceOf[int]], np.ndarray] | None = None
         self.likely: list[tuple[int, np.ndarray]] = []  # not used: each token has a step of its own here
         self.start = 0
         self.cache: KeysValues | None = None
@@ -37,6 +38,13 @@ class TorchSequence:
     @property
     def context(self) -> int:
         return len(self.tokens) - self.start
+
+    @property
+    def prefilled(self) -> KeysValues:
+        """Its keys and values. Raises ValueError where it has none."""
+        if self.cache is None:
+            raise ValueError("the sequence is not prefilled")
+        return self.cache
 
 
 class TorchEngine:
@@ -76,9 +84,9 @@ class TorchEngine:
         return TorchSequence(tokens, len(prompt), min(shared, max(0, len(prompt) - start)), sampling, index, adapter)
 
     def prefill(self, sequence: TorchSequence) -> bool:
-        self._take_cache(sequence)
+        cache = self._take_cache(sequence)
         wanted = sequence.tokens[sequence.start:-1]  # the last token is run by `decode`, which needs its logits
-        done = len(sequence.cache.tokens)
+        done = len(cache.tokens)
         if done < len(wanted):
             end = min(len(wanted), (done // BLOCK) * BLOCK + self._chunk)  # chunks end where blocks do
             with torch.inference_mode():
@@ -123,20 +131,20 @@ class TorchEngine:
 
     def logits(self, sequence: TorchSequence) -> torch.Tensor:
         """The logits [V] that would decide the next token of a prefilled sequence, which stays as it is."""
-        cache, before = sequence.cache, list(sequence.cache.tokens)
+        cache, before = sequence.prefilled, list(sequence.prefilled.tokens)
         with torch.inference_mode():
             row = self._forward.hidden([self._segment(sequence, sequence.tokens[-1:], sequence.context - 1)])[0]
             cache.tokens = before
             return self._forward.logits(row)
 
     def _segment(self, sequence: TorchSequence, tokens: list[int], start: int) -> Segment:
-        return Segment(sequence.cache, tokens, start, self._adapters.get(sequence.adapter))
+        return Segment(sequence.prefilled, tokens, start, self._adapters.get(sequence.adapter))
 
-    def _take_cache(self, sequence: TorchSequence) -> None:
+    def _take_cache(self, sequence: TorchSequence) -> KeysValues:
         """Gives the sequence keys and values for its present window."""
         start = window_start(len(sequence.tokens), self.n_ctx)
         if sequence.cache is not None and sequence.start == start:
-            return
+            return sequence.cache
         self.close(sequence)
         config = self.config
         empty = KeysValues(config.n_layer, config.n_kv_head, config.head_width, config.n_ctx, self.device,
@@ -144,6 +152,7 @@ class TorchEngine:
         sequence.start = start
         with torch.inference_mode():
             sequence.cache = self._cache.acquire(sequence.tokens[start:-1], empty)
+        return sequence.cache
 
 
 def choose_precision(name: str, device: str) -> str:

@@ -2,7 +2,7 @@
 import os
 import stat
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -28,13 +28,13 @@ def end() -> None:
     global _asked, _works
     with _counting:
         _works -= 1
-        if not _works:
+        if not _works and _asked is not None:
             os.umask(_asked)
             _asked = None
 
 
 @contextmanager
-def as_asked() -> Iterator[None]:
+def as_asked() -> Generator[None]:
     """Within the block new files have the modes that the user's own umask gives."""
     if _asked is None:
         yield

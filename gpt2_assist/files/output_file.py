@@ -10,7 +10,7 @@ import os
 import re
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import ExitStack, contextmanager, suppress
 from io import FileIO
 from pathlib import Path
@@ -48,7 +48,7 @@ class OutputFile:
         return self._path
 
     @contextmanager
-    def open(self) -> Iterator[BinaryIO]:
+    def open(self) -> Generator[BinaryIO]:
         """A stream to fill. Where the block ends by an error, a file is as it was. Raises StorageError."""
         with self._refusals():
             if not self.whole:
@@ -104,7 +104,7 @@ class OutputFile:
             raise PermissionError(errno.EACCES, "it is read-only")
 
     @contextmanager
-    def _stream(self) -> Iterator[BinaryIO]:
+    def _stream(self) -> Generator[BinaryIO]:
         if self._descriptor is None:
             stream = open(os.open(self._path, os.O_WRONLY), "wb")
         else:
@@ -113,7 +113,7 @@ class OutputFile:
             yield stream
 
     @contextmanager
-    def _replaced(self) -> Iterator[BinaryIO]:
+    def _replaced(self) -> Generator[BinaryIO]:
         with ExitStack() as stack:
             try:
                 with as_asked():
@@ -137,7 +137,7 @@ class OutputFile:
                 self._overwrite(content)
 
     @contextmanager
-    def _in_place(self) -> Iterator[BinaryIO]:
+    def _in_place(self) -> Generator[BinaryIO]:
         import tempfile  # not above: front ends start without it
         with tempfile.TemporaryFile() as staged:
             yield staged
@@ -155,7 +155,7 @@ class OutputFile:
                 raise
 
     @contextmanager
-    def _refusals(self) -> Iterator[None]:
+    def _refusals(self) -> Generator[None]:
         try:
             yield
         except BrokenPipeError as error:

@@ -2,7 +2,7 @@
 import os
 import secrets
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -13,7 +13,7 @@ _ABANDONED_S = 3600.0
 
 
 @contextmanager
-def whole_file(path: Path, put: Callable[[Path], object] | None = None) -> Iterator[BinaryIO]:
+def whole_file(path: Path, put: Callable[[Path], object] | None = None) -> Generator[BinaryIO]:
     """A file to fill: synced, it takes the place of `path` if the block ends without an error, and vanishes otherwise.
 
     `put` is another way of bringing the filled one there. Several processes may do so at once: the last one's file

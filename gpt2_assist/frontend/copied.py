@@ -17,19 +17,43 @@ def age(model: str) -> int:
 
 
 class Copied:
-    """Of the fine-tuned model `model`; of another one nothing is known but what came before."""
+    """What a model that was fine-tuned here has of its training texts."""
 
-    def __init__(self, model: str, must: bool) -> None:
-        """Raises UsageError for another model, where `must` says that it has to be known."""
+    def __init__(self, model: str) -> None:
+        """Raises UsageError for another model."""
         found = find_model(model)
         copies = copies_of(found.own)
-        if must and not copies:
+        if not copies:
             raise UsageError("Only models that were fine-tuned here know what they were trained on; this one's texts "
                              "can't be compared.")
         self._tokenizer = TextTokenizer.from_folder(found.tokenizer)
-        self._index = CopyIndex.load(copies) if copies else None
-        self._shorts = short_documents(self._index, self._tokenizer.decode) if copies else None
-        self._known = {normal(text) for text in self._shorts[0].texts} if copies else set()
+        self._index = CopyIndex.load(copies)
+        self._shorts = short_documents(self._index, self._tokenizer.decode)
+
+    @classmethod
+    def of(cls, model: str) -> "Copied | None":
+        """None for a model of which nothing is known."""
+        return cls(model) if copies_of(find_model(model).own) else None
+
+    @property
+    def short_texts(self) -> list[str]:
+        """The short ones among the training texts."""
+        return self._shorts[0].texts
+
+    def marks(self) -> CopyMarks:
+        """For one text that comes piece by piece."""
+        return CopyMarks(self._index)
+
+    def lines(self, text: str) -> list[str]:
+        """What of a text stands in the training texts, for people."""
+        return measure(self._index, self._tokenizer.encode(text), self._tokenizer.decode, shorts=self._shorts).lines()
+
+
+class Known:
+    """The texts that no one wants twice: those that came before, and the short ones that the model learned from."""
+
+    def __init__(self, copied: Copied | None) -> None:
+        self._known = {normal(text) for text in copied.short_texts} if copied else set()
 
     def is_known(self, text: str) -> bool:
         """Whether a text is empty, stands in the training texts as a whole, or came before, but for case and space."""
@@ -37,14 +61,6 @@ class Copied:
         known = not plain or plain in self._known
         self._known.add(plain)
         return known
-
-    def marks(self) -> CopyMarks | None:
-        """For one text that comes piece by piece; None where nothing is known of the training texts."""
-        return CopyMarks(self._index) if self._index else None
-
-    def lines(self, text: str) -> list[str]:
-        """What of a text stands in the training texts, for people."""
-        return measure(self._index, self._tokenizer.encode(text), self._tokenizer.decode, shorts=self._shorts).lines()
 
 
 def report_on(text: str, run_name: str, n: int) -> Originality:

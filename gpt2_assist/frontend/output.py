@@ -85,7 +85,7 @@ class Screen:
 class Lines:
     """JSON lines, one for each sample, handed to `write`; in ASCII, which every encoding has and nothing splits."""
 
-    def __init__(self, write: Callable[[str], None], prompt: str, shown_prompt: bool, seed: int, model: str,
+    def __init__(self, write: Callable[[str], None], prompt: str, shown_prompt: bool, seed: int | None, model: str,
                  logprobs: bool) -> None:
         self._write, self._prompt = write, prompt if shown_prompt else ""
         self._seed, self._model, self._logprobs = seed, model, logprobs

@@ -1,7 +1,7 @@
 """How far something is, on standard error: a bar, or a line of words that gives way to what comes."""
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
 from gpt2_assist.console.terminal import visible
@@ -13,7 +13,7 @@ Progress = Callable[[int, int], None]
 
 
 @contextmanager
-def bar(what: str, unit: dict) -> Iterator[Progress]:
+def bar(what: str, unit: dict) -> Generator[Progress]:
     """A bar that begins with the first thing done; what was done before that doesn't count for its speed."""
     from tqdm import tqdm
     shown = None
@@ -36,7 +36,7 @@ def bar(what: str, unit: dict) -> Iterator[Progress]:
 
 
 @contextmanager
-def words(what: str) -> Iterator[Callable[[str], None]]:
+def words(what: str) -> Generator[Callable[[str], None]]:
     """A line that the next words replace, and nothing where no terminal can do that."""
     shown = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
 

@@ -1,5 +1,6 @@
 """What somebody who waits for a training sees: one line that changes, and between what is to stay."""
 import os
+from collections.abc import Callable
 from contextlib import suppress
 
 from gpt2_assist.console.streams import Telling
@@ -31,11 +32,13 @@ class Display:
         self._validations: list[float] = []
         self.training = False
         """Whether there is something to be saved when it is stopped."""
+        self.hear: Callable[[Report], None] | None = None
+        """Hears of each step, once it is shown."""
 
-    def say(self, text: str) -> None:
+    def say(self, line: str) -> None:
         if not self._quiet:
             self._clear()
-            text = visible(text)
+            text = visible(line)
             self._out.write((wrapped(text, columns_shown()) if self._live else text) + "\n")
 
     def goes_on(self, step: int, validations: list[float]) -> None:
@@ -61,6 +64,8 @@ class Display:
         if report.validation is not None:
             self._validations.append(report.validation)
         self._progress(report)
+        if self.hear:
+            self.hear(report)
 
     def _progress(self, report: Report) -> None:
         """Shows where the training is."""

@@ -29,12 +29,12 @@ def from_wire(entries: dict) -> Any:
     return _build(kind, {key: value for key, value in entries.items() if key != "type"})
 
 
-def _plain(message: object) -> dict:
+def _plain(message: Any) -> dict:
     return {entry.name: _plain(value) if type(value) in Message.PARTS else value
             for entry in fields(message) for value in [getattr(message, entry.name)]}
 
 
-def _build(kind: type, entries: dict) -> Any:
+def _build(kind: type[Any], entries: dict) -> Any:
     values = {}
     for entry in fields(kind):
         if entry.name not in entries:

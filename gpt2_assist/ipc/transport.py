@@ -11,10 +11,10 @@ import socket
 import stat
 import struct
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gpt2_assist import config
 from gpt2_assist.errors import DaemonError
@@ -57,7 +57,7 @@ def runtime_folder() -> Path:
 
 
 @contextmanager
-def _usable(folder: Path) -> Iterator[None]:
+def _usable(folder: Path) -> Generator[None]:
     """Turns what the system says against the runtime folder into a DaemonError."""
     try:
         yield
@@ -269,8 +269,8 @@ def start_detached(arguments: list[str], log: Path) -> "subprocess.Popen":
     import subprocess
     paths = [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")]
     environment = {**os.environ, **config.environment(), "PYTHONPATH": os.pathsep.join(filter(None, paths))}
-    apart = ({"creationflags": subprocess.DETACHED_PROCESS | subprocess.CREATE_NEW_PROCESS_GROUP}
-             if os.name == "nt" else {"start_new_session": True})
+    apart: dict[str, Any] = ({"creationflags": subprocess.DETACHED_PROCESS | subprocess.CREATE_NEW_PROCESS_GROUP}
+                             if os.name == "nt" else {"start_new_session": True})
     folder = runtime_folder()
     with _usable(folder):
         errors = open(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab")
@@ -307,6 +307,6 @@ class WorkerPipe:
 
 def inherited(argument: str) -> socket.socket:
     """The worker's end of its WorkerPipe."""
-    if argument == "-":
+    if os.name == "nt":
         return socket.fromshare(sys.stdin.buffer.read())
     return socket.socket(fileno=int(argument))

@@ -121,6 +121,9 @@ def read_figures(prepared: Prepared) -> dict[str, float] | None:
 
 
 def _figures_file(prepared: Prepared) -> Path:
+    """Raises ValueError where they are weights of the moment, which no file has."""
+    if prepared.path is None:
+        raise ValueError("weights of the moment")
     return prepared.path.with_suffix(".json")
 
 

@@ -1,7 +1,7 @@
 """From a model's folder to an engine that is ready for a keystroke. For workers: its import is most of their start."""
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -49,7 +49,7 @@ def load(name: str, precision: str, device: str, settings: Settings,
 
 
 @contextmanager
-def enough_memory(folder: ModelFolder) -> Iterator[None]:
+def enough_memory(folder: ModelFolder) -> Generator[None]:
     """Turns a lack of memory within the block into a ModelError about the model."""
     try:
         yield

@@ -89,7 +89,8 @@ def read_adapter(folder: Path, base: Decoder) -> Adapter:
         for name in file.entries:
             module, ending, _ = name.removeprefix(PREFIX).partition(".lora_A.weight")
             if ending:
-                halves[module] = tuple(_matrix(file, f"{PREFIX}{module}.lora_{half}.weight") for half in "AB")
+                down, up = (_matrix(file, f"{PREFIX}{module}.lora_{half}.weight") for half in "AB")
+                halves[module] = down, up
         wrong = [down for down, up in halves.values() if not len(down) == up.shape[1] == shape.rank]
         if wrong or not halves or 2 * len(halves) + bool(rows) != len(file.entries):
             raise ValueError

@@ -2,6 +2,7 @@
 import json
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
+from typing import Any
 
 from gpt2_assist.errors import ModelError
 from gpt2_assist.files.text_file import read_json
@@ -46,7 +47,7 @@ def read_card(folder: Path) -> Card:
         raise not_json(path, error) from None
     if not isinstance(entries, dict):
         raise ModelError(f"The model card {path} is no JSON object.")
-    known = {entry.name: entry.type for entry in fields(Card)}
+    known: dict[str, Any] = {entry.name: entry.type for entry in fields(Card)}
     for name, value in entries.items():
         if name not in known:
             raise ModelError(f"The model card {path} has an unknown entry: {name}.")

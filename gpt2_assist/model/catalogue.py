@@ -6,10 +6,13 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gpt2_assist import config
 from gpt2_assist.errors import UsageError
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 FILE = "catalogue.toml"
 _OURS = Path(__file__).with_name(FILE)
@@ -116,7 +119,7 @@ def _table(where: str, told: Any) -> dict:
     return told
 
 
-def _values(kind: type, where: str, told: Mapping[str, Any]) -> dict[str, Any]:
+def _values(kind: "type[DataclassInstance]", where: str, told: Mapping[str, Any]) -> dict[str, Any]:
     """What a table says, checked. Raises ValueError with words that follow the catalogue's name."""
     known = {entry.name: entry for entry in fields(kind)}
     for name, value in told.items():

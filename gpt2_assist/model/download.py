@@ -2,7 +2,7 @@
 import hashlib
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -109,7 +109,7 @@ def _fill(file: RemoteFile, output, headers: dict[str, str], advance: Callable[[
 
 
 @contextmanager
-def _request(file: RemoteFile, start: int, headers: dict[str, str]) -> Iterator:
+def _request(file: RemoteFile, start: int, headers: dict[str, str]) -> Generator:
     from huggingface_hub.utils import get_session, hf_raise_for_status
     asked = {**headers, "Accept-Encoding": "identity"}  # a range of compressed bytes would be of no use
     if start:

@@ -24,7 +24,8 @@ def rounded_int4(weight: np.ndarray, inputs: np.ndarray) -> tuple[np.ndarray, np
 
     `inputs` [T, K] is what the matrix is multiplied with at T positions of a text. Kp is K padded to whole groups.
     """
-    return _rounded(weight, inputs, _symmetric)
+    numbers, scales = _rounded(weight, inputs, _symmetric)
+    return numbers, scales
 
 
 def rounded_int4_min(weight: np.ndarray, inputs: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -36,7 +37,8 @@ def rounded_int4_min(weight: np.ndarray, inputs: np.ndarray) -> tuple[np.ndarray
     numbers = rounded_from(groups, scale, minimum)
     if (np.abs(numbers * scale + minimum - groups) <= _ON_THE_GRID * scale).all():
         return numbers.reshape(-1, weight.shape[1]), *bits
-    return _rounded(weight, inputs, _between)
+    rounded, scales, minima = _rounded(weight, inputs, _between)
+    return rounded, scales, minima
 
 
 _Rounding = Callable[[np.ndarray], np.ndarray]

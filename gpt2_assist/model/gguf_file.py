@@ -1,6 +1,7 @@
 """Writes a model as a GGUF file, llama.cpp's format, in fp32."""
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,6 +14,10 @@ from gpt2_assist.model.store import ModelFolder
 from gpt2_assist.text.gguf_keys import gguf_keys
 from gpt2_assist.text.tokenizer import TextTokenizer
 
+_ADD: dict[type, Callable[[GGUFWriter, str, Any], None]] = {
+    bool: GGUFWriter.add_bool, int: GGUFWriter.add_uint32, float: GGUFWriter.add_float32, str: GGUFWriter.add_string,
+    list: GGUFWriter.add_array}
+
 
 def write_gguf(model: ModelFolder, config: Decoder, weights: Mapping[str, torch.Tensor], path: Path) -> None:
     """`weights` have the decoder's names; the tokenizer and what the keys say of texts are those of `model`.
@@ -23,10 +28,8 @@ def write_gguf(model: ModelFolder, config: Decoder, weights: Mapping[str, torch.
             **gguf_keys(TextTokenizer.from_folder(model.tokenizer), config.vocab_size, model.card.prompt_prefix,
                         model.card.chat_template, model.card.infill)}
     writer = GGUFWriter(path, config.architecture)
-    add = {bool: writer.add_bool, int: writer.add_uint32, float: writer.add_float32, str: writer.add_string,
-           list: writer.add_array}
     for key, value in keys.items():
-        add[type(value)](key, value)
+        _ADD[type(value)](writer, key, value)
     writer.add_file_type(GGMLQuantizationType.F32)
     for name, tensor in _tensors(config, weights):
         writer.add_tensor_info(name, tuple(tensor.shape), np.dtype(np.float32), 4 * tensor.numel())

@@ -118,6 +118,9 @@ class _Walk:
         self.place += count
         return data
 
+    def whole(self, form: str) -> int:
+        return struct.unpack("<" + form, self.take(struct.calcsize(form)))[0]
+
     def number(self, form: str) -> int | float | bool:
         data = self.take(struct.calcsize(form))
         if form == "?" and data not in (b"\0", b"\1"):
@@ -133,7 +136,7 @@ class _Walk:
 
     def count(self, least: int, what: str) -> int:
         """A number of things that take `least` bytes each."""
-        count = self.number("Q")
+        count = self.whole("Q")
         if count * least > self.left():
             raise ValueError(f"its header speaks of {count:,} {what}, for which it is too short")
         return count
@@ -147,7 +150,7 @@ class _Walk:
             raise ValueError(f"a key's type is {kind}, which is none")
         if depth > _DEEPEST:
             raise ValueError("its arrays are nested too deeply")
-        inner = self.number("I")
+        inner = self.whole("I")
         if inner in _SCALARS:
             return self._scalars(_SCALARS[inner])
         if inner == _TEXT:
@@ -177,7 +180,7 @@ def _header(file: BinaryIO) -> tuple[dict[str, object], dict[str, GGUFTensor]]:
     walk = _Walk(file, min(size, _LARGEST_HEADER))
     if walk.take(len(MAGIC)) != MAGIC:
         raise ValueError("it doesn't begin as a GGUF file does")
-    version = walk.number("I")
+    version = walk.whole("I")
     if version not in _VERSIONS:
         if int.from_bytes(version.to_bytes(4, "little"), "big") in _VERSIONS:
             raise ValueError("it was written for processors that begin numbers with their highest byte")
@@ -188,7 +191,7 @@ def _header(file: BinaryIO) -> tuple[dict[str, object], dict[str, GGUFTensor]]:
     keys: dict[str, object] = {}
     for _ in range(key_count):
         name = _name(walk, keys)
-        keys[name] = walk.value(walk.number("I"))
+        keys[name] = walk.value(walk.whole("I"))
     stated = {}
     for _ in range(tensor_count):
         name = _name(walk, stated)
@@ -207,13 +210,13 @@ def _name(walk: _Walk, known: dict) -> str:
 
 def _stated(walk: _Walk, name: str) -> tuple[Kind, tuple[int, ...], int]:
     """(kind, shape, offset) of a tensor."""
-    dimensions = walk.number("I")
+    dimensions = walk.whole("I")
     if not 1 <= dimensions <= _MOST_DIMENSIONS:
         raise ValueError(f"{name[:80]!r} has {dimensions} dimensions")
-    shape = tuple(walk.number("Q") for _ in range(dimensions))[::-1]
+    shape = tuple(walk.whole("Q") for _ in range(dimensions))[::-1]
     if not all(0 < length < 1 << 63 for length in shape):
         raise ValueError(f"{name[:80]!r} has an axis of no length, or of too great a one")
-    return kind_of(walk.number("I")), shape, walk.number("Q")
+    return kind_of(walk.whole("I")), shape, walk.whole("Q")
 
 
 def _alignment(keys: dict[str, object]) -> int:

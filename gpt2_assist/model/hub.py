@@ -6,10 +6,11 @@ cache is not used, because a download has to go on in a later process. Nothing h
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gpt2_assist import config
 from gpt2_assist.errors import ModelError, NetworkError, StorageError, UsageError
@@ -19,6 +20,9 @@ from gpt2_assist.model.config_file import read_config
 from gpt2_assist.model.download import TIMEOUT_S, RemoteFile, download, on_disk, sha256_of
 from gpt2_assist.model.store import publish, writing
 from gpt2_assist.text.special_tokens import SPECIAL_TOKEN_FILES
+
+if TYPE_CHECKING:
+    from huggingface_hub.hf_api import RepoSibling
 
 _WEIGHTS = re.compile(r"model-\d{5}-of-\d{5}\.safetensors")
 _INDEX = "model.safetensors.index.json"
@@ -71,9 +75,7 @@ def _ask(repository_id: str, revision: str) -> _Repository:
         info = api.model_info(repository_id, revision=revision or None, files_metadata=True, timeout=TIMEOUT_S)
         revision, siblings = str(info.sha), {entry.rfilename: entry for entry in info.siblings or []}
         names = _wanted(repository_id, set(siblings))
-        files = [RemoteFile(name, hf_hub_url(repository_id, name, revision=revision), int(siblings[name].size),
-                            siblings[name].lfs.sha256 if siblings[name].lfs else None,
-                            None if siblings[name].lfs else siblings[name].blob_id) for name in names]
+        files = [_remote(siblings[name], hf_hub_url(repository_id, name, revision=revision)) for name in names]
     except (HfHubHTTPError, HFValidationError):  # some of them are ValueErrors too
         raise
     except (KeyError, TypeError, ValueError):
@@ -81,6 +83,14 @@ def _ask(repository_id: str, revision: str) -> _Repository:
                            "check HF_ENDPOINT and whether the network wants a login.") from None
     stated = info.card_data.to_dict() if info.card_data else {}
     return _Repository(repository_id, revision, _words(stated.get("license")), _words(stated.get("datasets")), files)
+
+
+def _remote(file: "RepoSibling", url: str) -> RemoteFile:
+    """Raises ValueError where the hub doesn't say how large the file is."""
+    if file.size is None:
+        raise ValueError("a file without a size")
+    return RemoteFile(file.rfilename, url, int(file.size), file.lfs.sha256 if file.lfs else None,
+                      None if file.lfs else file.blob_id)
 
 
 def _words(stated: object) -> str:
@@ -160,7 +170,7 @@ def _finish(repository: _Repository, folder: Path, prompt_prefix: str) -> None:
 
 
 @contextmanager
-def _disk_errors(store_name: str) -> Iterator[None]:
+def _disk_errors(store_name: str) -> Generator[None]:
     """As store.writing, but lets pass the hub library's errors, which are OSErrors too."""
     from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
     try:
@@ -173,7 +183,7 @@ def _disk_errors(store_name: str) -> Iterator[None]:
 
 
 @contextmanager
-def _hub_errors(repository_id: str) -> Iterator[None]:
+def _hub_errors(repository_id: str) -> Generator[None]:
     from huggingface_hub import constants
     from huggingface_hub.errors import (
         GatedRepoError,

@@ -8,6 +8,7 @@ import pickletools
 import shutil
 import zipfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -91,8 +92,7 @@ def _write(made: Path, config: Decoder, weights: dict[str, torch.Tensor], tokens
     known = read_card(folder) if (folder / CARD_FILE).is_file() else Card(
         origin=f"imported from {source.resolve()}", prompt_prefix=tokenizer.prompt_prefix)
     figures = {**known.figures, "parameters": sum(value.numel() for value in weights.values())}
-    write_card(made, Card(**{**vars(known), "hashes": {WEIGHTS_FILE: sha256_of(made / WEIGHTS_FILE)},
-                             "figures": figures}))
+    write_card(made, replace(known, hashes={WEIGHTS_FILE: sha256_of(made / WEIGHTS_FILE)}, figures=figures))
 
 
 def _read(source: Path, folder: Path) -> tuple[Decoder, dict[str, torch.Tensor]]:
@@ -174,9 +174,10 @@ def _names(file: BinaryIO) -> Iterator[bool]:
     """For each name that a pickle refers to, whether it is another one's than torch's."""
     texts: list[str] = []
     for operation, argument, _ in pickletools.genops(file):
-        if isinstance(argument, str) and operation.name != "GLOBAL":
-            texts.append(argument)
-        elif operation.name in ("GLOBAL", "INST"):
+        if isinstance(argument, str):
+            if operation.name not in ("GLOBAL", "INST"):
+                texts.append(argument)
+                continue
             module = argument.split(" ")[0]
             if all(map(str.isidentifier, module.split("."))):  # else a text happens to look like a pickle
                 yield module.split(".")[0] not in _TORCHS_OWN

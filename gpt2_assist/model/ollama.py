@@ -117,6 +117,8 @@ def _layers(path: Path) -> dict[str, list[str]]:
         layers: dict[str, list[str]] = {}
         for layer in manifest["layers"]:
             kind, digest = layer["mediaType"], _DIGEST.fullmatch(layer["digest"])
+            if digest is None:
+                raise TypeError("no hash")
             layers.setdefault(kind.removeprefix(_LAYER), []).append(digest[1])
         return layers
     except (KeyError, TypeError, AttributeError):

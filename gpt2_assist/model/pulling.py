@@ -1,6 +1,6 @@
 """`pull`: brings a model into the store by its short name or its hub's. The one way by which anything uses the network.
 """
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
 from gpt2_assist import config
@@ -48,7 +48,7 @@ def _meant(name: str) -> tuple[Entry | None, str]:
 
 
 @contextmanager
-def _alone(store_name: str) -> Iterator[None]:
+def _alone(store_name: str) -> Generator[None]:
     """Nobody else fetches the same within the block."""
     from filelock import FileLock, Timeout
     with writing(store_name):

@@ -14,7 +14,8 @@ def write_tensors(file: BinaryIO, layout: Mapping[str, tuple[np.dtype, tuple[int
                   tensors: Iterable[tuple[str, np.ndarray]]) -> None:
     """`layout`: by name, in the order of the file, the numbers (float16, float32, or uint16 for bfloat16) and the shape
     of each of `tensors`, which come in that order. Raises OSError where the disk refuses."""
-    place, header = 0, {"__metadata__": {"format": "pt"}}
+    place = 0
+    header: dict[str, object] = {"__metadata__": {"format": "pt"}}
     for name, (kind, shape) in layout.items():
         size = math.prod(shape) * kind.itemsize
         header[name] = {"dtype": _KINDS[kind], "shape": list(shape), "data_offsets": [place, place + size]}

@@ -2,7 +2,7 @@
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -164,9 +164,9 @@ def _trained(name: str) -> ModelFolder | None:
     run, marked, given = name.rpartition("@")
     if not marked:
         run, given = name, "1"
-    if not runs.has_run(run):
-        return None
     folder = runs.run_model(run)
+    if folder is None:
+        return None
     adapted = (folder / runs.ADAPTER_CONFIG).is_file()
     if marked and not adapted:
         raise UsageError(f"The run {run} changed the whole model and has no adapter whose strength could be set.")
@@ -254,7 +254,7 @@ def free_name(name: str) -> str:
 
 
 @contextmanager
-def new_model(name: str) -> Iterator[Path]:
+def new_model(name: str) -> Generator[Path]:
     """A folder to fill, which becomes the model `name` if the block ends without an error and vanishes otherwise.
 
     Raises UsageError if the name is taken, StorageError if the disk refuses.
@@ -281,7 +281,7 @@ def publish(folder: Path, name: str) -> None:
 
 
 @contextmanager
-def writing(name: str) -> Iterator[None]:
+def writing(name: str) -> Generator[None]:
     """Turns what the disk says while the model `name` is being written into a StorageError."""
     try:
         yield

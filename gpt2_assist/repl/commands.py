@@ -113,14 +113,14 @@ class Commands:
             if argument not in ("on", "off"):
                 raise UsageError(f"/copied takes on or off, not {argument!r}.")
             if argument == "on":
-                Copied(self.session.model, True)  # raises for a model that wasn't fine-tuned here
+                Copied(self.session.model)  # raises for a model that wasn't fine-tuned here
             self.writer.marks_copied = argument == "on"
             self.page.note("what is copied is marked from now on" if self.writer.marks_copied else "no marks any more")
             return
         last = self.session.last
         if last is None:
             raise UsageError("There is nothing yet that could be copied.")
-        self.page.note("\n".join(Copied(self.session.model, True).lines(last.text)))
+        self.page.note("\n".join(Copied(self.session.model).lines(last.text)))
 
     def _save(self, name: str) -> None:
         if name:

@@ -11,7 +11,7 @@ class CommandCompleter(Completer):
     def __init__(self, commands: Iterable[str], names: dict[str, Callable[[], Iterable[str]]]) -> None:
         self._commands, self._names = list(commands), names
 
-    def get_completions(self, document: Document, event: CompleteEvent) -> Iterator[Completion]:
+    def get_completions(self, document: Document, complete_event: CompleteEvent) -> Iterator[Completion]:
         line = document.text_before_cursor
         if not line.startswith("/") or "\n" in line:
             return

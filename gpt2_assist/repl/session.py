@@ -71,13 +71,13 @@ class Session:
 
     def grow(self, text: str) -> None:
         """Adds to the current passage. Raises StorageError if it could not be saved."""
-        self.last.text += text
+        self._passages[self.current].text += text
         self._unsaved.add(self.current)
         self.save(synced=False)
 
     def end_reply(self, facts: dict) -> None:
         """The passage is complete: `facts` join what is known of its making. An empty one is dropped."""
-        passage = self.last
+        passage = self._passages[self.current]
         if not passage.text:
             self.current = passage.parent
             del self._passages[passage.number]

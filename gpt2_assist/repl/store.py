@@ -83,9 +83,10 @@ class SessionStore:
             self._connection.execute(f"pragma synchronous = {'full' if synced else 'normal'}")
         with self._refusals(), self._transaction():
             if id is None:
-                id = self._connection.execute(
+                self._connection.execute(
                     "insert into sessions (name, model, current, created, changed) values (?, ?, ?, ?, ?)",
-                    (name, model, current, now, now)).lastrowid
+                    (name, model, current, now, now))
+                id, = self._connection.execute("select last_insert_rowid()").fetchone()
             else:
                 self._connection.execute("update sessions set name = ?, model = ?, current = ?, changed = ? "
                                          "where id = ?", (name, model, current, now, id))

@@ -1,7 +1,7 @@
 """Has the model go on with a session's text, through the daemon; comes back after the daemon was gone."""
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
@@ -28,7 +28,7 @@ class Writer:
         self._client: Client | None = None
         self.marks_copied = False
         """Whether what is copied from the training texts is marked as it comes."""
-        self._copied: dict[tuple[str, int], Copied] = {}
+        self._copied: dict[tuple[str, int], Copied | None] = {}
         """Of the last model that it was asked of."""
 
     def warm(self, model: str) -> None:
@@ -102,14 +102,15 @@ class Writer:
         try:
             key = model, age(model)  # a run made anew has other texts
             if key not in self._copied:
-                self._copied = {key: Copied(model, False)}
-            return self._copied[key].marks()
+                self._copied = {key: Copied.of(model)}
+            copied = self._copied[key]
+            return copied.marks() if copied else None
         except AssistError as error:
             self._page.note(str(error))
             return None
 
     @contextmanager
-    def _rest_shown(self, marks: "CopyMarks | None") -> Iterator[None]:
+    def _rest_shown(self, marks: "CopyMarks | None") -> Generator[None]:
         """However the stream ends, what waits for its mark is shown."""
         try:
             yield

@@ -61,7 +61,7 @@ class GGUFTokens:
         return files
 
     def _text(self, id: int) -> str:
-        return self.tokenizer.id_to_token(id)
+        return self.tokenizer.id_to_token(id) or ""
 
 
 def gguf_tokens(keys: Mapping[str, object], size: int) -> GGUFTokens:
@@ -166,8 +166,8 @@ def _id(keys: Mapping[str, object], kind: str, there: set[int]) -> int | None:
 
 
 def _infill(keys: Mapping[str, object], tokenizer: Tokenizer, there: set[int]) -> dict[str, str]:
-    named = {entry: tokenizer.id_to_token(id) for entry, kind in INFILL.items()
-             if (id := _id(keys, kind, there)) is not None}
+    named = {entry: name for entry, kind in INFILL.items()
+             if (id := _id(keys, kind, there)) is not None and (name := tokenizer.id_to_token(id)) is not None}
     entries = {**named, "order": "PSM"}
     if wrong_entry(entries) or infill_of({}, TextTokenizer(tokenizer)):
         return {}

@@ -20,7 +20,7 @@ so that the next key finds the same cut.
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gpt2_assist.errors import ModelError
 
@@ -42,7 +42,7 @@ _CODE_LLAMA = {"prefix": "<PRE>", "suffix": "<SUF>", "middle": "<MID>", "order":
 _DEEPSEEK = {"prefix": "<｜fim▁begin｜>", "suffix": "<｜fim▁hole｜>", "middle": "<｜fim▁end｜>", "order": "PSM",
              "begin": "<｜begin▁of▁sentence｜>"}
 _SEED = {"prefix": "<[fim-prefix]>", "suffix": "<[fim-suffix]>", "middle": "<[fim-middle]>", "order": "SPM"}
-_KNOWN = (_QWEN, _STARCODER, _CODE_LLAMA, _DEEPSEEK, _SEED)
+_KNOWN: tuple[dict[str, Any], ...] = (_QWEN, _STARCODER, _CODE_LLAMA, _DEEPSEEK, _SEED)
 _CONTROL = re.compile(r"▁?<.*>|\[.*\]")
 _STEPS, _LEAST_AFTER, _MOST_BESIDE = 8, 2, 2
 """Of the room for a prompt: in how many steps it is dealt, how many of them are the suffix's in any case, and how many
@@ -133,16 +133,21 @@ def is_control(name: str) -> bool:
     return bool(_CONTROL.fullmatch(name))
 
 
-def infill_of(entries: Mapping[str, object], tokenizer: "TextTokenizer", anew: bool = False) -> Infill | None:
+def infill_of(entries: Mapping[str, Any], tokenizer: "TextTokenizer") -> Infill | None:
     """What a card's `infill` says; where that is nothing, what the tokenizer has of names that are known. None: the
-    model has no such tokens. Raises ModelError where the card names one that the tokenizer lacks, unless it is to get
-    them `anew`."""
+    model has no such tokens. Raises ModelError where the card names one that the tokenizer lacks."""
     if not entries:
         entries = next((known for known in _KNOWN if all(tokenizer.has_token(known[name]) for name in NEW)), {})
         if not entries:
             return None
         entries = {name: value for name, value in entries.items()
                    if name in ("order", "ends") or tokenizer.has_token(value)}
+    return stated_infill(entries, tokenizer)
+
+
+def stated_infill(entries: Mapping[str, Any], tokenizer: "TextTokenizer", anew: bool = False) -> Infill:
+    """What a card's `infill` says, which is not empty. Raises ModelError where it names a token that the tokenizer
+    lacks, unless that is to get them `anew`."""
     names = {key: name for key, name in entries.items() if key not in ("order", "ends")}
     wrong = [name for name in names.values() if not is_control(name) or not (anew or tokenizer.has_token(name))]
     if wrong:
@@ -154,7 +159,7 @@ def infill_of(entries: Mapping[str, object], tokenizer: "TextTokenizer", anew: b
                   ids.get("repository"), frozenset([*ids.values(), *ends, *tokenizer.ends]))
 
 
-def wrong_entry(entries: Mapping[str, object]) -> str | None:
+def wrong_entry(entries: Mapping[str, Any]) -> str | None:
     """What is wrong with a card's `infill`, in a few words; None where nothing is."""
     for key, value in entries.items():
         if key not in ENTRIES:

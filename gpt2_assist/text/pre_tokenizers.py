@@ -26,7 +26,7 @@ class PreTokenizer:
     """Whether texts begin with the beginning token where a file doesn't say."""
 
     def build(self) -> Library:
-        row = [Digits(individual_digits=True) if pattern == _DIGIT else Split(Regex(pattern), "isolated")
+        row: list[Library] = [Digits(individual_digits=True) if pattern == _DIGIT else Split(Regex(pattern), "isolated")
                for pattern in self.patterns if pattern != _GPT2]
         row.append(ByteLevel(add_prefix_space=False, use_regex=_GPT2 in self.patterns))
         return row[0] if len(row) == 1 else Sequence(row)
@@ -65,7 +65,8 @@ def _patterns(stated: dict | None) -> tuple[str, ...] | None:
         return ()
     if stated["type"] == "Sequence":
         rows = [_patterns(inner) for inner in stated["pretokenizers"]]
-        return None if None in rows else sum(rows, ())
+        known = [row for row in rows if row is not None]
+        return tuple(pattern for row in known for pattern in row) if len(known) == len(rows) else None
     if stated["type"] == "Digits" and stated["individual_digits"]:
         return (_DIGIT,)
     if stated["type"] == "ByteLevel" and not stated["add_prefix_space"]:

@@ -65,11 +65,11 @@ def _control(tokenizer: "Tokenizer") -> frozenset[int]:
 def _said(tokenizer: "Tokenizer", files: dict[str, dict], kind: str) -> list[int]:
     """The ids that the files say to be tokens of the kind, bos or eos, the likeliest first."""
     names = [_content(files[name].get(f"{kind}_token")) for name in SPECIAL_TOKEN_FILES if name in files]
-    names = [name for name in names if name and tokenizer.token_to_id(name) is not None]
-    tokenizer.add_special_tokens(names)
+    named = {name: id for name in names if name and (id := tokenizer.token_to_id(name)) is not None}
+    tokenizer.add_special_tokens(list(named))
     ids = [_ids(tokenizer, files.get(name, {}).get(f"{kind}_token_id"))
            for name in ("generation_config.json", "config.json")]
-    return [*ids[0], *map(tokenizer.token_to_id, names), *ids[1]]
+    return [*ids[0], *named.values(), *ids[1]]
 
 
 def _ids(tokenizer: "Tokenizer", entry: object) -> list[int]:

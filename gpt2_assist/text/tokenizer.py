@@ -4,7 +4,7 @@ Bytes, not text, are what a token stands for: a character may be cut between two
 time must give bytes and leave the characters to text/stream.py.
 """
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 from tokenizers import AddedToken, Encoding, Tokenizer, decoders, models, pre_tokenizers
@@ -61,11 +61,14 @@ class TextTokenizer:
 
     def _matched(self) -> tuple[re.Pattern, re.Pattern]:
         """Control tokens that a text can hold, and those whose names are only letters there."""
-        parting = {END_OF_TEXT, START_OF_TEXT} | {
-            self._tokenizer.id_to_token(id) for id in (self.begin_of_text, self.end_of_text) if id is not None}
-        names = {self._tokenizer.id_to_token(id) for id in self._control}
+        parting = {END_OF_TEXT, START_OF_TEXT} | self._names(
+            id for id in (self.begin_of_text, self.end_of_text) if id is not None)
+        names = self._names(self._control)
         seen = (parting - TURN_ENDS) & names
         return _any_of(seen), _any_of(names - seen)
+
+    def _names(self, ids: Iterable[int]) -> set[str]:
+        return {name for id in ids if (name := self._tokenizer.id_to_token(id)) is not None}
 
     @property
     def control(self) -> frozenset[int]:
@@ -161,6 +164,7 @@ class TextTokenizer:
         gives it where it is encoded plainly."""
         self._tokenizer.add_special_tokens([name])
         id = self._tokenizer.token_to_id(name)
+        assert id is not None
         self._special[id] = name.encode()
         self._control |= {id}
         self._parting, self._hidden = self._matched()
@@ -229,7 +233,8 @@ def _last_word(encoding: Encoding, end: int) -> int:
 
 def _from_pair(folder: Path, vocabulary: str, merges: str) -> Tokenizer:
     lines = [line for line in read_text(folder / merges).splitlines() if line and not line.startswith("#version")]
-    tokenizer = Tokenizer(models.BPE(read_json(folder / vocabulary), [tuple(line.split(" ")) for line in lines]))
+    pairs = [(first, second) for first, second in (line.split(" ") for line in lines)]
+    tokenizer = Tokenizer(models.BPE(read_json(folder / vocabulary), pairs))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
     tokenizer.decoder = decoders.ByteLevel()
     added = {END_OF_TEXT: id} if (id := tokenizer.token_to_id(END_OF_TEXT)) is not None else {}

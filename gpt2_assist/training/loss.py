@@ -38,7 +38,8 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         return total / N
 
     @staticmethod
-    def backward(ctx, grad):
+    def backward(ctx, *grads):
+        grad, = grads
         hidden_grad, weight_grad = ctx.saved_tensors
         return hidden_grad.mul_(grad), None if weight_grad is None else weight_grad.mul_(grad), None, None
 

@@ -139,24 +139,33 @@ _OPEN = 16
 """Rows that are filled at a time: with more of them less is wasted, and the order is less random."""
 
 
+@dataclass(eq=False)
+class _Open:
+    """A row that is being filled."""
+
+    room: int
+    pieces: list[int]
+
+
 def packed(order: np.ndarray, lengths: np.ndarray, context: int) -> list[list[int]]:
     """Pieces, by number, put into rows of at most `context` tokens, each into the fullest open row that has room."""
-    done, open_rows = [], []  # of an open row: [room, pieces]
+    done: list[list[int]] = []
+    open_rows: list[_Open] = []
     for piece in order.tolist():
         length = int(lengths[piece])
-        fitting = [row for row in open_rows if row[0] >= length]
+        fitting = [row for row in open_rows if row.room >= length]
         if fitting:
-            row = min(fitting, key=lambda row: row[0])
-            row[0] -= length
-            row[1].append(piece)
+            row = min(fitting, key=lambda row: row.room)
+            row.room -= length
+            row.pieces.append(piece)
         else:
-            row = [context - length, [piece]]
+            row = _Open(context - length, [piece])
             open_rows.append(row)
-        if row[0] < 2:
+        if row.room < 2:
             open_rows.remove(row)
-            done.append(row[1])
+            done.append(row.pieces)
         elif len(open_rows) > _OPEN:
-            fullest = min(open_rows, key=lambda row: row[0])
+            fullest = min(open_rows, key=lambda row: row.room)
             open_rows.remove(fullest)
-            done.append(fullest[1])
-    return done + [row[1] for row in open_rows]
+            done.append(fullest.pieces)
+    return done + [row.pieces for row in open_rows]

@@ -40,7 +40,8 @@ class Protocol(LanguageServerProtocol):
     @lsp_method(types.INITIALIZE)
     def lsp_initialize(self, params: types.InitializeParams):
         result = yield from super().lsp_initialize(params)
-        result.capabilities.experimental = self._server.experimental
+        if isinstance(self._server, Server):
+            result.capabilities.experimental = self._server.experimental
         return result
 
     @lsp_method(types.TEXT_DOCUMENT_DID_OPEN)
@@ -95,7 +96,7 @@ class Server(LanguageServer):
         except KeyboardInterrupt:
             return 130
         except SystemExit as end:
-            return end.code
+            return end.code if isinstance(end.code, int) else int(end.code is not None)
 
     async def _serve(self, parent: int) -> int:
         reader, self._editor_went = await _input(), asyncio.Event()

@@ -173,9 +173,9 @@ def main() -> None:
     pipe = Pipe(transport.inherited(sys.argv[1]))
     try:
         Worker(pipe).run()
-    except Exception:  # what no sentence was written for: the log gets where, never what text was in work
-        where = traceback.extract_tb(sys.exc_info()[2])
-        print("worker", os.getpid(), "ended by", sys.exc_info()[0].__name__, file=sys.stderr)
+    except Exception as error:  # what no sentence was written for: the log gets where, never what text was in work
+        where = traceback.extract_tb(error.__traceback__)
+        print("worker", os.getpid(), "ended by", type(error).__name__, file=sys.stderr)
         print("".join(f"  {frame.filename}:{frame.lineno} {frame.name}\n" for frame in where), file=sys.stderr)
         os._exit(1)
     os._exit(0)

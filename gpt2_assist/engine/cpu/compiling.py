@@ -5,6 +5,7 @@ never at a keystroke.
 """
 import ctypes
 import sys
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
@@ -18,7 +19,7 @@ _OWN = ("attention", "compiling", "forms", "memory", "plan", "products", "rows",
 
 
 @cache
-def kernels() -> "ctypes._CFuncPtr":
+def kernels() -> Callable[..., int]:
     """enter(status, exception, what, plan, program, epsilon, thread, number); see step.enter.
 
     The first two are where numba would put a result and an exception; none is raised. It runs without the interpreter's

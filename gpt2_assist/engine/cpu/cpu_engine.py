@@ -67,19 +67,20 @@ class CpuEngine(PagedEngine):
         super().drop_adapter(number)
 
     def prefill(self, sequence: PagedSequence) -> bool:
-        self._take_branch(sequence)
+        branch = self._take_branch(sequence)
         if not self.ready(sequence):
             tokens = sequence.pending[:-1][:self._chunk]
-            self._compute([(sequence.branch, tokens, sequence.adapter)], [])
-            sequence.branch.commit(tokens)
+            self._compute([(branch, tokens, sequence.adapter)], [])
+            branch.commit(tokens)
         return self.ready(sequence)
 
     def decode(self, sequences: SequenceOf[PagedSequence]) -> list[list[Token]]:
         drafts = [self._draft(sequence, len(sequences)) for sequence in sequences]
-        segments, wanted, count = [], [], 0
+        segments: list[_Segment] = []
+        wanted, count = [], 0
         for sequence, draft in zip(sequences, drafts):
             tokens = [*sequence.pending, *draft]
-            segments.append((sequence.branch, tokens, sequence.adapter))
+            segments.append((sequence.prefilled, tokens, sequence.adapter))
             count += len(tokens)
             wanted += range(count - len(draft) - 1, count)
         ahead = self._segments_ahead(sequences, LARGEST_STEP - count)
@@ -128,7 +129,7 @@ class CpuEngine(PagedEngine):
     def logits(self, sequence: PagedSequence) -> np.ndarray:
         """The logits [V] that would decide the next token of a prefilled sequence, which stays as it is."""
         tokens = sequence.pending
-        return self._compute([(sequence.branch, tokens, sequence.adapter)], [len(tokens) - 1])[0].copy()
+        return self._compute([(sequence.prefilled, tokens, sequence.adapter)], [len(tokens) - 1])[0].copy()
 
     def all_logits(self, tokens: SequenceOf[int], adapter: int = 0) -> np.ndarray:
         """The logits [T, V] after each of up to n_ctx tokens."""

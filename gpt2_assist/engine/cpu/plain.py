@@ -36,8 +36,11 @@ OFFSETS = {"int8": 128, "int4": 8, "int4_min": -1}
 """What is added to a weight's number so that it has no sign."""
 
 
+Numbers = np.ndarray | np.floating
+
+
 @np.errstate(over="ignore", invalid="ignore")
-def fma(x: np.ndarray, y: np.ndarray, z: np.ndarray) -> np.ndarray:
+def fma(x: Numbers, y: Numbers, z: Numbers) -> np.ndarray:
     """x * y + z of float32 numbers, rounded once.
 
     The product is exact in float64. The sum there is rounded to odd: of the two float64 numbers around it, the one
@@ -54,7 +57,7 @@ def fma(x: np.ndarray, y: np.ndarray, z: np.ndarray) -> np.ndarray:
     return odd.astype(np.float32)
 
 
-def larger(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+def larger(x: Numbers, y: Numbers) -> np.ndarray:
     """The larger one, and y where they can't be compared."""
     return np.where(x > y, x, y)
 
@@ -155,7 +158,7 @@ def gelu_tanh(x: np.ndarray) -> np.ndarray:
     return x / (np.float32(1) + exp(inner * np.float32(-2 * GELU_SCALE)))
 
 
-def add_to(x: np.ndarray, bias: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+def add_to(x: np.ndarray, bias: Numbers, out: np.ndarray | None = None) -> np.ndarray:
     """x + bias, or out + (x + bias)."""
     return x + bias if out is None else out + (x + bias)
 

@@ -72,7 +72,7 @@ class Workspace:
                 plan[getattr(step, name)] = value
         self.team = Team(plan, program, config.epsilon, threads, self._kept, cores)
 
-    def run(self, parts: list[tuple[list[int], int, list[int], PackedAdapter | None]], wanted) -> np.ndarray:
+    def run(self, parts: list[tuple[list[int], int, np.ndarray, PackedAdapter | None]], wanted) -> np.ndarray:
         """Each part: new tokens, the first one's position, the page addresses of its sequence, and its adapter.
 
         Gives the logits [len(wanted), V] of the rows `wanted`, in this order, valid until the next run.

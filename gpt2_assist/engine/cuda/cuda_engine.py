@@ -40,7 +40,7 @@ def missing(config: Decoder) -> str | None:
         return f"its heads are {width} wide, and a power of 2 up to {shapes.WIDE_INPUTS} is wanted"
     try:
         from triton.runtime import driver
-        driver.active.utils  # noqa: B018 (Triton compiles what launches kernels here, with the system's C compiler)
+        driver.active.utils  # ty: ignore[missing-attribute]  # noqa: B018 (Triton compiles what launches kernels here, with the system's C compiler)
     except ImportError:
         return "Triton is not installed"
     except Exception as error:
@@ -124,8 +124,7 @@ class CudaEngine(PagedEngine):
         """The card's memory was taken at once and is kept."""
 
     def prefill(self, sequence: PagedSequence) -> bool:
-        self._take_branch(sequence)
-        branch = sequence.branch
+        branch = self._take_branch(sequence)
         branch.reserve(self.n_ctx)  # all that the window will want: decoding never lacks a page
         if not self.ready(sequence):
             held = branch.length
@@ -164,7 +163,7 @@ class CudaEngine(PagedEngine):
 
     def _read(self, sequence: PagedSequence, tokens: list[int]) -> None:
         """Keys and values of a chunk behind those that are there."""
-        lane, branch = self._step.reading, sequence.branch
+        lane, branch = self._step.reading, sequence.prefilled
         lane.table.clear()
         lane.table.put_pages(0, branch.pages, branch.length + len(tokens))
         lane.table.put(0, tokens, branch.length, self._adapters.get(sequence.adapter, 0))
@@ -212,7 +211,7 @@ class CudaEngine(PagedEngine):
                 part.sequence.tokens.append(new[0].id)
         for part, new in zip(group, results):
             seen = part.tokens[:len(part.tokens) - len(part.draft)]
-            part.sequence.branch.commit([*seen, *(token.id for token in new[:-1])])
+            part.sequence.prefilled.commit([*seen, *(token.id for token in new[:-1])])
             part.sequence.likely = []
             self._singly[part.sequence] = max(0, self._singly.get(part.sequence, 0) - len(new))
         return results
@@ -236,11 +235,12 @@ class CudaEngine(PagedEngine):
         for part in group:
             part.row = row
             sequence, count = part.sequence, len(part.tokens)
-            held = sequence.branch.length
+            branch = sequence.prefilled
+            held = branch.length
             lane.table.put(row, part.tokens, held, self._adapters.get(sequence.adapter, 0))
             first = count - 1 - len(part.draft)
             for place in range(count):
-                lane.table.put_pages(row + place, sequence.branch.pages, held + count)
+                lane.table.put_pages(row + place, branch.pages, held + count)
             for place in range(first, count):
                 number = len(sequence.tokens) - sequence.prompt_tokens + place - first
                 flags = self._extra(part, row + place, place - first)
@@ -279,9 +279,10 @@ class CudaEngine(PagedEngine):
     def _heard(self, times: int, count: int, chances: bool) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None]:
         """The tokens [times, count], and where somebody asked for them log-probabilities with the likeliest tokens."""
         scores = self._step.scores
-        wanted = (scores.tokens, scores.chances, scores.best) if chances else (scores.tokens,)
-        found = [tensor.cpu().numpy()[:times, :count] for tensor in wanted]
-        return found[0], *(found[1:] or (None, None))
+        tokens = scores.tokens.cpu().numpy()[:times, :count]
+        if not chances:
+            return tokens, None, None
+        return tokens, scores.chances.cpu().numpy()[:times, :count], scores.best.cpu().numpy()[:times, :count]
 
     def _chosen_here(self, part: _Part, row: int, rules: _Rules) -> Token:
         """A token that the card left to the host, which has the row's logits."""
@@ -326,7 +327,7 @@ def _grouped(parts: list[_Part]) -> list[list[_Part]]:
 
 def _token(id: int, chances: np.ndarray | None, best: np.ndarray | None, step: int, row: int,
            wanted: int | None) -> Token:
-    if wanted is None:
+    if wanted is None or chances is None or best is None:
         return Token(int(id))
     values = chances[step, row].tolist()
     listed = zip(best[step, row, :min(wanted, MOST_BEST)].tolist(), values[1:])

@@ -10,6 +10,7 @@ Splitting a short row's keys among programs is Dao et al.'s "Flash-Decoding" (20
 """
 import triton
 import triton.language as tl
+from triton import knobs
 
 from gpt2_assist.engine.cuda import rows, shapes
 from gpt2_assist.engine.pages import BLOCK
@@ -22,7 +23,7 @@ _KEYS = tl.constexpr(shapes.KEYS)
 _MOST = tl.constexpr(shapes.MOST_ROWS)
 _AT_ONCE = tl.constexpr(4)
 """Parts of attention whose loads are asked for together."""
-_INTERPRETED = tl.constexpr(bool(triton.knobs.runtime.interpret))
+_INTERPRETED = tl.constexpr(bool(knobs.runtime.interpret))
 _GRID, _SQUARES_GRID = tl.constexpr(1.5 * 2 ** 26), tl.constexpr(1.5 * 2 ** 28)
 """Added and taken away again, they leave float64 numbers in steps of 2**-26 and 2**-24."""
 

@@ -87,13 +87,17 @@ class Plain:
                 settled: torch.Tensor | None = None) -> None:
         there = _there(rows)
         if left == NORM:
+            assert isinstance(source, Stream) and norm is not None
             stream = _settle(rows, source)
             mean, deviation = rows.figures[:rows.count].unbind(1) if source.measured else self._figures(stream)
             x = self._normed(stream, mean, deviation, norm)
             if settled is not None:
                 settled[:rows.count][there] = stream[there]
+        elif left == MIXED:
+            x = self._combined(rows)
         else:
-            x = self._combined(rows) if left == MIXED else source[:rows.count]
+            assert isinstance(source, torch.Tensor)
+            x = source[:rows.count]
         x = x.to(self._kind).float()
         block = WIDE_INPUTS if left == MIXED or source is rows.queries else INPUTS
         sums = self._sums(rows, x, matrix, module, parts, block)
@@ -101,7 +105,9 @@ class Plain:
             for part, one in enumerate(sums):
                 out[part, :rows.count][there] = one[there]
             return
-        total = sum(sums) if matrix.bias is None else sum(sums) + matrix.bias
+        total = sum(sums, torch.zeros(()))
+        if matrix.bias is not None:
+            total = total + matrix.bias
         if result == CACHE:
             self._keep(rows, total, module // A_LAYER)
         elif result == HEADS:
@@ -226,7 +232,7 @@ def _there(rows: Rows) -> torch.Tensor:
 
 
 def _settle(rows: Rows, stream: Stream) -> torch.Tensor:
-    if not stream.count:
+    if not stream.count or stream.parts is None:
         return stream.x[:rows.count]
     total = stream.parts[0, :rows.count]
     for part in range(1, stream.count):

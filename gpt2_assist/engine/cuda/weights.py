@@ -58,14 +58,19 @@ class Weights:
         self.layers = []
         for layer in range(config.n_layer):
             name = f"layers.{layer}"
-            qkv, output, up, down = (
-                self._matrix(*(None if tensor is None else _by_turns(config, role, tensor) for tensor in (
-                    weights[f"{name}.{role}.weight"].t(), weights.get(f"{name}.{role}.bias")))) for role in MATRICES)
-            head_norms = tuple(self._vector(weights[f"{name}.{role}_norm.weight"])
-                               for role in ("query", "key")) if config.head_norms else None
+            qkv, output, up, down = (self._of_layer(weights, name, role) for role in MATRICES)
+            head_norms = None
+            if config.head_norms:
+                head_norms = (self._vector(weights[f"{name}.query_norm.weight"]),
+                              self._vector(weights[f"{name}.key_norm.weight"]))
             self.layers.append(Layer(self._norm(weights, f"{name}.attention_norm"), qkv, output,
                                      self._norm(weights, f"{name}.inner_norm"), up, down, head_norms))
         self.norm = self._norm(weights, "norm")
+
+    def _of_layer(self, weights: dict[str, torch.Tensor], layer: str, role: str) -> Matrix:
+        bias = weights.get(f"{layer}.{role}.bias")
+        return self._matrix(_by_turns(self.config, role, weights[f"{layer}.{role}.weight"].t()),
+                            None if bias is None else _by_turns(self.config, role, bias))
 
     def _norm(self, weights: dict[str, torch.Tensor], name: str) -> Norm:
         bias = weights.get(f"{name}.bias")

@@ -1,7 +1,7 @@
 """How long the rest of a training takes: its steps, and all that comes between them."""
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from statistics import median
 
@@ -30,7 +30,7 @@ class Estimate:
         self._times.setdefault(kind, deque(maxlen=_LAST)).append(seconds)
 
     @contextmanager
-    def timed(self, kind: str) -> Iterator[None]:
+    def timed(self, kind: str) -> Generator[None]:
         """The block is work of that kind."""
         began = time.monotonic()
         yield

@@ -6,8 +6,6 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import torch
-
 from gpt2_assist.corpus.documents import Document
 from gpt2_assist.corpus.duplicates import Duplicates, without_duplicates
 from gpt2_assist.corpus.private import find_private, without_private
@@ -18,6 +16,7 @@ from gpt2_assist.errors import DataError, ModelError, StorageError, UsageError
 from gpt2_assist.loading import calibration
 from gpt2_assist.model.hub_files import write_tokenizer
 from gpt2_assist.model.store import find_model
+from gpt2_assist.model.transformer import Transformer
 from gpt2_assist.runs import DEFAULT, Run, find_run, has_run, locked, new_run, remove_run
 from gpt2_assist.text.tokenizer import TextTokenizer
 from gpt2_assist.training.finetuning.base import Base
@@ -337,7 +336,7 @@ def _prompts(tokenizer: TextTokenizer, validation: Text, short: bool) -> tuple[s
     return (beginning, "")
 
 
-def _tuning(base: Base, model: torch.nn.Module, train: Text, validation: Text, general: Text | None, settings: Settings,
+def _tuning(base: Base, model: Transformer, train: Text, validation: Text, general: Text | None, settings: Settings,
             request: Request, checkpoints: Path) -> Tuning:
     cutting = Cutting.of(base.tokenizer, base.lesson.infill) if base.lesson else None
     return Tuning(model, train, validation, general, settings, _threads(request), checkpoints, request.save_every,

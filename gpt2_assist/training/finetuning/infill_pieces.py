@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from gpt2_assist.text.healing import Healing
-from gpt2_assist.text.infill import NEW, Infill, infill_of, is_control
+from gpt2_assist.text.infill import NEW, Infill, infill_of, is_control, stated_infill
 from gpt2_assist.text.tokenizer import TextTokenizer
 from gpt2_assist.training.rows import GIVEN, Pieces, Text, packed
 
@@ -43,11 +43,12 @@ class Lesson:
         never used, or gets others, which from now on are the tokenizer's too."""
         if known := infill_of(entries, tokenizer):
             return cls(entries, known)
+        assert tokenizer.end_of_text is not None  # else base.py would have refused it
         names = _unused(tokenizer, embedding) or NEW.values()
         entries = {**dict(zip(NEW, names)), "order": "SPM",
                    "begin": tokenizer.inner.id_to_token(tokenizer.end_of_text)}
-        infill = infill_of(entries, tokenizer, anew=True)
-        return cls(entries, infill, (infill.prefix, infill.suffix, infill.middle))
+        infill = stated_infill(entries, tokenizer, anew=True)
+        return cls(entries, infill, tuple(id for id in (infill.prefix, infill.suffix, infill.middle) if id is not None))
 
     def rows(self, embedding: torch.Tensor, seed: int) -> dict[int, torch.Tensor]:
         """First rows for the new tokens, float32, as if they were any tokens (Hewitt 2021, "Initializing New Word
@@ -158,8 +159,9 @@ class CutPieces(Pieces):
                             epoch: dice.random(len(self._lengths)) < self._cutting.share}
         return self._chosen[epoch]
 
-    def _read(self, number: int) -> tuple[np.ndarray, np.ndarray]:
-        epoch, piece = divmod(number, len(self._lengths))
+    def _read(self, piece: int) -> tuple[np.ndarray, np.ndarray]:
+        """As in a pass, whose number stands before the piece's."""
+        epoch, piece = divmod(piece, len(self._lengths))
         if self._cut_in(epoch)[piece]:
             begin, end = int(self._begins[piece]), int(self._begins[piece] + self._lengths[piece]) + 1
             body = self._stream[begin + int(self._lead[piece]):end - int(self._last[piece])]

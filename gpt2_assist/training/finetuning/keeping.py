@@ -34,6 +34,7 @@ from gpt2_assist.training.finetuning.writing import Writer
 
 def text_prefix(tokenizer: TextTokenizer, short: bool) -> str:
     """What stood before the texts that were learned from, short ones or not."""
+    assert tokenizer.end_of_text is not None  # else base.py would have refused it
     end = tokenizer.decode([tokenizer.end_of_text])
     return end + START if short else end
 
@@ -85,10 +86,10 @@ class Keeper:
                 entry[name] = round(value, 5)
         with open(self._run.folder / "curve.jsonl", "a", encoding="utf-8") as file:
             file.write(json.dumps(entry) + "\n")
-        if report.best:
+        if model is not None and report.best:
             with self._tuning.estimate.timed(MODEL):
                 self._keep_best(report.step, vars(report), lambda folder, card: self._write_model(folder, card, model))
-        if self._samples_at(report):
+        if model is not None and self._samples_at(report):
             with self._tuning.estimate.timed(SAMPLES):
                 self._try_sample(report.step, model)
 

@@ -20,7 +20,7 @@ from gpt2_assist.model.adapter import (
     stored_modules,
     stored_rows,
 )
-from gpt2_assist.model.transformer import Matrix, Transformer
+from gpt2_assist.model.transformer import Embedding, Matrix, Transformer
 
 
 class LoraMatrix(nn.Module):
@@ -41,7 +41,9 @@ class LoraMatrix(nn.Module):
 class TaughtRows(nn.Module):
     """A frozen embedding, and a few rows that are trained in place of its own or behind them."""
 
-    def __init__(self, base: nn.Embedding, rows: dict[int, torch.Tensor]) -> None:
+    ids: torch.Tensor
+
+    def __init__(self, base: Embedding, rows: dict[int, torch.Tensor]) -> None:
         super().__init__()
         self.weight = base.weight
         self.rows = nn.Parameter(torch.stack(list(rows.values())).float())
@@ -81,14 +83,15 @@ def present_adapter(model: Transformer, shape: LoraShape) -> Adapter:
     rows = {}
     if isinstance(taught := model.embedding, TaughtRows):
         rows = dict(zip(taught.ids.tolist(), taught.rows.detach().cpu().numpy().copy()))
-    return Adapter(shape, {name: tuple(matrix.cpu().numpy() for matrix in pair) for name, pair in _pairs(model)}, rows)
+    return Adapter(shape, {name: (down.cpu().numpy(), up.cpu().numpy()) for name, (down, up) in _pairs(model)}, rows)
 
 
 def _pairs(model: Transformer) -> Iterator[tuple[str, tuple[torch.Tensor, torch.Tensor]]]:
     """By module A [rank, in] and B [out, rank], float32."""
     for name, module in model.named_modules():
         if isinstance(module, LoraMatrix):
-            yield name, tuple(matrix.detach().t().float().contiguous() for matrix in (module.down, module.up))
+            down, up = (matrix.detach().t().float().contiguous() for matrix in (module.down, module.up))
+            yield name, (down, up)
 
 
 def write_adapter(folder: Path, model: Transformer, shape: LoraShape, base: str) -> None:

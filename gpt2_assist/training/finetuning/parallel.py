@@ -1,12 +1,17 @@
 """Several processes that train one model, as `torchrun` starts them: each computes a part of a step's gradients, and
 may keep but a part of the model."""
 import os
+from typing import TYPE_CHECKING
 
 import torch
 import torch.distributed as dist
 
 from gpt2_assist.errors import UsageError
 from gpt2_assist.model.transformer import Transformer
+
+if TYPE_CHECKING:
+    from torch.distributed.tensor import DTensor
+    from typing_extensions import TypeIs
 
 
 def take_device(device: str) -> None:
@@ -71,9 +76,9 @@ class Team:
         for parameter in model.parameters():  # those of transposed files are not, and can't be shared out so
             parameter.data = parameter.data.contiguous()
         for module in (*model.layers, model):
-            fully_shard(module, mesh=mesh)
-            module.set_gradient_divide_factor(1.0)
-            module.set_force_sum_reduction_for_comms(True)  # what gloo has
+            shared = fully_shard(module, mesh=mesh)
+            shared.set_gradient_divide_factor(1.0)
+            shared.set_force_sum_reduction_for_comms(True)  # what gloo has
         register_fsdp_forward_method(model, "hidden")
 
 
@@ -91,5 +96,5 @@ def part_like(tensor: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
     return distribute_tensor(tensor, like.device_mesh, like.placements)
 
 
-def _is_shared_out(tensor: torch.Tensor) -> bool:
+def _is_shared_out(tensor: torch.Tensor) -> "TypeIs[DTensor]":
     return hasattr(tensor, "full_tensor")

@@ -1,6 +1,7 @@
 """What can be asked of a run that goes on: most of it is settled at its beginning."""
 import os
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from gpt2_assist.corpus.finding import STANDARD_INPUT
 from gpt2_assist.errors import UsageError
@@ -10,7 +11,7 @@ _FREE = ("steps", "patience", "threads", "device", "save_every", "shard", "overw
 """Names of Request's and Settings' that may change on the way."""
 
 
-def check_given(run: Run, state: dict, given: Mapping[str, tuple[str, object]]) -> None:
+def check_given(run: Run, state: dict, given: Mapping[str, tuple[str, Any]]) -> None:
     """`given`: by its name in Settings or Request what the user gave, as the user calls it and its value. Raises
     UsageError where something is to be other than the run has it."""
     begun = {**state["settings"], **state}

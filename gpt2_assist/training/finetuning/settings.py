@@ -1,5 +1,6 @@
 """What a fine-tuning is asked for, and the rest of it chosen for the model and the machine."""
 from dataclasses import asdict, dataclass, fields, replace
+from typing import Any
 
 from gpt2_assist.architectures import roles_of
 from gpt2_assist.architectures.description import MATRICES, Decoder
@@ -72,10 +73,11 @@ class Settings:
     @classmethod
     def from_json(cls, entries: dict) -> "Settings":
         known = {entry.name for entry in fields(cls)}
-        entries = {"infill": False, **entries}  # runs of earlier versions don't say it
-        if set(entries) != known:
+        stated: dict[str, Any] = {"infill": False, **entries}  # runs of earlier versions don't say it
+        if set(stated) != known:
             raise DataError("The run was made by another version of this program and can't be gone on with.")
-        return cls(**{**entries, "targets": roles_of(entries["targets"])})
+        stated["targets"] = roles_of(stated["targets"])
+        return cls(**stated)
 
 
 def check_ranges(asked: Settings, n_ctx: int) -> None:

@@ -6,7 +6,7 @@ in two pieces is the training in one, bit for bit on a CPU.
 import copy
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -108,22 +108,24 @@ class Tuning:
         self._cutting, self._filled = cutting, None
         if cutting:
             self._filled = CutPieces(validation, settings.context, 0, replace(cutting, share=1.0, measured=True))
-        self._gradients: ParallelGradients | None = None
-        self._cut()
+        self._gradients, self._train = self._set_up()
 
     def _cut(self) -> None:
-        """Sets up what depends on settings that a lack of memory may change."""
-        if self._gradients:
-            self._gradients.close()
+        """Sets up anew what depends on the settings."""
+        self._gradients.close()
+        self._gradients, self._train = self._set_up()
+
+    def _set_up(self) -> tuple[ParallelGradients, Pieces]:
+        """What depends on settings that a lack of memory may change."""
         settings = self.settings
         self.model.recompute = settings.recompute
         cpu = self.model.embedding.weight.device.type == "cpu"
         shared = sharing(self.model.config, settings, self._threads) if cpu and not self._empty else 1
         kind = torch.bfloat16 if settings.precision == "bf16" else torch.float32
-        self._gradients = ParallelGradients(self.model, self._threads, kind, shared)
-        self._train = Pieces(self._text, settings.context, settings.seed)
+        gradients = ParallelGradients(self.model, self._threads, kind, shared)
         if self._cutting:
-            self._train = CutPieces(self._text, settings.context, settings.seed, self._cutting)
+            return gradients, CutPieces(self._text, settings.context, settings.seed, self._cutting)
+        return gradients, Pieces(self._text, settings.context, settings.seed)
 
     def steps(self, stop: Callable[[], bool] = lambda: False) -> Iterator[Report]:
         """Trains to the end, early or not, or until `stop()`. The state is saved now and then and at the end."""
@@ -362,7 +364,7 @@ _LACK = ("allocate memory", "out of memory", "bad_alloc", "could not create a pr
 
 
 @contextmanager
-def enough_memory() -> Iterator[None]:
+def enough_memory() -> Generator[None]:
     """Turns a lack of memory that no smaller portion of work makes up for into a DataError."""
     try:
         yield

@@ -44,11 +44,12 @@ class Optimizer:
             group["lr"] = self._other_rate * share
         self._adam.step()
         by_shape: dict[torch.Size, list[str]] = {}
+        gradients = {name: parameter.grad for name, parameter in self._matrices.items() if parameter.grad is not None}
         for name, parameter in self._matrices.items():
-            self._velocity[name].lerp_(parameter.grad, 1 - self._momentum)
+            self._velocity[name].lerp_(gradients[name], 1 - self._momentum)
             by_shape.setdefault(parameter.shape, []).append(name)
         for shape, names in by_shape.items():
-            ahead = [self._matrices[name].grad.lerp(self._velocity[name], self._momentum) for name in names]
+            ahead = [gradients[name].lerp(self._velocity[name], self._momentum) for name in names]
             scale = max(1.0, shape[1] / shape[0]) ** 0.5
             for name, update in zip(names, orthogonalise(torch.stack(ahead)), strict=True):
                 parameter = self._matrices[name]

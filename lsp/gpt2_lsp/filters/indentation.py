@@ -56,7 +56,8 @@ def _below_floor(draft: Draft, line: Line, content: str, same_block: bool) -> Dr
             return draft.cut(line.start + len(line.content))
         waits = not line.complete and _WHAT_CLOSES.match(content)
         return draft.held(line.cut) if waits else draft.cut(line.cut)
-    word = _WORD.match(content)[0]
+    begins = _WORD.match(content)
+    word = begins[0] if begins else ""
     if not line.complete and word == content and any(known.startswith(word) for known in (*_GOES_ON, "end")):
         return draft.held(line.cut)
     if not line.complete and content == "<":
