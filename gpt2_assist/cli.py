@@ -9,9 +9,11 @@ from gpt2_assist import __version__
 from gpt2_assist.errors import AssistError, OutputError
 
 _INTERRUPTED = 130
-_MODULES = {"generate": "generate", "pull": "pull", "models": "models", "daemon": "daemon", "pretrain": "pretrain",
-            "finetune": "finetune", "runs": "runs", "originality": "originality",
-            "doctor": "doctor"}
+_COMMANDS = {"write": ("generate",),
+             "teach a model your own texts": ("finetune", "runs", "originality", "pretrain"),
+             "have models": ("pull", "models"),
+             "look after it all": ("doctor", "daemon", "completion")}
+"""By what people want; each command is in the module of its name in commands/."""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -61,25 +63,26 @@ def _run(arguments: list[str]) -> int:
         return 0
     from gpt2_assist import privacy
     from gpt2_assist.terminal import end_on_signals
-    args = _parser(arguments).parse_args(arguments)
+    args = parser(arguments[:1]).parse_args(arguments)
     end_on_signals()
     privacy.mend()
     return args.run(args)
 
 
-def _parser(arguments: list[str]):
+def parser(words: list[str]):
+    """The command line's parser; of one command alone where `words` begins with its name."""
     import argparse
 
-    from gpt2_assist.commands.help import Help
+    from gpt2_assist.commands.help import grouped
     parser = argparse.ArgumentParser(
         prog="gpt2-assist", description="A private writing and coding companion on your own machine.",
         epilog='example:\n  gpt2-assist generate "Once upon a time" --max-new-tokens 60\n\n'
-               "`gpt2-repl` opens a writing session.", formatter_class=Help)
+               "`gpt2-repl` opens a writing session, and editors start `gpt2-lsp`.", formatter_class=grouped(_COMMANDS))
     parser.add_argument("--version", action="version", version=f"gpt2-assist {__version__}")
-    subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
-    chosen = _MODULES.get(arguments[0]) if arguments else None
-    for module in [chosen] if chosen else dict.fromkeys(_MODULES.values()):
-        importlib.import_module(f"gpt2_assist.commands.{module}").add_parser(subparsers)
+    subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    known = [name for names in _COMMANDS.values() for name in names]
+    for name in words[:1] if words[:1] and words[0] in known else known:
+        importlib.import_module(f"gpt2_assist.commands.{name}").add_parser(subparsers)
     return parser
 
 
