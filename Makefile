@@ -14,11 +14,9 @@ test-slow: .venv/dev
 
 install: .venv/installed
 
-# The peers and the corpora are named in BENCH, for instance BENCH="--llama FOLDER --bpe FOLDER".
+# Sections of docs/performance.md, and the folders that they want: BENCH="engine LLAMA=FOLDER BPE=FOLDER CACHE=FOLDER".
 bench: .venv/dev
-	.venv/bin/python benchmarks/latency.py
-	.venv/bin/python benchmarks/decode.py $(BENCH)
-	.venv/bin/python benchmarks/scaling.py --plots docs
+	.venv/bin/python benchmarks/page.py $(BENCH)
 
 clean:
 	rm -rf .venv build *.egg-info
