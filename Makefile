@@ -1,4 +1,4 @@
-.PHONY: repl test test-slow install bench clean
+.PHONY: repl test test-slow install bench dist clean
 
 PYTHON ?= python3
 
@@ -18,8 +18,13 @@ install: .venv/installed
 bench: .venv/dev
 	.venv/bin/python benchmarks/page.py $(BENCH)
 
+dist: .venv/dev
+	rm -rf dist
+	.venv/bin/python -m build -o dist .
+	.venv/bin/python -m pytest -q tests/packaging
+
 clean:
-	rm -rf .venv build *.egg-info
+	rm -rf .venv build dist *.egg-info
 
 # What pip and the compilers say goes to the error stream: `make -s repl` prints only text to standard output.
 .venv/installed: pyproject.toml constraints.txt
