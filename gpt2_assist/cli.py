@@ -10,9 +10,9 @@ from gpt2_assist.errors import AssistError, OutputError
 
 _INTERRUPTED = 130
 _COMMANDS = {"write": ("generate",),
-             "teach a model your own texts": ("finetune", "runs", "originality", "pretrain"),
-             "have models": ("pull", "models"),
-             "look after it all": ("doctor", "daemon", "completion")}
+             "teach a model your texts": ("finetune", "runs", "originality", "pretrain"),
+             "models": ("pull", "models"),
+             "keep it running": ("doctor", "daemon", "completion")}
 """By what people want; each command is in the module of its name in commands/."""
 
 
