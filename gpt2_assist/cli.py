@@ -4,16 +4,12 @@ Only the chosen subcommand's module is imported, so that `--version` and `daemon
 """
 import importlib
 import sys
+from collections.abc import Collection
 
 from gpt2_assist import __version__
 from gpt2_assist.errors import AssistError, OutputError
 
 _INTERRUPTED = 130
-_COMMANDS = {"write": ("generate",),
-             "teach a model your texts": ("finetune", "runs", "originality", "pretrain"),
-             "models": ("pull", "models"),
-             "keep it running": ("doctor", "daemon", "completion")}
-"""By what people want; each command is in the module of its name in commands/."""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -63,26 +59,29 @@ def _run(arguments: list[str]) -> int:
         return 0
     from gpt2_assist import privacy
     from gpt2_assist.terminal import end_on_signals
-    args = parser(arguments[:1]).parse_args(arguments)
+    command = next((word for word in arguments if not word.startswith("-")), "")
+    args = parser([command]).parse_args(arguments)
     end_on_signals()
     privacy.mend()
     return args.run(args)
 
 
-def parser(words: list[str]):
-    """The command line's parser; of one command alone where `words` begins with its name."""
+def parser(whole: Collection[str]):
+    """The command line's parser. It knows all about the commands in `whole`, and that there are others."""
     import argparse
 
-    from gpt2_assist.commands.help import grouped
+    from gpt2_assist.commands.help import SUMMARIES, GroupedHelp
     parser = argparse.ArgumentParser(
         prog="gpt2-assist", description="A private writing and coding companion on your own machine.",
         epilog='example:\n  gpt2-assist generate "Once upon a time" --max-new-tokens 60\n\n'
-               "`gpt2-repl` opens a writing session, and editors start `gpt2-lsp`.", formatter_class=grouped(_COMMANDS))
+               "`gpt2-repl` opens a writing session, and editors start `gpt2-lsp`.", formatter_class=GroupedHelp)
     parser.add_argument("--version", action="version", version=f"gpt2-assist {__version__}")
     subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    known = [name for names in _COMMANDS.values() for name in names]
-    for name in words[:1] if words[:1] and words[0] in known else known:
-        importlib.import_module(f"gpt2_assist.commands.{name}").add_parser(subparsers)
+    for name in SUMMARIES:
+        if name in whole:
+            importlib.import_module(f"gpt2_assist.commands.{name}").add_parser(subparsers)
+        else:
+            subparsers.add_parser(name)
     return parser
 
 

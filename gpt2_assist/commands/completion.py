@@ -1,7 +1,7 @@
 """`gpt2-assist completion`: the script by which a shell completes our commands, flags and files."""
 import argparse
 
-from gpt2_assist.commands.help import Help
+from gpt2_assist.commands.help import SUMMARIES, Help
 
 _SHELLS = ("bash", "zsh", "fish")
 _FILES, _FOLDERS = ("FILE", "PATH", "RECIPE"), ("FOLDER",)
@@ -13,7 +13,7 @@ _EXAMPLES = """examples:
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
-    parser = subparsers.add_parser("completion", help="print what makes a shell complete these commands",
+    parser = subparsers.add_parser("completion", help=SUMMARIES["completion"],
                                    description="Print the script by which a shell completes commands, flags and files.",
                                    epilog=_EXAMPLES, formatter_class=Help)
     parser.add_argument("shell", metavar="SHELL", choices=_SHELLS, help=", ".join(_SHELLS))
@@ -24,7 +24,7 @@ def run(args: argparse.Namespace) -> int:
     import shtab
 
     from gpt2_assist.cli import parser
-    whole = parser([])
+    whole = parser(SUMMARIES)
     _mark(whole)
     print(shtab.complete(whole, args.shell))
     return 0

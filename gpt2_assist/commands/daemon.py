@@ -8,7 +8,7 @@ import time
 
 from gpt2_assist import transport
 from gpt2_assist.client import Client, NoAnswer, ServerError
-from gpt2_assist.commands.help import Help
+from gpt2_assist.commands.help import SUMMARIES, Help
 from gpt2_assist.errors import DaemonError
 
 STOP_TIMEOUT_S = 15.0
@@ -23,7 +23,7 @@ _ACTIONS = {
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
     """Adds the family to the program's parser."""
-    daemon = _command(subparsers, "daemon", "start, stop, restart or watch the daemon", "gpt2-assist daemon status")
+    daemon = _command(subparsers, "daemon", SUMMARIES["daemon"], "gpt2-assist daemon status")
     actions = daemon.add_subparsers(metavar="ACTION", required=True)
     for name, summary in _ACTIONS.items():
         action = _command(actions, name, summary, f"gpt2-assist daemon {name}")

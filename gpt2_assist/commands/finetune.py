@@ -2,7 +2,7 @@
 import argparse
 import os
 
-from gpt2_assist.commands.help import Help
+from gpt2_assist.commands.help import SUMMARIES, Help
 from gpt2_assist.errors import UsageError
 from gpt2_assist.runs import DEFAULT
 
@@ -20,7 +20,7 @@ _EXAMPLE = """examples:
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser = subparsers.add_parser(
-        "finetune", help="teach a model your own texts", epilog=_EXAMPLE,
+        "finetune", help=SUMMARIES["finetune"], epilog=_EXAMPLE,
         description="Train a model on files, folders, tables of short texts or standard input (-). Everything is "
                     "chosen for the model and the machine; every choice can be changed.",
         formatter_class=Help, argument_default=argparse.SUPPRESS)

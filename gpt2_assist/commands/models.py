@@ -5,7 +5,7 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from gpt2_assist.commands.help import Help
+from gpt2_assist.commands.help import SUMMARIES, Help
 from gpt2_assist.commands.preparing import prepare_with_progress
 from gpt2_assist.commands.progress import WEIGHTS, bar
 from gpt2_assist.errors import AssistError, ModelError, UsageError
@@ -16,7 +16,7 @@ from gpt2_assist.terminal import visible
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
-    models = _command(subparsers, "models", "list, show, remove or import models",
+    models = _command(subparsers, "models", SUMMARIES["models"],
                       "gpt2-assist models\n  gpt2-assist models show mini\n  gpt2-assist models import ./my-gpt2")
     _finish(models, _list)
     actions = models.add_subparsers(metavar="ACTION")

@@ -2,7 +2,7 @@
 import argparse
 import json
 
-from gpt2_assist.commands.help import Help
+from gpt2_assist.commands.help import SUMMARIES, Help
 from gpt2_assist.commands.preparing import prepare_with_progress
 from gpt2_assist.commands.progress import BYTES, WEIGHTS, bar, words
 from gpt2_assist.model import store
@@ -17,7 +17,7 @@ _EXAMPLE = """example:
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
-    parser = subparsers.add_parser("pull", help="fetch a model, or list those that can be fetched", epilog=_EXAMPLE,
+    parser = subparsers.add_parser("pull", help=SUMMARIES["pull"], epilog=_EXAMPLE,
                                    description="Fetch a model, or list those that can be fetched. Only this and the "
                                                "first use of all need the network; GPT2_ASSIST_OFFLINE=1 or "
                                                "`offline = true` in settings.toml forbid it to both.",
