@@ -33,7 +33,8 @@ def main() -> int:
     parser.add_argument("words", nargs="*", metavar="NAME | WORD=FOLDER")
     parser.add_argument("--page", type=Path, default=ROOT / "docs" / "performance.md")
     args = parser.parse_args()
-    folders = dict(word.split("=", 1) for word in args.words if "=" in word)
+    given = dict(word.split("=", 1) for word in args.words if "=" in word)
+    folders = {word: str(Path(folder).absolute()) for word, folder in given.items()}
     names = [word for word in args.words if "=" not in word]
     commands = {found["name"]: found["command"] for found in SECTION.finditer(args.page.read_text(encoding="utf-8"))}
     if unknown := sorted(set(names) - set(commands)):
@@ -59,10 +60,10 @@ def folders_of(command: str) -> Iterator[str]:
 
 
 def measured(command: str, folders: dict[str, str]) -> str | None:
-    """What the command printed; None where it failed."""
+    """What the command printed, in the project's folder; None where it failed."""
     file, *rest = shlex.split(command)
     done = subprocess.run([sys.executable, str(HERE / file), *(folders.get(word, word) for word in rest)],
-                          stdout=subprocess.PIPE, text=True, encoding="utf-8")
+                          cwd=ROOT, stdout=subprocess.PIPE, text=True, encoding="utf-8")
     return None if done.returncode else done.stdout
 
 
