@@ -38,10 +38,9 @@ def main() -> int:
         try:
             terminal.until(lambda: "notes.py" in terminal.screen())
             terminal.type("GA ")
-            seen = [""]
-            terminal.until(lambda: seen.append(terminal.screen(True)) or terminal.behind_cursor().strip() and
-                           seen[-20:] == seen[-1:] * 20)
-            draw(seen[-1], COLUMNS, ROWS, target)
+            terminal.until(lambda: "INSERT" in terminal.screen())
+            terminal.until(lambda: terminal.behind_cursor().strip())
+            draw(terminal.at_rest(), COLUMNS, ROWS, target)
         finally:
             terminal.close()
             subprocess.run([sys.executable, "-m", "gpt2_assist.cli", "daemon", "stop"], stdout=subprocess.DEVNULL)

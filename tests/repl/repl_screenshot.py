@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "editors"))
 from screen_picture import draw  # noqa: E402
 from tmux import MISSING, Terminal  # noqa: E402
 
-COLUMNS, ROWS = 92, 18
+COLUMNS, ROWS = 92, 16
 FETCHING_S = 600
 TYPED = ("/set max_new_tokens 40", "/set temperature 0.6", "Dear Anna, the garden is full of", "/retry",
          " Last night")
@@ -27,23 +27,16 @@ def main() -> int:
         os.environ["GPT2_ASSIST_HOME"], os.environ["GPT2_ASSIST_RUNTIME"] = f"{folder}/home", f"{folder}/run"
         terminal = Terminal(sys.executable, "-m", "gpt2_assist.repl.main", columns=COLUMNS, rows=ROWS)
         try:
-            terminal.until(lambda: "/help" in terminal.screen(), FETCHING_S)
+            terminal.until(lambda: "›" in terminal.screen(), FETCHING_S)
             for line in TYPED:
                 terminal.type(line)
                 terminal.press("Enter")
-                at_rest(terminal)
-            draw(at_rest(terminal), COLUMNS, ROWS, Path(sys.argv[1]).resolve())
+                terminal.at_rest()
+            draw(terminal.at_rest(), COLUMNS, ROWS, Path(sys.argv[1]).resolve())
         finally:
             terminal.close()
             subprocess.run([sys.executable, "-m", "gpt2_assist.cli", "daemon", "stop"], stdout=subprocess.DEVNULL)
     return 0
-
-
-def at_rest(terminal: Terminal) -> str:
-    """The screen once it has been the same a hundred times."""
-    seen = [""]
-    terminal.until(lambda: seen.append(terminal.screen(True)) or seen[-100:] == seen[-1:] * 100)
-    return seen[-1]
 
 
 if __name__ == "__main__":
