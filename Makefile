@@ -1,4 +1,4 @@
-.PHONY: repl test test-slow install bench clean
+.PHONY: repl test test-slow install bench dist clean
 
 PYTHON ?= python3
 
@@ -16,14 +16,17 @@ test-slow: .venv/dev
 
 install: .venv/installed
 
-# The peers and the corpora are named in BENCH, for instance BENCH="--llama FOLDER --bpe FOLDER".
+# Sections of docs/performance.md, and the folders that they want: BENCH="engine LLAMA=FOLDER BPE=FOLDER CACHE=FOLDER".
 bench: .venv/dev
-	.venv/bin/python benchmarks/latency.py
-	.venv/bin/python benchmarks/decode.py $(BENCH)
-	.venv/bin/python benchmarks/scaling.py --plots docs
+	.venv/bin/python benchmarks/page.py $(BENCH)
+
+dist: .venv/dev
+	rm -rf dist
+	.venv/bin/python -m build -o dist .
+	.venv/bin/python -m pytest -q tests/packaging
 
 clean:
-	rm -rf .venv build *.egg-info
+	rm -rf .venv build dist *.egg-info
 
 # What pip and the compilers say goes to the error stream: `make -s repl` prints only text to standard output.
 .venv/installed: pyproject.toml constraints.txt

@@ -3,7 +3,7 @@ import statistics
 
 
 def show(title: str, header: list[str], rows: list[list[object]]) -> None:
-    """A table in Markdown, so that it can be pasted into the README."""
+    """A table in Markdown, as pages show it (page.py)."""
     cells = [header, *[[_cell(value) for value in row] for row in rows]]
     widths = [max(len(row[column]) for row in cells) for column in range(len(header))]
     print(f"\n{title}\n")

@@ -1,6 +1,6 @@
 """A private writing and coding companion that runs GPT-2-family models on the user's own machine."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = ["download_gpt2", "finetune", "generate", "generate_to_file", "how_original"]  # noqa: F822 see __getattr__
 

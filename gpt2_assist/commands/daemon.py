@@ -7,7 +7,7 @@ import sys
 import time
 
 from gpt2_assist.errors import DaemonError
-from gpt2_assist.frontend.help import Help
+from gpt2_assist.frontend.help import SUMMARIES, Help
 from gpt2_assist.ipc import transport
 from gpt2_assist.ipc.client import Client
 from gpt2_assist.ipc.connecting import NoAnswer
@@ -25,7 +25,7 @@ _ACTIONS = {
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
     """Adds the family to the program's parser."""
-    daemon = _command(subparsers, "daemon", "start, stop, restart or watch the daemon", "gpt2-assist daemon status")
+    daemon = _command(subparsers, "daemon", SUMMARIES["daemon"], "gpt2-assist daemon status")
     actions = daemon.add_subparsers(metavar="ACTION", required=True)
     for name, summary in _ACTIONS.items():
         action = _command(actions, name, summary, f"gpt2-assist daemon {name}")

@@ -8,13 +8,13 @@ from pathlib import Path
 
 from gpt2_assist import __version__, config
 from gpt2_assist.errors import AssistError
-from gpt2_assist.frontend.help import Help
+from gpt2_assist.frontend.help import SUMMARIES, Help
 
 _EDITORS = {"nvim": "editors/neovim", "code": "editors/vscode", "hx": "docs/editors.md", "emacs": "docs/editors.md"}
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
-    parser = subparsers.add_parser("doctor", help="check the installation and say what to do",
+    parser = subparsers.add_parser("doctor", help=SUMMARIES["doctor"],
                                    description="Check the installation and say what to do. Exit code 1 if something "
                                                "must be done.",
                                    epilog="example:\n  gpt2-assist doctor",

@@ -4,7 +4,7 @@ import os
 from typing import Any
 
 from gpt2_assist.errors import UsageError
-from gpt2_assist.frontend.help import Help
+from gpt2_assist.frontend.help import SUMMARIES, Help
 from gpt2_assist.runs import DEFAULT
 
 _MODES = ("check", "plan", "resume", "overwrite")
@@ -21,7 +21,7 @@ _EXAMPLE = """examples:
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser = subparsers.add_parser(
-        "finetune", help="teach a model your own texts", epilog=_EXAMPLE,
+        "finetune", help=SUMMARIES["finetune"], epilog=_EXAMPLE,
         description="Train a model on files, folders, tables of short texts or standard input (-). Everything is "
                     "chosen for the model and the machine; every choice can be changed.",
         formatter_class=Help, argument_default=argparse.SUPPRESS)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from gpt2_assist.commands.prompt import read_beside, read_prompt, read_suffix
 from gpt2_assist.errors import UsageError
-from gpt2_assist.frontend.help import Help
+from gpt2_assist.frontend.help import SUMMARIES, Help
 from gpt2_assist.frontend.sampling import add_sampling_arguments, settings_from
 
 _DEFAULT_BATCH = 8
@@ -17,7 +17,7 @@ _EXAMPLE = """example:
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
-    parser = subparsers.add_parser("generate", help="continue a text", epilog=_EXAMPLE,
+    parser = subparsers.add_parser("generate", help=SUMMARIES["generate"], epilog=_EXAMPLE,
                                    description="Continue a text. Only the new text is printed.",
                                    formatter_class=Help)
     parser.add_argument("prompt", nargs="?", metavar="PROMPT", help="the text to go on from; - is standard input")

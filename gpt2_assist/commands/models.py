@@ -7,7 +7,7 @@ from pathlib import Path
 
 from gpt2_assist.console.terminal import visible
 from gpt2_assist.errors import AssistError, ModelError, UsageError
-from gpt2_assist.frontend.help import Help
+from gpt2_assist.frontend.help import SUMMARIES, Help
 from gpt2_assist.frontend.preparing import prepare_with_progress
 from gpt2_assist.frontend.progress import WEIGHTS, bar
 from gpt2_assist.model import store
@@ -16,7 +16,7 @@ from gpt2_assist.model.store import ModelFolder
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
-    models = _command(subparsers, "models", "list, show, remove or import models",
+    models = _command(subparsers, "models", SUMMARIES["models"],
                       "gpt2-assist models\n  gpt2-assist models show mini\n  gpt2-assist models import ./my-gpt2")
     _finish(models, _list)
     actions = models.add_subparsers(metavar="ACTION")

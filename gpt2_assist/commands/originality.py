@@ -8,7 +8,7 @@ from pathlib import Path
 from gpt2_assist.commands.prompt import read_prompt
 from gpt2_assist.console.terminal import visible
 from gpt2_assist.errors import UsageError
-from gpt2_assist.frontend.help import Help
+from gpt2_assist.frontend.help import SUMMARIES, Help
 from gpt2_assist.runs import DEFAULT
 
 _EXAMPLE = """example:
@@ -17,7 +17,7 @@ _EXAMPLE = """example:
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
-    parser = subparsers.add_parser("originality", help="say what of a text was copied", epilog=_EXAMPLE,
+    parser = subparsers.add_parser("originality", help=SUMMARIES["originality"], epilog=_EXAMPLE,
                                    description="Say how much of a text was copied from the data of a run, and whence.",
                                    formatter_class=Help)
     parser.add_argument("text", nargs="?", metavar="TEXT", help="the text; - is standard input")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from gpt2_assist.config import MOST_THREADS
 from gpt2_assist.errors import UsageError
-from gpt2_assist.frontend.help import Help
+from gpt2_assist.frontend.help import SUMMARIES, Help
 
 _EXAMPLE = """example:
   gpt2-assist pretrain recipes/mini.toml --corpora ./corpora --out ./mini-training
@@ -13,7 +13,7 @@ _EXAMPLE = """example:
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
-    parser = subparsers.add_parser("pretrain", help="make a model from nothing, by a recipe", epilog=_EXAMPLE,
+    parser = subparsers.add_parser("pretrain", help=SUMMARIES["pretrain"], epilog=_EXAMPLE,
                                    description="Train a tokenizer and a model. Stopped at any moment, the same "
                                                "command goes on where it was.",
                                    formatter_class=Help)

@@ -3,7 +3,7 @@ import argparse
 import json
 
 from gpt2_assist.console.terminal import fitted, visible
-from gpt2_assist.frontend.help import Help
+from gpt2_assist.frontend.help import SUMMARIES, Help
 from gpt2_assist.model import store
 from gpt2_assist.model.catalogue import Entry, read_catalogue
 
@@ -14,7 +14,7 @@ _EXAMPLE = """example:
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
-    parser = subparsers.add_parser("pull", help="fetch a model, or list those that can be fetched", epilog=_EXAMPLE,
+    parser = subparsers.add_parser("pull", help=SUMMARIES["pull"], epilog=_EXAMPLE,
                                    description="Fetch a model, or list those that can be fetched. Only this and the "
                                                "first use of all need the network; GPT2_ASSIST_OFFLINE=1 or "
                                                "`offline = true` in settings.toml forbid it to both.",

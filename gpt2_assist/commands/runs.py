@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 from gpt2_assist.errors import DataError, UsageError
-from gpt2_assist.frontend.help import Help
+from gpt2_assist.frontend.help import SUMMARIES, Help
 
 _EXAMPLE = """examples:
   gpt2-assist runs                             # all of them
@@ -17,7 +17,7 @@ _EXAMPLE = """examples:
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
-    parser = subparsers.add_parser("runs", help="what fine-tuning made", epilog=_EXAMPLE,
+    parser = subparsers.add_parser("runs", help=SUMMARIES["runs"], epilog=_EXAMPLE,
                                    description="List, compare, remove, carry and convert runs.",
                                    formatter_class=Help)
     parser.set_defaults(run=list_all)

@@ -70,6 +70,17 @@ def test_a_run_has_all_that_belongs_to_it_and_is_listed(trained):
     assert trained in assist("runs").stdout and "validation" in assist("runs", "show", trained).stdout
 
 
+def test_without_the_extra_a_run_has_no_picture_and_says_what_draws_it(notes, tiny_model, tmp_path):
+    """A module of that name that can't be imported stands before the real one."""
+    (tmp_path / "matplotlib.py").write_text("raise ImportError")
+    done = assist("finetune", str(notes), "--model", str(tiny_model), "--run", "plain", "--steps", "2", *QUICK,
+                  env={**os.environ, "PYTHONPATH": str(tmp_path)})
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "What draws the curve as a picture is installed with gpt2-assist[plots]."
+    run = find_run("plain")
+    assert run.curve() and not (run.folder / "curve.png").exists()
+
+
 def test_it_writes_and_says_what_is_copied(trained):
     done = assist("generate", "--model", trained, "The fox met", "--max-new-tokens", "8", "--seed", "1")
     assert done.returncode == 0 and done.stdout.strip(), done.stderr

@@ -10,8 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from neovim import MISSING, PLUGIN, open_in_terminal
-from rich.ansi import AnsiDecoder
-from rich.console import Console
+from screen_picture import draw
 from tmux import MISSING as NO_TMUX
 
 SETUP = f"""
@@ -20,9 +19,7 @@ vim.o.number, vim.o.termguicolors, vim.o.background, vim.o.swapfile = true, true
 require("gpt2_assist").setup({{ cmd = {{ [[{sys.executable}]], "-m", "gpt2_lsp" }}, server = {{ confidence = 0 }} }})
 """
 CODE = "import sys\n\ntry:\n    import json\nexcept"
-COLUMNS, ROWS, WIDTH, HEIGHT = 78, 11, 684, 220
-PAGE = """<!doctype html><meta charset="utf-8"><style>body {{ margin: 10px; background: #14161b; color: #e0e2ea }}
-pre {{ font: 14px/18px "DejaVu Sans Mono", monospace; margin: 0 }}</style><pre>{code}</pre>"""
+COLUMNS, ROWS = 78, 11
 
 
 def main() -> int:
@@ -41,24 +38,13 @@ def main() -> int:
         try:
             terminal.until(lambda: "notes.py" in terminal.screen())
             terminal.type("GA ")
-            seen = [""]
-            terminal.until(lambda: seen.append(terminal.screen(True)) or terminal.behind_cursor().strip() and
-                           seen[-20:] == seen[-1:] * 20)
-            write(seen[-1], folder / "screen.html")
+            terminal.until(lambda: "INSERT" in terminal.screen())
+            terminal.until(lambda: terminal.behind_cursor().strip())
+            draw(terminal.at_rest(), COLUMNS, ROWS, target)
         finally:
             terminal.close()
             subprocess.run([sys.executable, "-m", "gpt2_assist.cli", "daemon", "stop"], stdout=subprocess.DEVNULL)
-        subprocess.run(["chromium", "--headless", "--no-sandbox", "--hide-scrollbars", "--force-device-scale-factor=2",
-                        f"--window-size={WIDTH},{HEIGHT}", f"--screenshot={target}", str(folder / "screen.html")],
-                       check=True, stderr=subprocess.DEVNULL)
     return 0
-
-
-def write(screen: str, path: Path) -> None:
-    console = Console(record=True, width=COLUMNS, color_system="truecolor", file=open(os.devnull, "w"))
-    for line in AnsiDecoder().decode(screen):
-        console.print(line)
-    path.write_text(console.export_html(inline_styles=True, code_format=PAGE), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -45,6 +45,12 @@ class Terminal:
             time.sleep(0.02)
         raise AssertionError(f"it never came true; the screen:\n{self.screen()}")
 
+    def at_rest(self) -> str:
+        """The screen, with its colours, once it has been the same for a hundred looks."""
+        seen = [""]
+        self.until(lambda: seen.append(self.screen(True)) or seen[-100:] == seen[-1:] * 100)
+        return seen[-1]
+
     def close(self) -> None:
         subprocess.run(["tmux", "-L", self._name, "kill-server"], capture_output=True)
 

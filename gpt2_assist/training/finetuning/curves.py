@@ -3,13 +3,20 @@ import math
 
 from gpt2_assist.runs import Run
 
+EXTRA = "gpt2-assist[plots]"
+PICTURE = "curve.png"
+
 
 def draw_curve(run: Run) -> None:
-    """Writes curve.png, if there is anything to draw. Raises OSError where the disk refuses."""
+    """Writes the picture, if there is anything to draw and the extra is installed. Raises OSError where the disk
+    refuses."""
     curve = run.curve()
     if not curve:
         return
-    import matplotlib
+    try:
+        import matplotlib
+    except ImportError:
+        return
     matplotlib.use("Agg")
     from matplotlib.figure import Figure
     figure = Figure(figsize=(7, 4), layout="constrained")
@@ -25,7 +32,7 @@ def draw_curve(run: Run) -> None:
         axes.axvline(best["step"], color="grey", linewidth=0.8, linestyle=":", label=f"best: step {best['step']}")
     axes.set(xlabel="step", ylabel="loss, nats a token", title=run.name)
     axes.legend()
-    figure.savefig(run.folder / "curve.png", dpi=120)
+    figure.savefig(run.folder / PICTURE, dpi=120)
 
 
 _BARS = "▁▂▃▄▅▆▇█"

@@ -1,4 +1,5 @@
 """What came of a fine-tuning, and how to go on, in plain words."""
+from gpt2_assist.training.finetuning.curves import EXTRA, PICTURE
 from gpt2_assist.training.finetuning.finetune import Result
 
 _SHOWN = 300
@@ -53,4 +54,7 @@ def _use(result: Result) -> list[str]:
         lines = [f"`gpt2-assist generate --model {name}` {what}, `gpt2-repl --model {name}` too."]
         if result.best.get("step") and result.before.get("infill") is not None:
             lines.append(f"`gpt2-assist generate --model {name} TEXT --suffix TEXT` fills in.")
-    return [*lines, f"The curve and the samples are in {result.run.folder}."]
+    lines.append(f"The curve and the samples are in {result.run.folder}.")
+    if result.run.curve() and not (result.run.folder / PICTURE).exists():
+        lines.append(f"What draws the curve as a picture is installed with {EXTRA}.")
+    return lines
