@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from gpt2_assist.errors import OutputError, StorageError
 from gpt2_assist import privacy
+from gpt2_assist.errors import OutputError, StorageError
 from gpt2_assist.files.output_file import OutputFile
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="Unix's kinds of files")
