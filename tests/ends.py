@@ -3,8 +3,8 @@
 What tests begin, and what that begins, has this session's mark in its environment. What a test began itself is ended
 when the test is over; only the daemon stays, which tests share. Where a test or its teardown takes longer than its
 limit, first its processes are ended, which is mostly what it waits for, then all of the session's, and then the session
-ends with the stacks of all threads, as it does where all take longer than `suite_timeout`. However pytest ends, a helper
-that waits for that ends what is left, also the `busy_loops`, which run beside the tests where they are asked for.
+ends with the stacks of all threads, as it does where all tests take longer than `suite_timeout`. However pytest ends, a
+helper that waits for that ends what is left, also the `busy_loops`, which run beside the tests where some are wanted.
 What tests begin hears the signals that end it, also where the session was told to ignore them (`nohup`, `&`).
 """
 import faulthandler
@@ -45,14 +45,20 @@ class Ends:
                                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
                       for _ in range(int(config.getini("busy_loops")))]
         self._limit = float(config.getini("suite_timeout")) or math.inf
-        self._over, self._began_at = threading.Event(), time.monotonic()
-        threading.Thread(target=self._watch_all, daemon=True).start()
+        self._all_end, self._over = time.monotonic() + self._limit + 3 * GRACE_S, threading.Event()
         self._arm()
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtestloop(self):
+        self._all_end = time.monotonic() + self._limit
+        self._arm()
+        threading.Thread(target=self._watch_all, daemon=True).start()
+        return (yield)
 
     def _arm(self, seconds: float = math.inf) -> None:
         """In so many seconds, or where the whole has had its time, the stacks are printed and the session ends. Nothing
         that Python still has to do is needed for it."""
-        left = min(seconds, self._began_at + self._limit + _TOLD_S - time.monotonic())
+        left = min(seconds, self._all_end + _TOLD_S - time.monotonic())
         if left < math.inf:
             faulthandler.dump_traceback_later(max(left, 0.001), exit=True, file=self._errors)
 

@@ -31,8 +31,10 @@ def suite(folder: Path, tests: str, *settings: str, **more) -> subprocess.Popen:
     """A session of pytest under way, with `tests` and a limit of a second, or with other settings."""
     (folder / "test_it.py").write_text(BEGIN + tests)
     (folder / "pytest.ini").write_text("[pytest]\ntimeout = 1\nasyncio_mode = auto\n")
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent), "GPT2_ASSIST_TESTS_GRACE_S": "1"}
-    words = ["-q", "-x", "-p", "ends", "-p", "no:cacheprovider", *(f"-o{setting}" for setting in settings)]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent), "GPT2_ASSIST_TESTS_GRACE_S": "1",
+                   "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}  # hypothesis takes a second to begin
+    plugins = [f"-p{name}" for name in ("ends", "pytest_timeout", "pytest_asyncio.plugin", "no:cacheprovider")]
+    words = ["-q", "-x", *plugins, *(f"-o{setting}" for setting in settings)]
     return subprocess.Popen([sys.executable, "-m", "pytest", *words], cwd=folder, env=environment,
                             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **more)
 
@@ -48,11 +50,11 @@ def gone(pid: int) -> bool:
 
 @pytest.mark.parametrize("tests", [
     "def test_it(process): time.sleep(1000)\n",
-    "async def test_it():\n"
-    "    process = await asyncio.create_subprocess_exec('sleep', '1000')\n"
-    "    open('pid', 'w').write(str(process.pid))\n"
-    "    try: await asyncio.sleep(1000)\n"
-    "    finally: await process.wait()\n"])
+    pytest.param("async def test_it():\n"
+                 "    process = await asyncio.create_subprocess_exec('sleep', '1000')\n"
+                 "    open('pid', 'w').write(str(process.pid))\n"
+                 "    try: await asyncio.sleep(1000)\n"
+                 "    finally: await process.wait()\n", marks=pytest.mark.slow)])
 def test_a_teardown_that_waits_for_a_process_ends_with_it(tmp_path, tests):
     with suite(tmp_path, tests) as session:
         said = session.communicate(timeout=WAIT_S)[0]
@@ -60,6 +62,7 @@ def test_a_teardown_that_waits_for_a_process_ends_with_it(tmp_path, tests):
     assert gone(int((tmp_path / "pid").read_text()))
 
 
+@pytest.mark.slow
 def test_what_waits_for_nothing_that_can_end_is_ended_with_its_stacks(tmp_path):
     with suite(tmp_path, "def test_stubborn(process):\n"
                "    while True:\n"
@@ -88,11 +91,9 @@ def test_nothing_is_left_where_pytest_itself_is_killed(tmp_path):
 
 
 @pytest.mark.parametrize("tests", [
-    "def test_it(process): time.sleep(1000)\n",  # ended in a test
-    "@pytest.mark.parametrize('number', range(10_000))\n"  # ended in any of many
-    "def test_it(number, tmp_path_factory):\n"
-    "    if not number: process = sleeper(tmp_path_factory.getbasetemp() / 'pid')\n"
-    "    time.sleep(0.1)\n"])
+    "def test_it(): time.sleep(1000)\n",
+    pytest.param("@pytest.mark.parametrize('number', range(10_000))\n"
+                 "def test_it(number): time.sleep(0.1)\n", marks=pytest.mark.slow)])
 def test_a_session_that_takes_too_long_ends_with_the_stack_of_each_thread(tmp_path, tests):
     began = ("import threading\n"
              "threading.Thread(target=lambda: time.sleep(1000), name='other', daemon=True).start()\n")
@@ -102,6 +103,7 @@ def test_a_session_that_takes_too_long_ends_with_the_stack_of_each_thread(tmp_pa
     assert "in test_it" in said and "in <lambda>" in said
 
 
+@pytest.mark.slow
 def test_a_failed_test_doesnt_put_the_end_off(tmp_path):
     with suite(tmp_path, "@pytest.fixture\n"
                "def slow():\n"
