@@ -135,7 +135,7 @@ def hello() -> bytes:
     ("wrong types", hello() + to_wire(StatusRequest("one"))),
     ("an unknown message", hello() + (16).to_bytes(4, "big") + b"\x81\xa4type\xa9Something"[:16].ljust(16, b"x")),
 ])
-def test_a_client_that_lies_gets_a_sentence_and_is_cut_off(runtime, name, data):
+def test_a_client_that_lies_gets_a_sentence_and_is_cut_off(name, data):
     with Client.connect("honest") as client:
         liar = raw_connection()
         liar.sendall(data)
@@ -146,7 +146,7 @@ def test_a_client_that_lies_gets_a_sentence_and_is_cut_off(runtime, name, data):
 
 
 @pytest.mark.parametrize("frames", [FUZZED_FRAMES // FEW, pytest.param(FUZZED_FRAMES, marks=pytest.mark.slow)])
-def test_fuzzed_frames_crash_nothing_and_leak_nothing(runtime, tiny_model, frames):
+def test_fuzzed_frames_crash_nothing_and_leak_nothing(tiny_model, frames):
     dice = random.Random(5)
     seeds = [hello(), to_wire(StatusRequest(3)),
              to_wire(Generate(4, str(tiny_model), PROMPT, Generation(max_new_tokens=2))),
@@ -291,7 +291,7 @@ def test_cancel_newest_wins_and_status_while_generating(runtime, tiny_model, oth
         assert {worker["model"] for worker in client.status()["workers"]} == {str(tiny_model), str(other_tiny_model)}
 
 
-def test_a_model_that_cannot_be_loaded_gets_its_sentence(runtime, tiny_model, tmp_path):
+def test_a_model_that_cannot_be_loaded_gets_its_sentence(tiny_model, tmp_path):
     import shutil
     broken = tmp_path / "broken"
     shutil.copytree(tiny_model, broken)
