@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, settings
 
 from gpt2_assist.loading.devices import settled
 
@@ -17,6 +18,8 @@ if settled("auto") != "cuda":
     os.environ["TRITON_INTERPRET"] = "1"  # before anything imports Triton: its interpreter runs the fused kernels
 
 pytest_plugins = ["ends"]
+settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("tests")  # how long an example takes is a matter of what else runs here
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 

@@ -1,5 +1,7 @@
 """How much memory a worker gives to the keys and values of earlier texts, where the user doesn't say it."""
 from gpt2_assist.architectures.description import Decoder
+from gpt2_assist.engine.pages import BLOCK
+from gpt2_assist.model.packing import padded
 
 CONTEXTS, FEWEST = 8, 2
 """Whole ones that there is room for: of as many texts as one works on, and of one text with its next window."""
@@ -8,6 +10,8 @@ _SHARE = 8
 
 
 def chosen_bytes(config: Decoder, free: int) -> int:
-    """By the model, in bfloat16, and by the machine's `free` memory, in bytes."""
-    context = 2 * 2 * config.n_layer * config.kv_width * config.n_ctx
+    """By the model, in bfloat16, and by the machine's `free` memory, in bytes. A head takes whole vectors and a context
+    whole pages, as on the CPU."""
+    head = padded(config.head_width, 16)
+    context = 2 * 2 * config.n_layer * config.n_kv_head * head * padded(config.n_ctx, BLOCK)
     return max(FEWEST * context, min(CONTEXTS * context, free // _SHARE))

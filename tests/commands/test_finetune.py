@@ -89,6 +89,7 @@ def test_it_writes_and_says_what_is_copied(trained):
     assert done.returncode == 0 and "00.md" in done.stdout, done.stderr
 
 
+@pytest.mark.slow
 def test_a_text_begins_as_those_that_were_learned_from(trained, tiny_model):
     exact = ("--temperature", "0", "--max-new-tokens", "12", "--no-heal", "--precision", "fp32")
     written = [assist("generate", "--model", model, prompt, *exact).stdout for model in (trained, str(tiny_model))
@@ -195,6 +196,7 @@ def test_a_model_on_which_runs_stand_is_not_removed_unasked(trained, tiny_model)
         find_model("mine")
 
 
+@pytest.mark.slow
 def test_a_run_that_the_disk_has_no_room_for_is_not_begun(notes, tiny_model, trained, monkeypatch):
     shown = assist("finetune", str(notes), "--model", str(tiny_model), "--plan", *QUICK).stdout
     assert re.search(r"Disk: about \d+ MB of the [\d.]+ [GM]B that are free", shown), shown
@@ -308,6 +310,7 @@ def test_a_request_to_end_saves_as_ctrl_c_does(notes, tiny_model):
 
 @pytest.mark.parametrize("name, redirection, note", [("unread", "| head -n 1", "Nobody reads"),
                                                      ("unheard", "> /dev/full", "No space left")])
+@pytest.mark.slow
 def test_output_that_is_refused_ends_no_training(notes, tiny_model, name, redirection, note):
     words = ["finetune", str(notes), "--model", str(tiny_model), "--run", name, "--steps", "6", *QUICK]
     done = subprocess.run(["bash", "-o", "pipefail", "-c", f'"$0" -m gpt2_assist "$@" {redirection}', sys.executable,
@@ -316,6 +319,7 @@ def test_output_that_is_refused_ends_no_training(notes, tiny_model, name, redire
     assert find_run(name).curve()[-1]["step"] == 6 and find_run(name).best()
 
 
+@pytest.mark.slow
 def test_a_plan_that_nobody_can_read_is_none(notes, tiny_model):
     words = ["finetune", str(notes), "--model", str(tiny_model), "--plan", *QUICK]
     done = subprocess.run(["bash", "-c", '"$0" -m gpt2_assist "$@" > /dev/full', sys.executable, *words],
@@ -347,6 +351,7 @@ def test_a_full_disk_is_said_and_loses_nothing(notes, tiny_model):
     assert done.returncode == 0 and find_run("disk").curve()[-1]["step"] == 6, done.stderr
 
 
+@pytest.mark.slow
 def test_runs_are_carried_in_an_archive_and_nothing_gets_out_of_its_folder(trained, tmp_path):
     archive = tmp_path / "run.tar.gz"
     assert assist("runs", "pack", trained, str(archive)).returncode == 0
@@ -441,29 +446,30 @@ def test_merged_and_exported_models_say_the_same(notes, tiny_model, tmp_path):
 @pytest.mark.parametrize("arguments, code, words", [
     ([], 2, "Give the texts"),
     (["no-such-file"], 4, "no-such-file"),
-    (["{notes}", "--model", "no-such-model"], 3, "no-such-model"),
-    (["{notes}", "--model", "{model}", "--run", "notes"], 2, "already a run notes"),
-    (["{notes}", "--model", "{model}", "--run", "mini"], 2, "There is a model mini"),
     (["{notes}", "--model", "{model}", "--run", "a/b"], 2, "can't name a run"),
-    (["--resume", "--run", "no-such-run"], 4, "no run 'no-such-run'"),
-    (["{empty}", "--resume", "--run", "notes"], 2, "leave the paths out"),
     (["--resume", "--run", "notes", "--rate", "0.5", "--steps", "80"], 2, "--rate can't change"),
-    (["--resume", "--run", "notes", "--method", "lora", "--seed", "9"], 2, "--method and --seed can't change"),
-    (["--resume", "--run", "notes", "--validation", "0.3"], 2, "--validation can't change"),
-    (["--resume", "--run", "notes", "--prompt", "Dear"], 2, "--prompt can't change"),
-    (["--resume", "--run", "notes", "--from", "other"], 2, "--from can't change"),
-    (["--resume", "--run", "notes", "--column", "title", "--keep-duplicates"], 2, "--keep-duplicates can't change"),
-    (["--resume", "--run", "notes", "--patience", "-1", "--steps", "80"], 2, "patience"),
     (["--resume", "--run", "notes", "--steps", "39"], 2, "already at step 40"),
-    (["{notes}", "--model", "{model}", "--from", "notes"], 2, "not both"),
-    (["{notes}", "--model", "{model}", "--context", "1000"], 2, "context"),
-    (["{notes}", "--model", "{model}", "--method", "lora", "--targets", "everything"], 2, "everything"),
-    (["{notes}", "--model", "{model}", "--validation", "2"], 2, "share for validation"),
-    (["{notes}/00.md", "--model", "{model}", "--run", "tiny", "--context", "64"], 0, ""),
-    (["{empty}", "--model", "{model}"], 4, "empty"),
     (["{notes}/picture.png", "--model", "{model}"], 4, "picture.png"),
-    (["{notes}/.en*", "--model", "{model}"], 4, "secret"),
-    (["{few}", "--model", "{model}", "--run", "few"], 4, "too little text")])
+    *(pytest.param(*case, marks=pytest.mark.slow) for case in (
+        (["{notes}", "--model", "no-such-model"], 3, "no-such-model"),
+        (["{notes}", "--model", "{model}", "--run", "notes"], 2, "already a run notes"),
+        (["{notes}", "--model", "{model}", "--run", "mini"], 2, "There is a model mini"),
+        (["--resume", "--run", "no-such-run"], 4, "no run 'no-such-run'"),
+        (["{empty}", "--resume", "--run", "notes"], 2, "leave the paths out"),
+        (["--resume", "--run", "notes", "--method", "lora", "--seed", "9"], 2, "--method and --seed can't change"),
+        (["--resume", "--run", "notes", "--validation", "0.3"], 2, "--validation can't change"),
+        (["--resume", "--run", "notes", "--prompt", "Dear"], 2, "--prompt can't change"),
+        (["--resume", "--run", "notes", "--from", "other"], 2, "--from can't change"),
+        (["--resume", "--run", "notes", "--column", "title", "--keep-duplicates"], 2, "--keep-duplicates can't change"),
+        (["--resume", "--run", "notes", "--patience", "-1", "--steps", "80"], 2, "patience"),
+        (["{notes}", "--model", "{model}", "--from", "notes"], 2, "not both"),
+        (["{notes}", "--model", "{model}", "--context", "1000"], 2, "context"),
+        (["{notes}", "--model", "{model}", "--method", "lora", "--targets", "everything"], 2, "everything"),
+        (["{notes}", "--model", "{model}", "--validation", "2"], 2, "share for validation"),
+        (["{notes}/00.md", "--model", "{model}", "--run", "tiny", "--context", "64"], 0, ""),
+        (["{empty}", "--model", "{model}"], 4, "empty"),
+        (["{notes}/.en*", "--model", "{model}"], 4, "secret"),
+        (["{few}", "--model", "{model}", "--run", "few"], 4, "too little text")))])
 def test_what_cant_be_done_is_one_sentence(trained, notes, tiny_model, tmp_path, arguments, code, words):
     (tmp_path / "empty.txt").write_text("", encoding="utf-8")
     (tmp_path / "few.txt").write_text("A few words.", encoding="utf-8")
@@ -537,6 +543,7 @@ def test_two_processes_with_half_of_the_model_each_learn_what_one_does(notes, ti
     assert mine.last_samples()
 
 
+@pytest.mark.slow
 def test_more_texts_go_on_from_another_run(notes, trained, tmp_path):
     lines = [f"{name} sold a red boat to the miller." for name in NAMES * 4]
     (tmp_path / "more.txt").write_text("\n".join(lines), encoding="utf-8")

@@ -30,6 +30,7 @@ print("finished:", stopped.finished)
 """
 
 
+@pytest.mark.slow
 def test_a_training_shows_a_bar_that_grows_and_the_curve(tiny_model, tmp_path):
     notes = tmp_path / "notes"
     notes.mkdir()

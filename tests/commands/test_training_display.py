@@ -81,7 +81,7 @@ def shown(columns: int, **more: str) -> tuple[Screen, str]:
     return screen, "\n".join(screen.lines())
 
 
-@pytest.mark.parametrize("columns", [40, 60, 100, 200])
+@pytest.mark.parametrize("columns", [60, *(pytest.param(wide, marks=pytest.mark.slow) for wide in (40, 100, 200))])
 def test_nothing_is_cut_off_and_no_word_is_wrapped_inside(columns):
     screen, text = shown(columns)
     assert not screen.wraps, [screen.lines()[row] for row in screen.wraps]
@@ -103,7 +103,7 @@ def test_a_sample_is_told_from_what_stands_around_it():
     assert lines[first + len(sample)].startswith("step "), "nothing of it stands outside of the bars"
 
 
-@pytest.mark.parametrize("columns", [40, 60, 100])
+@pytest.mark.parametrize("columns", [60, *(pytest.param(wide, marks=pytest.mark.slow) for wide in (40, 100))])
 def test_ctrl_c_leaves_no_sign_of_itself_and_the_estimate_ends_at_nothing(columns):
     screen, text = shown(columns)
     lines = screen.lines()
@@ -113,7 +113,8 @@ def test_ctrl_c_leaves_no_sign_of_itself_and_the_estimate_ends_at_nothing(column
     assert "READY" in text and " ".join(lines[ready + 1:]).split()[-1] == "on."
 
 
-@pytest.mark.parametrize("more", [{"TERM": "dumb"}, {"PYTHONIOENCODING": "ascii"}])
+@pytest.mark.parametrize("more", [
+    {"TERM": "dumb"}, pytest.param({"PYTHONIOENCODING": "ascii"}, marks=pytest.mark.slow)])
 def test_terminals_that_can_do_little_get_what_they_can_show(more):
     if "TERM" in more:
         child = pexpect.spawn(sys.executable, ["-c", DRIVER], dimensions=(50, 60), encoding="utf-8", timeout=60,
@@ -127,6 +128,7 @@ def test_terminals_that_can_do_little_get_what_they_can_show(more):
         assert "| ---" in text and "general 4.250" in text
 
 
+@pytest.mark.slow
 def test_a_terminal_that_becomes_narrower_loses_no_line():
     code = DRIVER.replace('print("READY", flush=True)', 'print("READY", flush=True)\ninput()')
     child = pexpect.spawn(sys.executable, ["-c", code], dimensions=(50, 120), encoding="utf-8", timeout=60,

@@ -48,7 +48,7 @@ def changed(text: str, chance: random.Random, share: float) -> str:
     return " ".join(words) or "x"
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, 6))])
 @pytest.mark.parametrize("likeness", [0.5, 0.8, 0.95])
 def test_what_stays_is_what_a_comparison_of_all_leaves(seed, likeness):
     chance = random.Random(seed)
@@ -64,6 +64,7 @@ def test_what_stays_is_what_a_comparison_of_all_leaves(seed, likeness):
     assert counts.exact + counts.near == len(found) - len(kept) and counts.near
 
 
+@pytest.mark.slow
 def test_real_files():
     paths = sorted(Path(sysconfig.get_path("stdlib")).glob("*.py"))[:60]
     texts = [path.read_text(encoding="utf-8") for path in paths]

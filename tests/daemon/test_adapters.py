@@ -189,7 +189,7 @@ def assist(*arguments: str) -> subprocess.CompletedProcess:
     return subprocess.run([sys.executable, "-m", "gpt2_assist.cli", *arguments], capture_output=True, text=True)
 
 
-@pytest.mark.parametrize("named", ["ouroboros", "ouroboros@0.5"])
+@pytest.mark.parametrize("named", ["ouroboros", pytest.param("ouroboros@0.5", marks=pytest.mark.slow)])
 def test_a_run_that_begins_with_itself_doesnt_replace_itself(tiny_model, tmp_path, named):
     run = run_of("ouroboros", tiny_model, 7)
     (tmp_path / "notes.txt").write_text("Some words to learn from.\n" * 400)

@@ -111,6 +111,7 @@ def test_a_daemon_whose_socket_was_cleaned_away_makes_it_again(daemon):
             assert other.status()["pid"] == client.status()["pid"] == pid
 
 
+@pytest.mark.slow
 def test_a_daemon_whose_folder_was_cleaned_away_leaves_it_to_the_next_and_ends(daemon):
     with Client.connect("test") as client:
         pid = client.status()["pid"]

@@ -80,6 +80,7 @@ def test_a_stopped_worker_is_told_of_and_replaced_and_the_text_goes_on(home, tin
     assert told[0] == "its worker stands still; if it stays so, another one takes over"
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_stopped_while_idle_is_replaced_when_it_is_wanted(home, tiny_model):
     told = []
     with Client.connect("test") as client:
@@ -137,6 +138,7 @@ if any("gpt2_assist.daemon.worker.worker" in argument for argument in sys.orig_a
 """
 
 
+@pytest.mark.slow
 def test_a_worker_in_an_endless_loop_is_replaced(home, tiny_model, monkeypatch):
     (home / "settings.toml").write_text("replace_after_s = 0.3\n")
     (home / "sitecustomize.py").write_text(LOOP)
@@ -150,6 +152,7 @@ def test_a_worker_in_an_endless_loop_is_replaced(home, tiny_model, monkeypatch):
         assert not (home / "loop").exists() and worker(client)["pid"] != pid
 
 
+@pytest.mark.slow
 def test_a_worker_that_reads_a_very_long_text_is_kept(home, tiny_model):
     (home / "settings.toml").write_text("replace_after_s = 0.3\n")
     with Client.connect("test") as client:

@@ -19,7 +19,7 @@ HELIX = os.environ.get("GPT2_ASSIST_HELIX") or shutil.which("hx")
 EMACS = os.environ.get("GPT2_ASSIST_EMACS") or shutil.which("emacs")
 LSP_MODE = os.environ.get("GPT2_ASSIST_LSP_MODE")
 PROSE = "She said that she was "
-pytestmark = [pytest.mark.editor, pytest.mark.skipif(bool(NO_TMUX), reason=NO_TMUX)]
+pytestmark = [pytest.mark.editor, pytest.mark.slow, pytest.mark.skipif(bool(NO_TMUX), reason=NO_TMUX)]
 needs_helix = pytest.mark.skipif(not HELIX, reason="needs Helix: install it, or set GPT2_ASSIST_HELIX to the program")
 needs_emacs = pytest.mark.skipif(not EMACS, reason="needs Emacs 29 or later: install it, or set GPT2_ASSIST_EMACS")
 needs_lsp_mode = pytest.mark.skipif(

@@ -52,6 +52,7 @@ def test_ghost_text_comes_and_tab_takes_it_in_one_step_of_undo(nvim):
     assert nvim.text() == PROSE
 
 
+@pytest.mark.slow
 def test_a_word_a_line_and_the_rest_are_taken_while_the_rest_stays(nvim):
     shown = settled(nvim)
     nvim.input("<M-Right>")
@@ -64,6 +65,7 @@ def test_a_word_a_line_and_the_rest_are_taken_while_the_rest_stays(nvim):
     assert nvim.text() == PROSE + shown
 
 
+@pytest.mark.slow
 def test_typing_along_shrinks_the_ghost_and_typing_against_it_removes_it(nvim):
     shown = settled(nvim)
     nvim.input(shown[0])
@@ -78,6 +80,7 @@ def test_typing_along_shrinks_the_ghost_and_typing_against_it_removes_it(nvim):
     assert nvim.ghost() != shown[1:]
 
 
+@pytest.mark.slow
 def test_cycling_shows_other_texts_and_comes_back(nvim):
     first = settled(nvim)
     nvim.input("<M-]>")
@@ -87,6 +90,7 @@ def test_cycling_shows_other_texts_and_comes_back(nvim):
     assert nvim.wait_for_ghost(other=second) == first
 
 
+@pytest.mark.slow
 def test_moving_away_and_leaving_insert_mode_remove_it(nvim):
     shown = settled(nvim)
     nvim.input("<Home>")
@@ -99,6 +103,7 @@ def test_moving_away_and_leaving_insert_mode_remove_it(nvim):
     assert nvim.ghost() == ""
 
 
+@pytest.mark.slow
 def test_the_menu_hides_it(nvim):
     settled(nvim)
     nvim.lua("vim.schedule(function() vim.fn.complete(vim.fn.col('.'), {'alpha', 'beta'}) end)")
@@ -106,6 +111,7 @@ def test_the_menu_hides_it(nvim):
     assert nvim.ghost() == ""
 
 
+@pytest.mark.slow
 def test_off_shows_nothing_and_on_again_does(nvim):
     settled(nvim)
     nvim.lua("vim.cmd('Gpt2Assist disable')")
@@ -119,6 +125,7 @@ def test_off_shows_nothing_and_on_again_does(nvim):
     nvim.wait_for_ghost()
 
 
+@pytest.mark.slow
 def test_a_killed_server_is_started_again_at_the_next_key(nvim):
     settled(nvim)
     pids = subprocess.run(["pgrep", "-P", str(nvim._process.pid)], capture_output=True, text=True).stdout.split()
@@ -130,6 +137,7 @@ def test_a_killed_server_is_started_again_at_the_next_key(nvim):
     nvim.wait_for_ghost()
 
 
+@pytest.mark.slow
 def test_health_says_what_is_there(nvim):
     settled(nvim)
     nvim.input("<Esc>")

@@ -9,7 +9,7 @@ from tmux import MISSING as NO_TMUX
 from tmux import PATIENCE_S, Terminal
 
 REASON = MISSING or NO_TMUX
-pytestmark = [pytest.mark.editor, pytest.mark.skipif(bool(REASON), reason=REASON)]
+pytestmark = [pytest.mark.editor, pytest.mark.slow, pytest.mark.skipif(bool(REASON), reason=REASON)]
 PROSE = "She said that the "
 """What mini goes on with several words after."""
 PLUGIN_SETUP = """

@@ -8,7 +8,8 @@ import pytest
 from conftest import make_model
 from vscode_workbench import SERVER, Page, Workbench, lacking, pack, workbench, write_settings
 
-pytestmark = [pytest.mark.editor, pytest.mark.timeout(300), pytest.mark.skipif(bool(lacking()), reason=lacking())]
+pytestmark = [pytest.mark.editor, pytest.mark.slow, pytest.mark.timeout(300),
+              pytest.mark.skipif(bool(lacking()), reason=lacking())]
 
 PROSE = "The old man went down to the sea and looked at the "
 LONGER = "She said that the "

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from vscode_workbench import NOTIFICATIONS, SERVER, Workbench, lacking, pack, workbench, write_settings
 
-pytestmark = [pytest.mark.editor, pytest.mark.timeout(300), pytest.mark.skipif(bool(lacking()), reason=lacking())]
+pytestmark = [pytest.mark.editor, pytest.mark.slow, pytest.mark.timeout(300),
+              pytest.mark.skipif(bool(lacking()), reason=lacking())]
 
 
 @pytest.fixture(scope="module")

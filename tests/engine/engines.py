@@ -48,23 +48,30 @@ CONFIGS = {
     "Qwen3": rotary("qwen3", n_head=4, n_kv_head=2, head_width=16, head_norms=True, tied=False)}
 """All have the same context and vocabulary."""
 ARCHITECTURES = tuple(CONFIGS)
-_QUICK = {"cpu-int8 Llama", "cpu-int4 relative", "cpu-bf16 Qwen3", "cuda-bf16 Llama"}
-_SLOW = {"torch-fp32 Llama", "torch-fp32 Qwen3", "torch-bf16 relative", "torch-bf16 Qwen2", "cpu-fp32 Qwen3",
+_QUICK = {"torch-fp32", "cpu-int8", "cpu-int4", "cpu-bf16", "cpu-fp32", "cuda-bf16", "cpu-int8 Llama", "cpu-bf16 Qwen3"}
+"""Each family of engines, each of the precisions on the processor, and both kinds of architecture."""
+_MORE = {"torch-fp32 Llama", "torch-fp32 Qwen3", "torch-bf16 relative", "torch-bf16 Qwen2", "cpu-fp32 Qwen3",
          "cpu-fp32 relative", "cpu-int8 Qwen3", "cpu-int8 relative", "cpu-int4 Qwen2", "cpu-int4 Llama",
-         "cuda-fp32 Qwen3", "cuda-bf16 relative", "cuda-int8 Qwen2"}
+         "cpu-int4 relative", "cuda-fp32 Qwen3", "cuda-bf16 relative", "cuda-bf16 Llama", "cuda-int8 Qwen2"}
 """Beside the quick ones: so each architecture meets each family of engines, and each precision several of them. With
 GPT2_ASSIST_ALL_KINDS set, all meet all, which takes an hour."""
 _FOLDER = TemporaryDirectory(prefix="g2a-")
 
 
-def over_architectures(kinds: Iterable[str]) -> list:
-    """`kinds` with GPT-2 and, some of them, with the other architectures; of these, all but a few are slow."""
+def over_architectures(kinds: Iterable[str], slow: tuple[str, ...] = ()) -> list:
+    """`kinds` with GPT-2 and, some of them, with the other architectures; all but a few are slow, and so are families
+    of engines that take long for this."""
     kinds = list(kinds)
     found = [f"{kind} {name}".strip() for name in ARCHITECTURES for kind in kinds]
     if not os.environ.get("GPT2_ASSIST_ALL_KINDS"):
-        found = [kind for kind in found if " " not in kind or kind in _QUICK | _SLOW or kind.startswith("card")]
-    return [kind if " " not in kind or kind in _QUICK else pytest.param(kind, marks=pytest.mark.slow)
-            for kind in found]
+        found = [kind for kind in found if " " not in kind or kind in _QUICK | _MORE or kind.startswith("card")]
+    return some_slow(found, slow)
+
+
+def some_slow(kinds: Iterable[str], slow: tuple[str, ...] = ()) -> list:
+    """`kinds` for tests, of which only a few are quick."""
+    return [kind if kind in (*_QUICK, "card-bf16") and not kind.startswith(slow or "none")
+            else pytest.param(kind, marks=pytest.mark.slow) for kind in kinds]
 
 
 def config_of(kind: str) -> Decoder:

@@ -251,6 +251,7 @@ def test_the_history_forgets_the_oldest_and_keeps_its_bound():
     assert Drafter(history, texts[0][100:104], FREE).draft(3) == []
 
 
+@pytest.mark.slow
 def test_memory_stays_where_it_is_once_the_history_is_full():
     def held(texts):
         for _ in range(texts):

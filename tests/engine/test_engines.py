@@ -14,6 +14,7 @@ from engines import (
     over_architectures,
     prefilled,
     random_tokens,
+    some_slow,
 )
 
 from gpt2_assist.engine.engine import Sampling
@@ -87,7 +88,7 @@ def test_what_one_adapter_computed_is_no_other_ones_cache(kind):
     assert logits_of(engine, prompt, 2).tolist() == logits_of(fresh(kind), prompt, 2).tolist()
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", some_slow(KINDS))
 def test_an_adapter_of_another_model_is_refused(kind):
     (down, up), *_ = adapters()[0].pairs.values()
     for pairs in ({"layers.0.qkv": (down[:, 1:], up)}, {"layers.0.qkv": (down, up[1:])},
@@ -96,7 +97,7 @@ def test_an_adapter_of_another_model_is_refused(kind):
             fresh(kind).add_adapter(Adapter(adapters()[0].shape, pairs))
 
 
-@pytest.mark.parametrize("kind", ALL)
+@pytest.mark.parametrize("kind", over_architectures(KINDS, slow=("cuda",)))
 def test_the_cache_stays_within_its_bytes_and_never_drops_a_live_sequence(kind):
     config = config_of(kind)
     if kind.startswith("cpu"):
@@ -113,7 +114,7 @@ def test_the_cache_stays_within_its_bytes_and_never_drops_a_live_sequence(kind):
     assert live.tokens[-1] == generate(fresh(kind), prompt, Sampling(temperature=0), 1)[0]
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", some_slow(KINDS, slow=("cuda", "torch")))
 def test_what_earlier_texts_took_is_given_back_but_for_the_last_and_changes_nothing(kind):
     engine = fresh(kind)
     texts = [random_tokens(seed, 3 * CONFIG.n_ctx // 4) for seed in range(8)]
@@ -144,14 +145,14 @@ def test_log_probabilities_are_the_models_own(kind):
     assert [value for _, value in token.best] == pytest.approx(expected[ids].tolist(), abs=1e-6)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", some_slow(KINDS))
 def test_what_no_model_could_continue_is_refused(kind):
     for prompt in ([], [CONFIG.vocab_size], [-1]):
         with pytest.raises(UsageError):
             fresh(kind).open(prompt, Sampling())
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", some_slow(KINDS))
 def test_only_allowed_tokens_come_and_one_at_a_time(kind):
     engine = fresh(kind, speculate=True)
     sequence = prefilled(engine, [5, 6] * 20, Sampling(seed=1))

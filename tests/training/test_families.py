@@ -67,7 +67,8 @@ def test_gradients_of_packed_rows_are_those_of_each_document_in_transformers(fam
         torch.testing.assert_close(gradient, expected[name].grad, rtol=1e-3, atol=1e-5)
 
 
-@pytest.mark.parametrize("changes", [{"method": "full"}, {"method": "lora", "rate": 1e-2}])
+@pytest.mark.parametrize("changes", [{"method": "full"}, pytest.param({"method": "lora", "rate": 1e-2},
+                                                                           marks=pytest.mark.slow)])
 def test_two_pieces_are_one_bit_for_bit(changes, tiny_model, tmp_path):
     families.made("Llama with a head of its own", tiny_model, tmp_path / "base")
     whole, first, second = (tuning(tmp_path / "base", tmp_path / name, **changes)

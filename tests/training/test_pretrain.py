@@ -48,23 +48,34 @@ pretrain(read_recipe(Path(sys.argv[1])), Path(sys.argv[2]), 2, lambda line: prin
 """
 
 
-@pytest.fixture
-def recipe(tmp_path) -> Path:
+def write_recipe(folder: Path) -> Path:
     tales = "\n<|endoftext|>\n".join(f"The fox met {name} and said: {name}, good day to you.\n" * 12
                                      for name in ("Anna", "Bert", "Cleo", "Dora", "Emil", "Fred", "Gwen", "Hugo"))
-    (tmp_path / "tales.txt").write_text(tales)
-    path = tmp_path / "recipe.toml"
+    (folder / "tales.txt").write_text(tales)
+    path = folder / "recipe.toml"
     path.write_text(RECIPE)
     return path
+
+
+@pytest.fixture
+def recipe(tmp_path) -> Path:
+    return write_recipe(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory) -> Path:
+    """What comes of the recipe."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    pretrain(read_recipe(write_recipe(folder)), folder / "out", 2, lambda line: None)
+    return folder / "out"
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:
     return load_checkpoint(folder / "checkpoint.safetensors")[0]
 
 
-def test_a_killed_training_ends_with_the_weights_of_an_undisturbed_one(recipe, tmp_path):
-    undisturbed, killed = tmp_path / "undisturbed", tmp_path / "killed"
-    pretrain(read_recipe(recipe), undisturbed, 2, lambda line: None)
+def test_a_killed_training_ends_with_the_weights_of_an_undisturbed_one(recipe, undisturbed, tmp_path):
+    killed = tmp_path / "killed"
     command = [sys.executable, "-c", PROGRAM, str(recipe), str(killed)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         for line in process.stdout:
@@ -77,9 +88,8 @@ def test_a_killed_training_ends_with_the_weights_of_an_undisturbed_one(recipe, t
     assert all(torch.equal(value, expected[name]) for name, value in weights(killed).items())
 
 
-def test_it_learns_and_keeps_a_log(recipe, tmp_path):
-    pretrain(read_recipe(recipe), tmp_path / "out", 2, lambda line: None)
-    losses = [json.loads(line)["loss"] for line in (tmp_path / "out" / "log.jsonl").read_text().splitlines()]
+def test_it_learns_and_keeps_a_log(undisturbed):
+    losses = [json.loads(line)["loss"] for line in (undisturbed / "log.jsonl").read_text().splitlines()]
     assert len(losses) == 50 and losses[-1] < 0.7 * losses[0]
 
 

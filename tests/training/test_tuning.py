@@ -43,8 +43,10 @@ def trained(one: Tuning) -> dict[str, torch.Tensor]:
     return {name: p.detach().clone() for name, p in one.model.named_parameters() if p.requires_grad}
 
 
-@pytest.mark.parametrize("changes", [{}, {"method": "lora", "rate": 1e-2}, {"precision": "fp32", "recompute": True},
-                                     {"infill": True}, {"method": "lora", "rate": 1e-2, "infill": True}])
+@pytest.mark.parametrize("changes", [
+    {"method": "lora", "rate": 1e-2, "infill": True},
+    *(pytest.param(changes, marks=pytest.mark.slow) for changes in (
+        {}, {"method": "lora", "rate": 1e-2}, {"precision": "fp32", "recompute": True}, {"infill": True}))])
 def test_two_pieces_are_one_bit_for_bit(tiny_model, tmp_path, changes):
     whole = tuning(tiny_model, tmp_path / "whole", **changes)
     losses = [(report.step, report.loss, report.validation, report.infill, report.best) for report in whole.steps()]
@@ -128,7 +130,7 @@ def old_name(name: str) -> str:
     return f"{start}{'.'.join([*module.split('.')[:-1], OLD[module.rpartition('.')[2]]])}.{kind}"
 
 
-@pytest.mark.parametrize("method", ["full", "lora"])
+@pytest.mark.parametrize("method", ["lora", pytest.param("full", marks=pytest.mark.slow)])
 def test_states_from_before_there_were_other_architectures_go_on(tiny_model, tmp_path, method):
     whole = tuning(tiny_model, tmp_path / "whole", method=method)
     list(whole.steps())

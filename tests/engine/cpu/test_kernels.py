@@ -215,10 +215,11 @@ def plain_logits(name: str, precision: str, adapted: tuple | None) -> np.ndarray
 
 @pytest.mark.parametrize("precision", KINDS)
 @pytest.mark.parametrize("name", wild.MODELS)
-@pytest.mark.parametrize("adapted", [None, (5, ("qkv", "down")), (33, MATRICES)],
-                         ids=["", "some adapted", "all adapted"])
+@pytest.mark.parametrize("adapted", [
+    pytest.param(None, id=""), pytest.param((33, MATRICES), id="all adapted"),
+    pytest.param((5, ("qkv", "down")), id="some adapted", marks=pytest.mark.slow)])
 class TestAForwardPass:
-    @pytest.mark.parametrize("threads", [1, 2])
+    @pytest.mark.parametrize("threads", [2, pytest.param(1, marks=pytest.mark.slow)])
     def test_at_once(self, name, precision, adapted, threads):
         engine = CpuEngine(wild.model(name, precision), threads=threads)
         number = engine.add_adapter(wild.adapter(name, *adapted), 0.7) if adapted else 0
