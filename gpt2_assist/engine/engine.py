@@ -1,5 +1,5 @@
 """The interface that a worker drives. Token ids in, token ids out; no text, no sockets, no threads of its own."""
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from collections.abc import Sequence as SequenceOf
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
@@ -39,6 +39,23 @@ class Token:
 NO_LIMIT = 1 << 30
 
 
+class TokenRules(Protocol):
+    """What may come next in a sample, asked before each new token. What it says follows from the new tokens alone."""
+
+    def allowed(self, new: SequenceOf[int]) -> np.ndarray | None:
+        """Ids, ascending, of which the token after these new ones must be one; None for all. More than that one token
+        is then decoded only along `likely`."""
+
+    def refused(self, new: SequenceOf[int]) -> np.ndarray | None:
+        """Ids that can't follow these new tokens."""
+
+    def likely(self, new: SequenceOf[int]) -> SequenceOf[int]:
+        """A guess at the next tokens, where only some are allowed."""
+
+    def over(self, new: SequenceOf[int]) -> bool:
+        """Whether everything may come from here on."""
+
+
 class Sequence(Protocol):
     """One sample in the making, owned by its engine."""
 
@@ -47,13 +64,6 @@ class Sequence(Protocol):
     prompt_tokens: int
     cached_tokens: int
     """Prompt tokens that the prefix cache gave at `open`."""
-    allowed: np.ndarray | None
-    """Ids, ascending, that the next token must be one of; set from outside, None for all. More tokens than that one are
-    decoded only along `likely`."""
-    refused: Callable[[SequenceOf[int]], np.ndarray] | None
-    """Set from outside: the ids that must not follow these new tokens; None for no such rule."""
-    likely: list[tuple[int, np.ndarray]]
-    """A guess, set from outside before the first `decode`: the next tokens, each with what is allowed in its place."""
 
     @property
     def context(self) -> int:
@@ -82,10 +92,11 @@ class Engine(Protocol[Own]):
         """Forgets an adapter that no open sequence has."""
 
     def open(self, prompt: SequenceOf[int], sampling: Sampling, index: int = 0, new_tokens: SequenceOf[int] = (),
-             adapter: int = 0, most_new: int = NO_LIMIT) -> Own:
+             adapter: int = 0, most_new: int = NO_LIMIT, rules: TokenRules | None = None) -> Own:
         """A sample that continues `prompt` (not empty) as sample `index`; `new_tokens` were decoded before a crash.
         `adapter` 0 is the model itself. Its own tokens, if it has any, can stand in the prompt and are never new ones.
         No more than about `most_new` tokens will be wanted, where that is known: it changes what is prepared, no token.
+        `rules` say what may come; None that everything may.
 
         Costs no model time. Randomness comes from (seed, index, number of new tokens so far), nothing else.
         """

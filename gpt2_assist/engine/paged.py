@@ -1,17 +1,15 @@
 """What the engines over a prefix tree have in common: sequences, their windows and their drafts. The arithmetic is
 each engine's own."""
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from collections.abc import Sequence as SequenceOf
 from itertools import takewhile
 from typing import Any
 
-import numpy as np
-
 from gpt2_assist.architectures.description import Decoder
 from gpt2_assist.engine.costs import MOST_ROWS, StepCosts
 from gpt2_assist.engine.drafts import Drafter, History
-from gpt2_assist.engine.engine import NO_LIMIT, Sampling, Token, checked_tokens
+from gpt2_assist.engine.engine import NO_LIMIT, Sampling, Token, TokenRules, checked_tokens
 from gpt2_assist.engine.prefix_tree import Branch, PrefixTree
 from gpt2_assist.engine.window import window_start
 
@@ -22,13 +20,10 @@ class PagedSequence:
     """One sample in the making; see engine.Sequence."""
 
     def __init__(self, tokens: list[int], prompt_tokens: int, cached_tokens: int, sampling: Sampling,
-                 index: int, adapter: int, most_new: int) -> None:
-        self.most_new = most_new
+                 index: int, adapter: int, most_new: int, rules: TokenRules | None) -> None:
+        self.most_new, self.rules = most_new, rules
         self.tokens, self.prompt_tokens, self.cached_tokens = tokens, prompt_tokens, cached_tokens
         self.sampling, self.index, self.adapter = sampling, index, adapter
-        self.allowed: np.ndarray | None = None
-        self.refused: Callable[[SequenceOf[int]], np.ndarray] | None = None
-        self.likely: list[tuple[int, np.ndarray]] = []
         self.start = 0
         self.branch: Branch | None = None
         self.drafter: Drafter | None = None
@@ -85,12 +80,12 @@ class PagedEngine:
         del self._adapters[number]
 
     def open(self, prompt: SequenceOf[int], sampling: Sampling, index: int = 0, new_tokens: SequenceOf[int] = (),
-             adapter: int = 0, most_new: int = NO_LIMIT) -> PagedSequence:
+             adapter: int = 0, most_new: int = NO_LIMIT, rules: TokenRules | None = None) -> PagedSequence:
         tokens = checked_tokens(prompt, new_tokens, self.vocab_size, self._own_tokens(adapter))
         start = window_start(len(tokens), self.n_ctx)
         shared = self._tree.shared(tokens[start:-1], adapter)
         return PagedSequence(tokens, len(prompt), min(shared, max(0, len(prompt) - start)), sampling, index, adapter,
-                             most_new)
+                             most_new, rules)
 
     def _own_tokens(self, adapter: int) -> Mapping[int, object]:
         """Those that an adapter has rows for, which engines without such rows have none of."""
@@ -132,8 +127,10 @@ class PagedEngine:
     def _draft(self, sequence: PagedSequence, beside: int) -> list[int]:
         """Tokens that the text may well go on with, to be verified in one step with the token before them."""
         limit = max(0, min(self.most_rows // beside - 1, self._room(sequence)))  # all of them must see one window
-        if sequence.allowed is not None:
-            return [token for token, _ in sequence.likely[:limit]]
+        if sequence.rules:
+            new = sequence.new_tokens
+            if sequence.rules.allowed(new) is not None:
+                return list(sequence.rules.likely(new)[:limit])
         if self._history is None or self._costs.one < self.drafts_pay_from_s or not limit:
             return []
         if sequence.drafter is None:

@@ -1,14 +1,12 @@
 """The engine in plain torch: incremental decoding over cached keys and values, on any device that torch knows."""
 import itertools
 import os
-from collections.abc import Callable
 from collections.abc import Sequence as SequenceOf
 
-import numpy as np
 import torch
 
 from gpt2_assist.architectures.description import Decoder
-from gpt2_assist.engine.engine import NO_LIMIT, Sampling, Token, checked_tokens
+from gpt2_assist.engine.engine import NO_LIMIT, Sampling, Token, TokenRules, checked_tokens
 from gpt2_assist.engine.forward import Forward, LowRank, Segment
 from gpt2_assist.engine.kv_cache import BLOCK, KeysValues, PrefixCache
 from gpt2_assist.engine.sampling import sample
@@ -26,12 +24,9 @@ class TorchSequence:
     """One sample in the making; see engine.Sequence."""
 
     def __init__(self, tokens: list[int], prompt_tokens: int, cached_tokens: int, sampling: Sampling,
-                 index: int, adapter: int) -> None:
+                 index: int, adapter: int, rules: TokenRules | None) -> None:
         self.tokens, self.prompt_tokens, self.cached_tokens = tokens, prompt_tokens, cached_tokens
-        self.sampling, self.index, self.adapter = sampling, index, adapter
-        self.allowed: np.ndarray | None = None
-        self.refused: Callable[[SequenceOf[int]], np.ndarray] | None = None
-        self.likely: list[tuple[int, np.ndarray]] = []  # not used: each token has a step of its own here
+        self.sampling, self.index, self.adapter, self.rules = sampling, index, adapter, rules
         self.start = 0
         self.cache: KeysValues | None = None
 
@@ -76,12 +71,13 @@ class TorchEngine:
         del self._adapters[number]
 
     def open(self, prompt: SequenceOf[int], sampling: Sampling, index: int = 0, new_tokens: SequenceOf[int] = (),
-             adapter: int = 0, most_new: int = NO_LIMIT) -> TorchSequence:
+             adapter: int = 0, most_new: int = NO_LIMIT, rules: TokenRules | None = None) -> TorchSequence:
         tokens = checked_tokens(prompt, new_tokens, self.vocab_size,
                                 self._adapters[adapter].rows if adapter else {})
         start = window_start(len(tokens), self.n_ctx)
         shared = self._cache.shared(tokens[start:-1], adapter)
-        return TorchSequence(tokens, len(prompt), min(shared, max(0, len(prompt) - start)), sampling, index, adapter)
+        return TorchSequence(tokens, len(prompt), min(shared, max(0, len(prompt) - start)), sampling, index, adapter,
+                             rules)
 
     def prefill(self, sequence: TorchSequence) -> bool:
         cache = self._take_cache(sequence)
@@ -104,9 +100,9 @@ class TorchEngine:
             hidden = self._forward.hidden(segments)
             for sequence, row in zip(sequences, hidden, strict=True):
                 logits = self._forward.logits(row).cpu().numpy()
-                token = sample(logits, sequence.tokens, sequence.sampling, sequence.index,
-                               len(sequence.tokens) - sequence.prompt_tokens, sequence.allowed,
-                               sequence.refused and sequence.refused(sequence.tokens[sequence.prompt_tokens:]))
+                rules, before = sequence.rules, sequence.tokens[sequence.prompt_tokens:]
+                token = sample(logits, sequence.tokens, sequence.sampling, sequence.index, len(before),
+                               rules.allowed(before) if rules else None, rules.refused(before) if rules else None)
                 tokens.append([token])
                 sequence.tokens.append(token.id)
         return tokens

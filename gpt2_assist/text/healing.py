@@ -80,8 +80,16 @@ class Respelling:
     def __init__(self, healing: Healing, spelling: bytes) -> None:
         """`spelling`: the bytes; empty where nothing was taken back."""
         self._healing, self._rest = healing, spelling
-        self.allowed = healing.allowed(spelling) if spelling else None
+
+    @property
+    def spelled(self) -> bool:
+        """Whether all has been spelled."""
+        return not self._rest
+
+    @property
+    def allowed(self) -> np.ndarray | None:
         """The only ids that the next token may have, int64 and ascending; None once all has been spelled."""
+        return self._healing.allowed(self._rest) if self._rest else None
 
     def take(self, id: int) -> bytes:
         """The new bytes of the next token, which was one of `allowed`: those beyond what had to be spelled.
@@ -92,5 +100,4 @@ class Respelling:
         if not data or not (data.startswith(self._rest) or self._rest.startswith(data)):
             raise ValueError(f"Token {id} was not allowed.")
         beyond, self._rest = data[len(self._rest):], self._rest[len(data):]
-        self.allowed = self._healing.allowed(self._rest) if self._rest else None
         return beyond

@@ -152,11 +152,44 @@ def test_what_no_model_could_continue_is_refused(kind):
             fresh(kind).open(prompt, Sampling())
 
 
+class Rules:
+    """The first tokens are of these, the others even."""
+
+    REFUSED = frozenset(range(11, 211, 2))
+
+    def __init__(self, allowed: tuple[list[int], ...], guess: tuple[int, ...] | list[int] = ()) -> None:
+        self._allowed, self._guess = allowed, guess
+
+    def allowed(self, new):
+        return np.array(self._allowed[len(new)]) if len(new) < len(self._allowed) else None
+
+    def refused(self, new):
+        return np.array(sorted(self.REFUSED))
+
+    def likely(self, new):
+        return [] if new else self._guess
+
+    def over(self, new):
+        return False
+
+
 @pytest.mark.parametrize("kind", some_slow(KINDS))
 def test_only_allowed_tokens_come_and_one_at_a_time(kind):
-    engine = fresh(kind, speculate=True)
-    sequence = prefilled(engine, [5, 6] * 20, Sampling(seed=1))
-    for allowed in ([3], [7, 9, 200], [0]):
-        sequence.allowed = np.array(allowed)
+    engine, allowed = fresh(kind, speculate=True), ([3], [7, 9, 200], [0])
+    sequence = prefilled(engine, [5, 6] * 20, Sampling(seed=1), rules=Rules(allowed))
+    for ids in allowed:
         (token,), = engine.decode([sequence])
-        assert token.id in allowed
+        assert token.id in ids
+
+
+@pytest.mark.parametrize("kind", some_slow(KINDS))
+def test_what_is_likely_comes_no_otherwise_than_token_by_token_and_what_is_refused_never(kind):
+    allowed, prompt = ([3], [7, 9, 200], [0, 4]), [5, 6] * 20
+    texts = []
+    for guess in ([], [3, 9, 0], [3, 7, 4], [3, 200]):
+        engine = fresh(kind, speculate=True)
+        sequence = prefilled(engine, prompt, Sampling(seed=2, temperature=3.0), rules=Rules(allowed, guess))
+        while len(sequence.tokens) < len(prompt) + 12:
+            engine.decode([sequence])
+        texts.append(sequence.tokens[len(prompt):][:12])
+    assert all(text == texts[0] for text in texts) and not Rules.REFUSED & set(texts[0])

@@ -115,4 +115,4 @@ def test_a_tokenizer_says_by_marks_or_by_names_which_tokens_are_no_text(tiny_mod
 
 def test_where_there_are_none_nothing_is_refused(tiny_model):
     vocabulary = Vocabulary(TextTokenizer.from_folder(tiny_model), Card())
-    assert vocabulary.refused(vocabulary.stop_tokens([]), None) is None
+    assert vocabulary.rules(b"", vocabulary.stop_tokens([]), None) is None

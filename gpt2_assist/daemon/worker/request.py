@@ -36,7 +36,7 @@ class Request:
             repetition_penalty=settings.repetition_penalty,
             logit_bias={token: float(bias) for token, bias in settings.logit_bias},
             seed=settings.seed, logprobs=settings.logprobs)
-        self.refused = vocabulary.refused(self.stop_tokens, settings.max_copied)
+        self.rules = vocabulary.rules(self.spelling, self.stop_tokens, settings.max_copied)
         delivered = message.tokens if isinstance(message, Resume) else [None] * settings.n
         done = message.done if isinstance(message, Resume) else []
         self.samples = [Sample(self, index, delivered[index], send) for index in range(settings.n) if index not in done]
@@ -99,11 +99,7 @@ class Sample:
         else:
             self.sequence = engine.open(self.request.prompt, self.request.sampling,
                                         self._settings.first_index + self.index, self._delivered,
-                                        self.request.adapter, self._most_new())
-            self.sequence.allowed = self._respelling.allowed
-            self.sequence.refused = self.request.refused
-            if self._respelling.allowed is not None and not self._delivered:
-                self.sequence.likely = self.request.vocabulary.likely_spelling(self.request.spelling)
+                                        self.request.adapter, self._most_new(), self.request.rules)
 
     def _most_new(self) -> int:
         """Tokens that will be wanted at most: what spells the prompt's end again counts here, a byte or more each."""
@@ -118,7 +114,6 @@ class Sample:
         """The next token: sends what has become safe to show, and ends where an end is reached."""
         before = self._new
         text = self._read(token.id)
-        self.sequence.allowed = self._respelling.allowed
         self._held.append(token.id)
         if self._settings.logprobs is not None and self._new > before:
             shown = self.request.vocabulary.shown
@@ -141,7 +136,7 @@ class Sample:
     def _read(self, token: int) -> str:
         """The text that a token makes safe to show."""
         self._decoded += 1
-        if self._respelling.allowed is None:
+        if self._respelling.spelled:
             data = self.request.vocabulary.tokenizer.token_bytes(token)
         else:
             data = self._respelling.take(token)

@@ -1,11 +1,11 @@
 """From texts to token ids and back, by the customs of a worker's model: prompts, what ends them, what is refused."""
-from collections.abc import Callable
 from copy import copy
 from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
 
+from gpt2_assist.daemon.worker.token_rules import Refused, RequestRules
 from gpt2_assist.errors import UsageError
 from gpt2_assist.ipc.messages import Generate
 from gpt2_assist.model.card import Card
@@ -14,8 +14,6 @@ from gpt2_assist.text.infill import Piece, infill_of, reserve
 from gpt2_assist.text.opening import opening
 from gpt2_assist.text.tokenizer import TextTokenizer
 
-Refused = Callable[[list[int]], np.ndarray]
-"""From a sample's new tokens to the ids that it can't have next."""
 _MOST_CHARACTERS = 16
 """Of a text after the cursor, per token of the context: what is beyond is not even encoded."""
 _TEXTS = 256
@@ -88,22 +86,6 @@ class Vocabulary:
         prompt = self.infill.prompt(ids[:kept], after, room, beside, *names[:2])
         return prompt, b"".join(map(self.tokenizer.token_bytes, ids[kept:]))
 
-    def likely_spelling(self, spelling: bytes) -> list[tuple[int, np.ndarray]]:
-        """Tokens that spell just these bytes as the tokenizer would, each with the ids that are allowed in its place;
-        none where it would not."""
-        try:
-            ids = self.tokenizer.encode(spelling.decode())
-        except UnicodeDecodeError:
-            return []
-        path, respelling = [], Respelling(self.healing, spelling)
-        for id in ids:
-            if respelling.allowed is None or id not in respelling.allowed:
-                break
-            path.append((id, respelling.allowed))
-            if respelling.take(id):
-                break
-        return path if respelling.allowed is None else []
-
     def stop_strings(self, asked: list[str]) -> list[str]:
         return list(dict.fromkeys([*asked, *self.card.stop_strings]))
 
@@ -112,14 +94,31 @@ class Vocabulary:
         ends = self.tokenizer.control if between else self.infill.file_ends if self.infill else ()
         return frozenset([*asked, *self.tokenizer.ends, *ends])
 
-    def refused(self, stop_tokens: frozenset[int], most_copied: int | None) -> Refused | None:
-        """For an engine's Sequence: control tokens that end nothing, and, if asked for, what would make a copied row
-        too long. None where there is nothing to refuse. Raises as `_copying`."""
+    def rules(self, spelling: bytes, stop_tokens: frozenset[int], most_copied: int | None) -> RequestRules | None:
+        """The prompt's end must be spelled again; control tokens that end nothing are refused, and, if asked for, what
+        would make a copied row too long. None where everything may come. Raises as `_copying`."""
         control = np.array(sorted(self.tokenizer.control - stop_tokens), np.int64)
-        copying = None if most_copied is None else self._copying(most_copied)
-        if not len(control):
-            return copying
-        return (lambda new: control) if copying is None else lambda new: np.append(control, copying(new))
+        refused = None if most_copied is None else self._copying(most_copied)
+        if len(control):
+            copied, refused = refused, lambda new: control if copied is None else np.append(control, copied(new))
+        if not spelling and refused is None:
+            return None
+        return RequestRules(self.healing, spelling, self._likely_spelling(spelling), refused)
+
+    def _likely_spelling(self, spelling: bytes) -> list[int]:
+        """Tokens that spell just these bytes as the tokenizer would; none where it would not."""
+        try:
+            ids = self.tokenizer.encode(spelling.decode())
+        except UnicodeDecodeError:
+            return []
+        path, respelling = [], Respelling(self.healing, spelling)
+        for id in ids:
+            if respelling.allowed is None or id not in respelling.allowed:
+                break
+            path.append(id)
+            if respelling.take(id):
+                break
+        return path if respelling.spelled else []
 
     def _copying(self, most: int) -> Refused:
         """The ids by which more than `most` new tokens in a row would stand in the texts of the fine-tuning. Raises

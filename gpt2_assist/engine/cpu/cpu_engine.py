@@ -151,14 +151,10 @@ class CpuEngine(PagedEngine):
     def _accepted(self, sequence: PagedSequence, draft: list[int], logits: np.ndarray) -> list[Token]:
         """The tokens that are sampled one after the other for as long as the draft foretold them, and one more."""
         new: list[Token] = []
-        likely, sequence.likely = sequence.likely, []
         for place, row in enumerate(logits):
-            allowed = None
-            if sequence.allowed is not None:
-                allowed = sequence.allowed if place == 0 else likely[place][1] if place < len(likely) else None
-            new.append(sample(row, sequence.tokens, sequence.sampling, sequence.index,
-                              len(sequence.tokens) - sequence.prompt_tokens, allowed,
-                              sequence.refused and sequence.refused(sequence.new_tokens)))
+            rules, before = sequence.rules, sequence.new_tokens
+            new.append(sample(row, sequence.tokens, sequence.sampling, sequence.index, len(before),
+                              rules.allowed(before) if rules else None, rules.refused(before) if rules else None))
             sequence.tokens.append(new[-1].id)
             if place == len(draft) or new[-1].id != draft[place]:
                 break

@@ -212,14 +212,13 @@ class CudaEngine(PagedEngine):
         for part, new in zip(group, results):
             seen = part.tokens[:len(part.tokens) - len(part.draft)]
             part.sequence.prefilled.commit([*seen, *(token.id for token in new[:-1])])
-            part.sequence.likely = []
             self._singly[part.sequence] = max(0, self._singly.get(part.sequence, 0) - len(new))
         return results
 
     def _times(self, group: list[_Part], count: int) -> int:
         """Steps that are launched together: one where somebody waits, or the host has a say in each token."""
         if count > len(group) or any(
-                part.sequence.allowed is not None or part.sequence.refused is not None
+                (part.sequence.rules and not part.sequence.rules.over(part.sequence.new_tokens))
                 or len(part.sequence.tokens) == part.sequence.prompt_tokens
                 or part.sequence.sampling.top_k > shapes.NEAR or self._singly.get(part.sequence) for part in group):
             return 1
@@ -306,10 +305,10 @@ def _quick_doubles(device: str) -> bool:
 
 def _rules(sequence: PagedSequence, draft: list[int]) -> _Rules:
     """Those for the token behind a part of a draft."""
-    allowed = sequence.allowed
-    if allowed is not None and draft:
-        allowed = sequence.likely[len(draft)][1] if len(draft) < len(sequence.likely) else None
-    return allowed, sequence.refused and sequence.refused([*sequence.new_tokens, *draft])
+    if not sequence.rules:
+        return None, None
+    new = [*sequence.new_tokens, *draft]
+    return sequence.rules.allowed(new), sequence.rules.refused(new)
 
 
 def _grouped(parts: list[_Part]) -> list[list[_Part]]:
