@@ -38,6 +38,6 @@ def _mark(parser: argparse.ArgumentParser) -> None:
             for inner in action.choices.values():
                 _mark(inner)
         elif action.metavar in _FILES:
-            action.complete = shtab.FILE
+            setattr(action, "complete", shtab.FILE)  # noqa: B010  # shtab's own attribute
         elif action.metavar in _FOLDERS:
-            action.complete = shtab.DIRECTORY
+            setattr(action, "complete", shtab.DIRECTORY)  # noqa: B010

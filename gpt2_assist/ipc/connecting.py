@@ -160,14 +160,16 @@ def _started(end: float) -> tuple[Any, str] | None:
     once, because another had been there, or doesn't come until `end`. Raises NotStarted with what it says."""
     log = transport.log_path()
     daemon = transport.start_detached(["gpt2_assist.daemon.supervisor.supervisor"], log)
-    with daemon.stdout:
+    words = daemon.stdout
+    assert words is not None  # a pipe
+    with words:
         while time.monotonic() < end:
             code = daemon.poll()
             connection = transport.connect()
             if connection or code == 0:
                 return connection
             if code is not None:
-                said = daemon.stdout.read().decode("utf-8", "replace")
+                said = words.read().decode("utf-8", "replace")
                 raise NotStarted(said or f"The daemon could not be started; its log is {log}.",
                                  code if said else DaemonError.exit_code)
             time.sleep(0.005)

@@ -36,14 +36,13 @@ class CommandMethods:
         settings = self._workspace.settings
         if scope == "all":
             self._change({"enabled": _wish(wish, settings.enabled)})
-        elif scope == "language" and (document or wish.get("language")):
-            language = wish.get("language") or document.language
+        elif scope == "language" and (language := wish.get("language") or (document.language if document else "")):
             off = set(settings.disabled_languages)
             (off.discard if _wish(wish, language not in off) else off.add)(language)
             self._change({"disabledLanguages": sorted(off)})
         elif scope == "file" and document:
-            self._workspace.switch(uri, _wish(wish, self._workspace.is_on(uri)))
-            self._completer.closed(uri)
+            self._workspace.switch(document.uri, _wish(wish, self._workspace.is_on(document.uri)))
+            self._completer.closed(document.uri)
         else:
             raise JsonRpcInvalidParams(f"gpt2.toggle can't switch {str(scope)[:20]!r} of what was named.")
         return self._status_command(*([{"uri": uri}] if document else []))

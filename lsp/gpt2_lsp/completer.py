@@ -100,7 +100,7 @@ class Completer:
         for stream in known.recent.going():
             if all(stream is not other for other, _ in adopted):
                 stream.stop()
-        if adopted or spot is None or settings.idle_ms:
+        if adopted or spot is None or cursor is None or settings.idle_ms:
             return
         question = Question(document, cursor)
         prompt = self._prompt(known, question, others)

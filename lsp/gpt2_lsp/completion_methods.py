@@ -93,7 +93,8 @@ class CompletionMethods:
         answer, range, _ = await self._ask(uri, position, self._by_hand(document, position), None)
         if answer.reason == SUPERSEDED:
             return None
-        word = _WORD_END.search(before)[0]
+        found = _WORD_END.search(before)
+        word = found[0] if found else ""
         start = types.Position(position.line, position.character - units(word, self._encoding()))
         items = []
         for number, text in enumerate(answer.texts):

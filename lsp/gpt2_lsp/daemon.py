@@ -1,6 +1,6 @@
 """The connection to the daemon, made at need and made again when it broke: editors outlive daemons."""
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
 from gpt2_assist.errors import AssistError, DaemonError
 from gpt2_assist.ipc.client import AsyncClient
@@ -17,7 +17,7 @@ class Daemon:
         self._connecting = asyncio.Lock()
 
     async def generate(self, model: str, prompt: str, settings: Generation, document: str
-                       ) -> AsyncIterator[Chunk | Loading | SampleDone | Finished | None]:
+                       ) -> AsyncGenerator[Chunk | Loading | SampleDone | Finished | None]:
         """A generation's messages; an earlier one of the same `document` ends. None says that the daemon was lost and
         all starts again. Closing the iterator cancels it. Raises AssistError when tries are used up."""
         for attempt in range(_TRIES):

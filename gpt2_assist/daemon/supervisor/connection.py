@@ -22,10 +22,10 @@ class Connection(asyncio.Protocol):
         self._on_message, self._on_garbage, self._on_close = on_message, on_garbage, on_close
         self._bounded = bounded
         self._decoder = FrameDecoder()
-        self._transport: asyncio.Transport | None = None
         self.closing = False
 
-    def connection_made(self, transport: asyncio.Transport) -> None:
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)  # sockets have no others
         self._transport = transport
         self._on_made(transport.get_extra_info("socket"))
 
@@ -40,7 +40,7 @@ class Connection(asyncio.Protocol):
         except ProtocolError as error:
             self._on_garbage(error)
 
-    def connection_lost(self, error: Exception | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:
         self.closing = True
         self._on_close()
 

@@ -56,6 +56,7 @@ class Job:
 
     def for_worker(self) -> Generate | Resume:
         """What a worker is sent to begin a generation or to go on with it."""
+        assert isinstance(self.request, Generate)  # a load is answered by the slot
         request = replace(self.request, id=self.number)
         if not self.done and all(tokens is None for tokens in self.tokens):
             return request
@@ -91,7 +92,7 @@ class Job:
         for index, tokens in enumerate(self.tokens):
             if index not in self.done:
                 self.relay(SampleDone(self.number, index, "cancelled", len(tokens or [])))
-        self.relay(Finished(self.number, self.request.model, self.request.settings.seed, 0, 0, 0, 0, 0.0))
+        self.relay(Finished(self.number, self.request.model, self.request.settings.seed or 0, 0, 0, 0, 0, 0.0))
 
     def abandon(self) -> None:
         """The client is gone: nothing more is said."""

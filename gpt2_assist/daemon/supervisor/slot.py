@@ -55,6 +55,12 @@ class Slot:
     def idle(self) -> bool:
         return not self.jobs
 
+    @property
+    def process(self) -> WorkerProcess:
+        """Its worker, which it must have."""
+        assert self.worker is not None
+        return self.worker
+
     def take(self, worker: WorkerProcess) -> None:
         """Has the worker load the model."""
         self.worker = worker
@@ -81,25 +87,25 @@ class Slot:
         job.cancelled = True
         given = job.number in self._given
         if given:
-            self.worker.send(Cancel(job.number))
+            self.process.send(Cancel(job.number))
         if self._stood or not given:
             job.finish_cancelled()
 
     def beat(self) -> None:
         """Judges the worker's pulse."""
-        self.worker.beat(bool(self._given) or not self._loaded, not self._loaded)
+        self.process.beat(bool(self._given) or not self._loaded, not self._loaded)
         self._notice()
 
     def look(self) -> None:
         """Sees whether the system has stopped the worker."""
-        self.worker.look()
+        self.process.look()
         self._notice()
 
     def _notice(self) -> None:
         """Tells those who wait when the worker begins to stand still."""
-        stood, self._stood = self._stood, self.worker.pulse.standing
+        stood, self._stood = self._stood, self.process.pulse.standing
         if self._stood and not stood:
-            logging.warning("worker %d with %s stands still", self.worker.pid, self.name)
+            logging.warning("worker %d with %s stands still", self.process.pid, self.name)
             for job in list(self.jobs.values()):
                 if job.cancelled:
                     job.finish_cancelled()
@@ -127,10 +133,10 @@ class Slot:
     def worker_gone(self) -> None:
         """The worker is gone: its jobs wait for the next one, those that it dies of are given up; all, where none can
         be started."""
-        trouble, why = self.worker.trouble, ""
-        if self.worker.ended_by:
-            why = f", by signal {self.worker.ended_by}"
-            why += ": most likely memory is short" if self.worker.ended_by in _OF_SHORTAGE else ""
+        trouble, why = self.process.trouble, ""
+        if self.process.ended_by:
+            why = f", by signal {self.process.ended_by}"
+            why += ": most likely memory is short" if self.process.ended_by in _OF_SHORTAGE else ""
         if self._loaded is None:
             self._load_deaths += 1
         for job in list(self.jobs.values()):
@@ -155,7 +161,7 @@ class Slot:
     def status(self) -> dict:
         """The worker's entry in the daemon's status."""
         state = self._state or WorkerState("loading", 0, 0, 0.0)
-        return {"pid": self.worker.pid, "model": self.name, "adapters": state.adapters,
+        return {"pid": self.process.pid, "model": self.name, "adapters": state.adapters,
                 "device": self._loaded.device if self._loaded else self.key.device,
                 "precision": self._loaded.precision if self._loaded else self.key.precision,
                 "state": "standing still" if self._stood else state.state,
@@ -164,10 +170,11 @@ class Slot:
 
     def _give(self, job: Job) -> None:
         if isinstance(job.request, Load):
+            assert self._loaded is not None
             job.relay(replace(self._loaded, model=job.request.model))
             return
         if job.adapted and self._told.get(job.adapted.model) != job.adapted:
             self._told[job.adapted.model] = job.adapted
-            self.worker.send(job.adapted)
+            self.process.send(job.adapted)
         self._given.add(job.number)
-        self.worker.send(job.for_worker())
+        self.process.send(job.for_worker())

@@ -3,7 +3,7 @@ import asyncio
 import sys
 from collections.abc import Callable
 from contextlib import suppress
-from typing import BinaryIO
+from typing import IO, Any
 
 from gpt2_assist.daemon.supervisor.connection import Connection
 from gpt2_assist.daemon.supervisor.pulse import Pulse
@@ -17,7 +17,7 @@ GRACE_S = 3.0
 class WorkerProcess:
     """Starts at once. `on_message` hears it; `on_exit` is called once, when its memory is back with the system."""
 
-    def __init__(self, log: BinaryIO, on_message: Callable[["WorkerProcess", object], None],
+    def __init__(self, log: IO[Any] | None, on_message: Callable[["WorkerProcess", object], None],
                  on_exit: Callable[["WorkerProcess"], None]) -> None:
         self.pid = 0
         self.ending = False
@@ -90,15 +90,17 @@ class WorkerProcess:
             self.pulse.heard()
             self._on_message(self, message)
 
-    async def _live(self, log: BinaryIO) -> None:
+    async def _live(self, log: IO[Any] | None) -> None:
         pipe = transport.WorkerPipe()
         try:
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", "gpt2_assist.daemon.worker.worker", *pipe.arguments(),
                 stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.DEVNULL, stderr=log, **pipe.inheritance())
             self.pid = self._process.pid
-            self._process.stdin.write(pipe.introduction(self.pid))
-            self._process.stdin.close()
+            introduced = self._process.stdin
+            assert introduced is not None
+            introduced.write(pipe.introduction(self.pid))
+            introduced.close()
         except OSError as error:
             self.trouble = f"No worker can be started: {error.strerror or error}."
             pipe.ours.close()
@@ -119,5 +121,5 @@ class WorkerProcess:
             self.kill()
             await self._process.wait()
         if not self.ending:
-            self.ended_by = max(0, -self._process.returncode)
+            self.ended_by = max(0, -(self._process.returncode or 0))
         self._on_exit(self)

@@ -3,7 +3,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
-from typing import BinaryIO
+from typing import IO, Any
 
 from gpt2_assist.config import Settings
 from gpt2_assist.daemon.supervisor.jobs import Job
@@ -23,7 +23,7 @@ _LOOK_S = 0.1
 class Workers:
     """`on_change` is called whenever a worker has gone. `log` gives the file for the workers' standard error."""
 
-    def __init__(self, settings: Settings, log: Callable[[], BinaryIO], on_change: Callable[[], None]) -> None:
+    def __init__(self, settings: Settings, log: Callable[[], IO[Any] | None], on_change: Callable[[], None]) -> None:
         self._settings, self._log, self._on_change = settings, log, on_change
         self._slots: dict[Key, Slot] = {}
         self._slot_of: dict[WorkerProcess, Slot] = {}
@@ -56,7 +56,7 @@ class Workers:
         self._arrange()
         self._watch_pulses()
         if slot.worker:
-            slot.worker.ask()
+            slot.process.ask()
             asyncio.get_running_loop().call_later(_LOOK_S, self._look_at, slot, slot.worker)
 
     def cancel(self, job: Job) -> None:
@@ -123,9 +123,9 @@ class Workers:
             self._unload(min(idle, key=lambda slot: slot.idle_since))
 
     def _unload(self, slot: Slot) -> None:
-        logging.info("worker %d with %s is unloaded", slot.worker.pid, slot.name)
-        self._slot_of.pop(slot.worker)
-        slot.worker.end()
+        logging.info("worker %d with %s is unloaded", slot.process.pid, slot.name)
+        self._slot_of.pop(slot.process)
+        slot.process.end()
         del self._slots[slot.key]
 
     def _watch_pulses(self) -> None:
@@ -145,7 +145,7 @@ class Workers:
         self._beat_timer = None
         for slot in [slot for slot in self._slots.values() if slot.worker]:
             slot.beat()
-            if slot.worker.pulse.lost:
+            if slot.process.pulse.lost:
                 self._replace(slot)
         self._watch_pulses()
 
@@ -156,7 +156,7 @@ class Workers:
 
     def _replace(self, slot: Slot) -> None:
         """Gives a worker up that stands still, which may take its time to end; another one goes on."""
-        lost = slot.worker
+        lost = slot.process
         logging.warning("worker %d with %s is given up", lost.pid, slot.name)
         del self._slot_of[lost]
         self._processes.discard(lost)

@@ -20,6 +20,8 @@ class Request:
         self.adapter = adapter
         self.message = message.request if isinstance(message, Resume) else message
         settings = self.message.settings
+        self._seed = settings.seed or 0
+        """Drawn by the supervisor where the client named none."""
         self.id, self.priority = self.message.id, self.message.priority
         self.vocabulary, self._send = vocabulary, send
         self._n_ctx, self.most_tokens = n_ctx, NO_LIMIT
@@ -35,7 +37,7 @@ class Request:
             temperature=settings.temperature, top_k=settings.top_k, top_p=settings.top_p, min_p=settings.min_p,
             repetition_penalty=settings.repetition_penalty,
             logit_bias={token: float(bias) for token, bias in settings.logit_bias},
-            seed=settings.seed, logprobs=settings.logprobs)
+            seed=self._seed, logprobs=settings.logprobs)
         self.rules = vocabulary.rules(self.spelling, self.stop_tokens, settings.max_copied)
         delivered = message.tokens if isinstance(message, Resume) else [None] * settings.n
         done = message.done if isinstance(message, Resume) else []
@@ -54,7 +56,7 @@ class Request:
 
     def finish(self) -> None:
         """Says that all samples have ended."""
-        self._send(Finished(self.id, self.message.model, self.message.settings.seed, len(self.prompt), self._cached,
+        self._send(Finished(self.id, self.message.model, self._seed, len(self.prompt), self._cached,
                             self._context, self._n_ctx, time.monotonic() - self._begun))
 
 

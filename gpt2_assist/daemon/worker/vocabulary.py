@@ -79,7 +79,7 @@ class Vocabulary:
         taken = self.healing.taken(ids, unsettled) if settings.heal else 0
         kept = len(ids) - taken
         after, *others = (encode(text[:_MOST_CHARACTERS * n_ctx])
-                          for text in (message.suffix, *(text for _, text in message.beside)))
+                          for text in (message.suffix or "", *(text for _, text in message.beside)))
         names = [encode(f"{name}\n") if name else []
                  for name in (message.path, message.repository, *(path for path, _ in message.beside))]
         beside = [Piece(path, text) for path, text in zip(names[2:], others)]
