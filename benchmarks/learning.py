@@ -84,7 +84,7 @@ def learned(corpora: Path, name: str, model: str, minutes: float, steps: int, ra
     result = finetune.finetune(replace(request, settings=settings), shown)
     seconds, peak = time.monotonic() - began, 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     torch.set_num_threads(2)
-    used = result.run.state()["settings"]
+    used = result.run.record().settings
     return {"before": measured(model, result.run, most), "after": measured(result.run.name, result.run, most),
             "seconds": seconds, "peak_mb": peak / 1e6, "planned_mb": shown.planned.needed / 1e6, "steps": result.step,
             "tokens": used["batch_tokens"], "method": used["method"], "rate": used["rate"],

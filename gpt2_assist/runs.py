@@ -17,8 +17,9 @@ import shutil
 import socket
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
+from typing import Any
 
 from gpt2_assist import config
 from gpt2_assist.errors import DataError, ModelError, StorageError, UsageError
@@ -36,6 +37,57 @@ FORMAT = 1
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
 
 
+@dataclass
+class RunRecord:
+    """What run.json says: what was asked for, and what came of it so far. A default is what it means that a run of an
+    earlier version doesn't say it."""
+
+    base: str = ""
+    """The name of the model that is trained further."""
+    base_path: str = ""
+    """The folder in which that was then."""
+    paths: list = field(default_factory=list)
+    """Of the texts, as they were given."""
+    places: list | None = None
+    """The same from the root on."""
+    column: str | None = None
+    validation: float = 0.1
+    """Share of the text that is held out."""
+    keep_duplicates: bool = False
+    without_private: bool = False
+    settings: dict = field(default_factory=dict)
+    """training.finetuning.settings.Settings, of which clients need few."""
+    prompts: list = field(default_factory=list)
+    """Of the samples."""
+    short: bool = False
+    """Whether most texts are short ones, each with marks around it."""
+    sample_every: int = 0
+    sample_tokens: int = 60
+    documents: int = 0
+    tokens: int = 0
+    """Of the text that is learned from."""
+    held_out: str = ""
+    """What the losses are measured on, in words."""
+    sample_before: str = ""
+    """What the base wrote."""
+    ready: bool = False
+    """Whether the texts have been read."""
+    saved: bool | None = None
+    """Whether a state of the training was ever saved, where that is known."""
+    slim: bool = False
+    """Whether the saved states were dropped."""
+
+    @classmethod
+    def from_json(cls, entries: dict) -> "RunRecord":
+        """Raises TypeError where an entry is of another kind. What this version doesn't know is left out."""
+        kinds: dict[str, Any] = {entry.name: entry.type for entry in fields(cls)}
+        record = cls(**{name: value for name, value in entries.items() if name in kinds})
+        for name, kind in kinds.items():
+            if not isinstance(getattr(record, name), (int, float) if kind is float else kind):
+                raise TypeError(f"{name} is no {kind}")
+        return record
+
+
 @dataclass(frozen=True)
 class Run:
     name: str
@@ -45,15 +97,18 @@ class Run:
     def tokenizer(self) -> Path:
         return self.folder / "tokenizer.json"
 
-    def state(self) -> dict:
+    def record(self) -> RunRecord:
         """What run.json says. Raises DataError where it is damaged or of another version."""
-        state = _read(self.folder / RUN_FILE)
-        if not state or state.get("format") != FORMAT:
-            raise DataError(f"The run {self.name} is damaged or of another version: see {self.folder / RUN_FILE}.")
-        return state
+        entries = _read(self.folder / RUN_FILE)
+        try:
+            if entries.get("format") == FORMAT:
+                return RunRecord.from_json(entries)
+        except TypeError:
+            pass
+        raise DataError(f"The run {self.name} is damaged or of another version: see {self.folder / RUN_FILE}.")
 
-    def write_state(self, state: dict) -> None:
-        _write(self.folder / RUN_FILE, {"format": FORMAT, **state})
+    def write_record(self, record: RunRecord) -> None:
+        _write(self.folder / RUN_FILE, {"format": FORMAT, **asdict(record)})
 
     def best(self) -> dict:
         """{"step", "loss", "before"} of the best model so far, with "infill" and "infill_before" where it was taught to
@@ -87,10 +142,10 @@ class Run:
         return int(names[-1]) if names and names[-1].isdecimal() else 0
 
     def base(self) -> str:
-        """The folder or the name by which the store finds what it was trained from. Raises DataError as `state`."""
-        own, state = self.folder / "base", self.state()
-        at = own if (own / "config.json").is_file() else Path(state["base_path"])
-        return str(at) if (at / "config.json").is_file() else state["base"]
+        """The folder or the name by which the store finds what it was trained from. Raises DataError as `record`."""
+        own, record = self.folder / "base", self.record()
+        at = own if (own / "config.json").is_file() else Path(record.base_path)
+        return str(at) if (at / "config.json").is_file() else record.base
 
     def curve(self) -> list[dict]:
         """An entry per report: "step", "loss" and, where it was measured, "validation", "general" and
@@ -150,7 +205,7 @@ def find_run(name: str) -> Run:
     return Run(name, runs_folder() / name)
 
 
-def new_run(name: str, state: dict) -> Run:
+def new_run(name: str, record: RunRecord) -> Run:
     """An empty run. Raises UsageError where the name is none or taken, StorageError where the disk refuses."""
     if not _NAME.fullmatch(name):
         raise UsageError(f"{name!r} can't name a run: use letters, digits, dots, dashes and underscores.")
@@ -165,7 +220,7 @@ def new_run(name: str, state: dict) -> Run:
     try:
         shutil.rmtree(run.folder, ignore_errors=True)
         run.folder.mkdir(parents=True)
-        run.write_state(state)
+        run.write_record(record)
     except OSError as error:
         raise StorageError(f"The run {name} can't be written to {runs_folder()}: {error.strerror or error}.") from None
     return run
@@ -211,7 +266,7 @@ def slim_run(name: str) -> int:
     before = run.size_bytes
     try:
         with locked(run):
-            run.write_state({**run.state(), "saved": True, "slim": True})
+            run.write_record(replace(run.record(), saved=True, slim=True))
             gone = [run.folder / "checkpoints", *(path for path in run.folder.glob("models/*step-*") if path != best)]
             for place in gone:
                 shutil.rmtree(place, ignore_errors=not place.exists())
@@ -227,8 +282,8 @@ def runs_on(name: str, folder: Path) -> tuple[list[str], list[str]]:
     for run in list_runs():
         try:
             base, best = run.base(), run.model()
-            lora = run.state()["settings"]["method"] == "lora"
-        except (DataError, KeyError, TypeError):  # damaged: it stands on nothing any more
+            lora = run.record().settings["method"] == "lora"
+        except (DataError, KeyError):  # damaged: it stands on nothing any more
             continue
         if base == name or Path(base).resolve() == folder.resolve():
             if lora and best:
@@ -274,7 +329,7 @@ def unpack_run(archive: Path, name: str | None = None) -> Run:
             make_private(temporary)
         if not (temporary / top / RUN_FILE).is_file():
             raise DataError(f"The archive {archive} is no run: it has no {RUN_FILE}.")
-        run = new_run(wanted, {})
+        run = new_run(wanted, RunRecord())
         shutil.rmtree(run.folder)
         (temporary / top).rename(run.folder)
         return run

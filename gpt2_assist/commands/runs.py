@@ -77,23 +77,23 @@ def list_all(args: argparse.Namespace) -> int:
 
 
 def _row(run) -> list[str]:
-    state, curve, best = run.state(), run.curve(), run.best()
-    settings = state.get("settings", {})
+    record, curve, best = run.record(), run.curve(), run.best()
+    settings = record.settings
     general = [entry["general"] for entry in curve if "general" in entry]
     done = curve[-1]["step"] if curve else 0
-    return [run.name, state.get("base", ""), settings.get("method", ""), f"{done}/{settings.get('steps', 0)}",
+    return [run.name, record.base, settings.get("method", ""), f"{done}/{settings.get('steps', 0)}",
             _loss(best.get("before")), _loss(best.get("loss")), _loss(general[-1] if general else None),
-            f"{state.get('tokens', 0):,}", f"{run.size_bytes / 1e6:.0f}"]
+            f"{record.tokens:,}", f"{run.size_bytes / 1e6:.0f}"]
 
 
 def show(args: argparse.Namespace) -> int:
     from gpt2_assist.console.terminal import barred, columns_shown, fitted, fitted_parts, visible
     from gpt2_assist.runs import find_run
     run = find_run(args.name)
-    state, best = run.state(), run.best()
-    print(fitted(visible(f"{run.name}: {state['base']}, trained on {', '.join(state['paths'])}")))
+    record, best = run.record(), run.best()
+    print(fitted(visible(f"{run.name}: {record.base}, trained on {', '.join(record.paths)}")))
     print(fitted_parts(f"{name}={', '.join(value) if isinstance(value, list) else value}"
-                       for name, value in state["settings"].items()))
+                       for name, value in record.settings.items()))
     measured = [entry for entry in run.curve() if "validation" in entry]
     for entry in measured[-10:]:
         losses = [f"{name} {entry[name]:.3f}" for name in ("loss", "validation", "general", "infill")

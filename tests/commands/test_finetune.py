@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pexpect
@@ -152,7 +153,7 @@ def copied(run, name: str, **changes):
     """A run as it is, under another name."""
     other = type(run)(name, run.folder.with_name(name))
     shutil.copytree(run.folder, other.folder)
-    other.write_state({**other.state(), **changes})
+    other.write_record(replace(other.record(), **changes))
     return other
 
 
@@ -180,7 +181,7 @@ def test_a_model_on_which_runs_stand_is_not_removed_unasked(trained, tiny_model)
     with new_model("mine") as folder:
         shutil.copytree(tiny_model, folder, dirs_exist_ok=True)
     run, path = find_run(trained), find_model("mine").path
-    lora = {**run.state()["settings"], "method": "lora"}
+    lora = {**run.record().settings, "method": "lora"}
     copied(run, "adapted", base="mine", base_path=str(path), settings=lora)
     copied(run, "whole", base="mine", base_path=str(path))
     slim_run(copied(run, "independent", base="mine", base_path=str(path)).name)
@@ -207,7 +208,7 @@ def test_a_run_that_the_disk_has_no_room_for_is_not_begun(notes, tiny_model, tra
         gpt2_assist.finetune(**same, run_name="wide")
     assert not has_run("wide")
     run = find_run(trained)
-    assert run.size_bytes < needed_on_disk(read_config(tiny_model), Settings.from_json(run.state()["settings"]), 6000)
+    assert run.size_bytes < needed_on_disk(read_config(tiny_model), Settings.from_json(run.record().settings), 6000)
 
 
 class Ended:
@@ -262,7 +263,7 @@ settings = Settings(method=sys.argv[5], steps=int(sys.argv[6]), context=32, batc
 class Quiet:
     say = goes_on = corpus = plan = step = sample = lambda *arguments: None
 def work():
-    ready = has_run(name) and find_run(name).state().get("ready")
+    ready = has_run(name) and find_run(name).record().ready
     request = finetune.Request(paths, model, name, settings, overwrite=True, sample_every=10_000, threads=2)
     (finetune.resume if ready else finetune.finetune)(request, Quiet())
 dice = random.Random(name)
@@ -377,7 +378,7 @@ def test_runs_are_carried_in_an_archive_and_nothing_gets_out_of_its_folder(train
     for word in ("damaged", "damaged"):  # the first time they are found to be, the second time put aside
         done = assist("finetune", "--resume", "--run", "full", "--steps", "60")
         assert done.returncode == 4 and word in done.stderr and "--from full" in done.stderr
-    assert full.state()["settings"]["steps"] == 44, "what is refused changes nothing"
+    assert full.record().settings["steps"] == 44, "what is refused changes nothing"
     assert full.best() == best and all(torch.equal(value, model[name]) for name, value in weights_of(full).items())
     import io
     import tarfile
@@ -549,6 +550,6 @@ def test_more_texts_go_on_from_another_run(notes, trained, tmp_path):
     (tmp_path / "more.txt").write_text("\n".join(lines), encoding="utf-8")
     done = assist("finetune", str(tmp_path / "more.txt"), "--from", trained, "--run", "more", "--steps", "10", *QUICK)
     assert done.returncode == 0, done.stderr
-    assert find_run("more").state()["base"] == trained
+    assert find_run("more").record().base == trained
     card = json.loads((find_run("more").model() / "card.json").read_text(encoding="utf-8"))
     assert card["origin"].startswith("fine-tuned from notes")

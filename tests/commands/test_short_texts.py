@@ -46,7 +46,7 @@ def shorts(tmp_path_factory) -> str:
     assert [report.step for report in reports] == list(range(1, 241)) and result.finished
     assert result._repr_png_().startswith(b"\x89PNG")
     run = find_run("shorts")
-    assert run.state()["documents"] == len(TEXTS), "the rows that came twice are left out"
+    assert run.record().documents == len(TEXTS), "the rows that came twice are left out"
     return "shorts"
 
 

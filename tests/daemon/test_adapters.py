@@ -25,7 +25,7 @@ from gpt2_assist.model.card import Card, write_card
 from gpt2_assist.model.config_file import read_config
 from gpt2_assist.model.store import find_model, list_models
 from gpt2_assist.model.weights import load_model, load_weights, stored_tensors
-from gpt2_assist.runs import Run, locked, new_run
+from gpt2_assist.runs import Run, RunRecord, locked, new_run
 from gpt2_assist.text.tokenizer import TextTokenizer
 from gpt2_assist.training.adapted_weights import merged
 from gpt2_assist.training.finetuning.lora import LoraMatrix, add_adapter, write_adapter
@@ -47,7 +47,7 @@ def put_adapter(run: Run, step: int, base: Path, seed: int, card: Card | None = 
 
 
 def run_of(name: str, base: Path, seed: int) -> Run:
-    run = new_run(name, {"base": str(base), "base_path": str(base)})
+    run = new_run(name, RunRecord(str(base), str(base)))
     shutil.copyfile(base / "tokenizer.json", run.tokenizer)
     put_adapter(run, 1, base, seed)
     return run
@@ -166,7 +166,7 @@ def test_a_run_without_its_base_says_so_and_a_whole_model_has_no_strength(tiny_m
     with pytest.raises(ModelError, match="adapter of the model .*base, which is not here"):
         find_model("lost")
     assert "lost" not in [model.name for model in list_models()]
-    shutil.copytree(tiny_model, new_run("adapterless", {"base": "x", "base_path": "x"}).model_of(1))
+    shutil.copytree(tiny_model, new_run("adapterless", RunRecord("x", "x")).model_of(1))
     assert find_model("adapterless").adapter is None
     with pytest.raises(UsageError, match="changed the whole model"):
         find_model("adapterless@0.5")
@@ -210,7 +210,7 @@ def test_a_run_that_is_being_trained_is_not_removed(tiny_model):
 def test_a_full_run_made_anew_is_another_model(client, tiny_model, other_tiny_model):
     said = []
     for folder in (tiny_model, other_tiny_model):
-        run = new_run("anew", {"base": str(folder), "base_path": str(folder)})
+        run = new_run("anew", RunRecord(str(folder), str(folder)))
         shutil.copyfile(folder / "tokenizer.json", run.tokenizer)
         shutil.copytree(folder, run.model_of(1))
         for path in run.model_of(1).glob("prepared-*"):

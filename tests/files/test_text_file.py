@@ -24,8 +24,8 @@ def test_what_is_none_is_a_value_error(tmp_path, data):
 
 def test_a_runs_files_may_have_been_edited(tmp_path, monkeypatch):
     monkeypatch.setenv("GPT2_ASSIST_HOME", str(tmp_path))
-    run = runs.new_run("mine", {"base": "mini"})
+    run = runs.new_run("mine", runs.RunRecord(base="mini"))
     run.write_best({"step": 5})
     for name in (runs.RUN_FILE, runs.BEST_FILE):
         (run.folder / name).write_text((run.folder / name).read_text(), encoding="utf-8-sig")
-    assert run.state()["base"] == "mini" and run.best() == {"step": 5}
+    assert run.record().base == "mini" and run.best() == {"step": 5}

@@ -10,7 +10,7 @@ import pytest
 from gpt2_assist.commands import originality
 from gpt2_assist.errors import DataError, UsageError
 from gpt2_assist.originality.index import CopyIndex
-from gpt2_assist.runs import new_run
+from gpt2_assist.runs import RunRecord, new_run
 from gpt2_assist.text.tokenizer import TextTokenizer
 
 STORY = "The lighthouse keeper had not spoken to anybody for eleven days.\nThen a boat came out of the fog."
@@ -19,7 +19,7 @@ STORY = "The lighthouse keeper had not spoken to anybody for eleven days.\nThen 
 @pytest.fixture
 def run_folder(tmp_path, monkeypatch, tiny_model):
     monkeypatch.setenv("GPT2_ASSIST_HOME", str(tmp_path / "home"))
-    run = new_run("run1", {})
+    run = new_run("run1", RunRecord())
     shutil.copy(tiny_model / "tokenizer.json", run.tokenizer)
     tokens = TextTokenizer.from_folder(run.folder).encode(STORY)
     CopyIndex.build([np.array(tokens, np.uint32)], [("story.txt", 1)]).save(run.folder / "copies")

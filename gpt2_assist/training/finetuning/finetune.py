@@ -17,7 +17,7 @@ from gpt2_assist.loading import calibration
 from gpt2_assist.model.hub_files import write_tokenizer
 from gpt2_assist.model.store import find_model
 from gpt2_assist.model.transformer import Transformer
-from gpt2_assist.runs import DEFAULT, Run, find_run, has_run, locked, new_run, remove_run
+from gpt2_assist.runs import DEFAULT, Run, RunRecord, find_run, has_run, locked, new_run, remove_run
 from gpt2_assist.text.tokenizer import TextTokenizer
 from gpt2_assist.training.finetuning.base import Base
 from gpt2_assist.training.finetuning.copies import build_copies
@@ -124,8 +124,8 @@ def plan(request: Request, show: Show) -> Plan:
     there = available_bytes(request.device)
     model = base.tunable(settings, request.device)
     tuning = _tuning(base, model, train, validation, None, settings, request, Path())
-    state = _state(request, base, documents, parts, settings, train, validation)
-    return _plan(state, base, tuning, train, validation, request, there)[0]
+    record = _record(request, base, documents, parts, settings, train, validation)
+    return _plan(record, base, tuning, train, validation, request, there)[0]
 
 
 def finetune(request: Request, show: Show, stop: Callable[[], bool] = lambda: False) -> Result:
@@ -147,10 +147,10 @@ def finetune(request: Request, show: Show, stop: Callable[[], bool] = lambda: Fa
                    free_on_disk() + (find_run(request.run).size_bytes if replaced else 0))
     if replaced and not _rank():
         remove_run(request.run)
-    state = _state(request, base, documents, parts, settings, train, validation)
+    record = _record(request, base, documents, parts, settings, train, validation)
     if _rank():
-        return _train(Run(request.run, Path()), state, base, train, validation, request, show, stop, begun=False)
-    run = new_run(request.run, {**state, "ready": False})
+        return _train(Run(request.run, Path()), record, base, train, validation, request, show, stop, begun=False)
+    run = new_run(request.run, record)
     with _alone(run), _writing(run):
         with _ready_or_gone(run):
             write_tokenizer(base.tokenizer, run.folder)
@@ -158,64 +158,64 @@ def finetune(request: Request, show: Show, stop: Callable[[], bool] = lambda: Fa
             write_text(run.folder / "data", "train", train)
             write_text(run.folder / "data", "validation", validation)
             build_copies(run.folder / "copies", base.tokenizer, parts.training, show.say)
-            state["ready"] = True
-            run.write_state(state)
-        return _train(run, state, base, train, validation, request, show, stop, begun=False)
+            record.ready = True
+            run.write_record(record)
+        return _train(run, record, base, train, validation, request, show, stop, begun=False)
 
 
-def _state(request: Request, base: Base, documents: Sequence[Document], parts: Split, settings: Settings, train: Text,
-           validation: Text) -> dict:
+def _record(request: Request, base: Base, documents: Sequence[Document], parts: Split, settings: Settings, train: Text,
+           validation: Text) -> RunRecord:
     """What run.json says of a run that begins."""
     short = sum(document.short for document in documents) * 2 > len(documents)
     prompts = request.prompts or _prompts(base.tokenizer, validation, short)
-    return {"base": base.folder.name, "base_path": str(base.folder.path), "paths": list(request.paths),
-            "places": places_of(request.paths), "column": request.column, "validation": request.validation,
-            "keep_duplicates": request.keep_duplicates, "without_private": request.without_private,
-            "settings": settings.to_json(), "prompts": list(prompts), "short": short,
-            "sample_every": request.sample_every or 4 * settings.validate_every,
-            "sample_tokens": request.sample_tokens, "documents": len(documents), "tokens": train.tokens,
-            "held_out": parts.line(), "saved": False}
+    return RunRecord(
+        base=base.folder.name, base_path=str(base.folder.path), paths=list(request.paths),
+        places=places_of(request.paths), column=request.column, validation=request.validation,
+        keep_duplicates=request.keep_duplicates, without_private=request.without_private, settings=settings.to_json(),
+        prompts=list(prompts), short=short, sample_every=request.sample_every or 4 * settings.validate_every,
+        sample_tokens=request.sample_tokens, documents=len(documents), tokens=train.tokens, held_out=parts.line(),
+        saved=False)
 
 
 def resume(request: Request, show: Show, stop: Callable[[], bool] = lambda: False) -> Result:
     """Goes on with a run as it was begun; threads, device and more steps or patience may be the request's. Raises
     UsageError where it asks for something else, and as `finetune`."""
     run, asked = find_run(request.run), request.settings
-    state = run.state()
-    state["settings"] = Settings.from_json(state["settings"]).to_json()
-    check_given(run, state, request.given)
-    if not state.get("ready"):
+    record = run.record()
+    record.settings = Settings.from_json(record.settings).to_json()
+    check_given(run, record, request.given)
+    if not record.ready:
         raise DataError(f"The run {run.name} was interrupted before its texts were read; begin again with --overwrite.")
     check_steps(run, asked.steps)
-    if run.saved_step and run.saved_step >= (asked.steps or state["settings"]["steps"]):
-        return _finished(run, state, show)
-    _check_goes_on(run, state)
-    base = Base.of(find_model(run.base()), state["settings"].get("infill", False))
+    if run.saved_step and run.saved_step >= (asked.steps or record.settings["steps"]):
+        return _finished(run, record, show)
+    _check_goes_on(run, record)
+    base = Base.of(find_model(run.base()), record.settings["infill"])
     check_ranges(asked, base.config.n_ctx)
     changed = {name: getattr(asked, name) for name in ("steps", "patience") if name in request.given}
-    state["settings"].update({name: value for name, value in changed.items() if name != "steps" or value})
+    record.settings.update({name: value for name, value in changed.items() if name != "steps" or value})
     with _alone(run), _writing(run):
         train, validation = (read_text(run.folder / "data", name) for name in ("train", "validation"))
-        settings = Settings.from_json(state["settings"])
+        settings = Settings.from_json(record.settings)
         if not _rank():
             check_disk(_disk(base, settings, train, validation), free_on_disk() + run.size_bytes)
-        return _train(run, state, base, train, validation, request, show, stop)
+        return _train(run, record, base, train, validation, request, show, stop)
 
 
-def _finished(run: Run, state: dict, show: Show) -> Result:
+def _finished(run: Run, record: RunRecord, show: Show) -> Result:
     """What came of a run that has all its steps."""
     show.say(f"The run {run.name} is finished: it has {run.saved_step} steps. More of them: `gpt2-assist finetune "
              f"--resume --run {run.name} --steps {2 * run.saved_step}`.")
     best = run.best()
     before = {"validation": best.get("before"), "infill": best.get("infill_before")}
     return Result(run, True, before, {key: best[key] for key in ("step", "loss", "infill") if key in best},
-                  run.saved_step, run.last_validation(), state.get("held_out", ""))
+                  run.saved_step, run.last_validation(), record.held_out)
 
 
 @enough_memory()
-def _train(run: Run, state: dict, base: Base, train: Text, validation: Text, request: Request, show: Show,
+def _train(run: Run, record: RunRecord, base: Base, train: Text, validation: Text, request: Request, show: Show,
            stop: Callable[[], bool], begun: bool = True) -> Result:
-    settings = Settings.from_json(state["settings"])
+    settings = Settings.from_json(record.settings)
     take_device(request.device)
     there = available_bytes(request.device)
     model = base.tunable(settings, "cpu" if request.shard else request.device)  # whole it might not fit there
@@ -223,11 +223,11 @@ def _train(run: Run, state: dict, base: Base, train: Text, validation: Text, req
     tuning = _tuning(base, model, train, validation, general, settings, request, run.folder / "checkpoints")
     again = begun and tuning.resume(show.say)
     if begun and not again:
-        _check_goes_on(run, state)
+        _check_goes_on(run, record)
     if begun and not _rank():
-        run.write_state(state)  # other steps or patience: only once it does go on
-    tuning.estimate.sample_every = state["sample_every"]
-    keeper = Keeper(run, state, base, tuning, show, _threads(request))
+        run.write_record(record)  # other steps or patience: only once it does go on
+    tuning.estimate.sample_every = record.sample_every
+    keeper = Keeper(run, record, base, tuning, show, _threads(request))
     if not _rank():
         keeper.forget_after(tuning.state.step)
     if again and tuning.ended:
@@ -236,10 +236,10 @@ def _train(run: Run, state: dict, base: Base, train: Text, validation: Text, req
     elif again:
         show.goes_on(tuning.state.step, [entry["validation"] for entry in run.curve() if "validation" in entry])
     else:
-        planned, state["sample_before"] = _plan(state, base, tuning, train, validation, request, there)
+        planned, record.sample_before = _plan(record, base, tuning, train, validation, request, there)
         show.plan(planned)
         if not _rank():
-            run.write_state(state)
+            run.write_record(record)
     for report in tuning.steps(stop):
         model = tuning.whole_model() if keeper.wants_model(report) else None
         if not _rank():
@@ -250,27 +250,27 @@ def _train(run: Run, state: dict, base: Base, train: Text, validation: Text, req
     best, known = {}, tuning.state.best_validation
     if known is not None:
         best = {**tuning.state.best_measured, "step": tuning.state.best_step, "loss": known}
-    before, after = state.get("sample_before", ""), ""
+    before, after = record.sample_before, ""
     if before and tuning.ended and tuning.state.best_step and not _rank():
         after = keeper.last_sample()
     return Result(run, tuning.ended, tuning.state.first, best, tuning.state.step, run.last_validation(),
-                  state.get("held_out", ""), (state["prompts"][0], before, after) if after else ())
+                  record.held_out, (record.prompts[0], before, after) if after else ())
 
 
-def _plan(state: dict, base: Base, tuning: Tuning, train: Text, validation: Text, request: Request,
+def _plan(record: RunRecord, base: Base, tuning: Tuning, train: Text, validation: Text, request: Request,
           there: int) -> tuple[Plan, str]:
     """After a few steps that change nothing, a text and a few bytes; and the text. `there`: bytes of memory before the
     model was loaded."""
     settings, estimate, disk = tuning.settings, tuning.estimate, bytes_per_s()
     tokenizer, new = base.tokenizer, []
-    estimate.sample_every = state["sample_every"]
+    estimate.sample_every = record.sample_every
     speed = tuning.probe(_PROBE_STEPS)
     estimate.guess(STATE, state_bytes(base.config, settings) / disk)
     estimate.guess(MODEL, model_bytes(base.config, settings) / disk)
     with suppress(ModelError, MemoryError):  # what can't write can be trained
-        prompt = sample_prompt(tokenizer, state["short"], state["prompts"][0])
-        new, seconds = trial(tuning.whole_model(), settings, _threads(request), prompt, state["sample_tokens"],
-                             tokenizer.end_of_text, len(state["prompts"]))
+        prompt = sample_prompt(tokenizer, record.short, record.prompts[0])
+        new, seconds = trial(tuning.whole_model(), settings, _threads(request), prompt, record.sample_tokens,
+                             tokenizer.end_of_text, len(record.prompts))
         estimate.guess(SAMPLES, seconds)
     plan = Plan(settings, base.config.parameters(), trained_parameters(base.config, settings), train.tokens,
                 needed_bytes(base.config, settings, _threads(request)), there, speed,
@@ -313,15 +313,16 @@ def _texts(parts: Split, base: Base) -> tuple[Text, Text]:
     return train, validation
 
 
-def _check_goes_on(run: Run, state: dict) -> None:
+def _check_goes_on(run: Run, record: RunRecord) -> None:
     """Raises DataError where states were saved and none is left: a training that began anew would replace what was
     trained."""
     checkpoints = run.folder / "checkpoints"
-    if any(checkpoints.glob("step-*.safetensors")) or not state.get("saved", run.model() is not None):
+    saved = run.model() is not None if record.saved is None else record.saved
+    if not saved or any(checkpoints.glob("step-*.safetensors")):
         return
     if any(checkpoints.glob("*.damaged")):
         what = f"the saved states of its training in {checkpoints} are damaged"
-    elif state.get("slim"):
+    elif record.slim:
         what = "`runs slim` dropped the saved states of its training"
     else:
         what = "it came without the saved states of its training (`runs pack --checkpoints` puts them in)"

@@ -17,7 +17,7 @@ from gpt2_assist.model.hub_files import write_tokenizer
 from gpt2_assist.model.store import find_model
 from gpt2_assist.model.transformer import Transformer
 from gpt2_assist.model.weights import model_of
-from gpt2_assist.runs import SAMPLES_AT, Run
+from gpt2_assist.runs import SAMPLES_AT, Run, RunRecord
 from gpt2_assist.text.opening import opening
 from gpt2_assist.text.tokenizer import TextTokenizer
 from gpt2_assist.training.export.merging import whole_weights
@@ -47,8 +47,8 @@ def sample_prompt(tokenizer: TextTokenizer, short: bool, prompt: str) -> list[in
 class Keeper:
     """Puts into the run's folder what a training brings."""
 
-    def __init__(self, run: Run, state: dict, base: Base, tuning: Tuning, show: Show, threads: int) -> None:
-        self._run, self._state, self._base, self._tuning, self._show = run, state, base, tuning, show
+    def __init__(self, run: Run, record: RunRecord, base: Base, tuning: Tuning, show: Show, threads: int) -> None:
+        self._run, self._record, self._base, self._tuning, self._show = run, record, base, tuning, show
         self._threads = threads
 
     def forget_after(self, step: int) -> None:
@@ -67,15 +67,15 @@ class Keeper:
 
     def remember_saved(self) -> None:
         """From the first saved state on, the run can't begin anew for want of one."""
-        if not self._state.get("saved") and self._tuning.saved():
-            self._state["saved"] = True
-            self._run.write_state(self._state)
+        if not self._record.saved and self._tuning.saved():
+            self._record.saved = True
+            self._run.write_record(self._record)
 
     def wants_model(self, report: Report) -> bool:
         return report.best or self._samples_at(report)
 
     def _samples_at(self, report: Report) -> bool:
-        return report.step % self._state["sample_every"] == 0 or report.step == report.steps
+        return report.step % self._record.sample_every == 0 or report.step == report.steps
 
     def take(self, report: Report, model: Transformer | None) -> None:
         self.remember_saved()
@@ -140,16 +140,16 @@ class Keeper:
 
     def _card(self, step: int) -> Card:
         base = self._base.folder.card
-        names = ", ".join(Path(path).name or path for path in self._state["paths"])
+        names = ", ".join(Path(path).name or path for path in self._record.paths)
         return replace(
-            base, origin=f"fine-tuned from {self._state['base']} by gpt2-assist finetune, run {self._run.name}, "
+            base, origin=f"fine-tuned from {self._record.base} by gpt2-assist finetune, run {self._run.name}, "
                          f"step {step}",
-            data=f"{base.data}; then {self._state['documents']} documents of {names}",
-            prompt_prefix=text_prefix(self._base.tokenizer, self._state["short"]),
-            stop_strings=[START] if self._state["short"] else [stop for stop in base.stop_strings if stop != START],
+            data=f"{base.data}; then {self._record.documents} documents of {names}",
+            prompt_prefix=text_prefix(self._base.tokenizer, self._record.short),
+            stop_strings=[START] if self._record.short else [stop for stop in base.stop_strings if stop != START],
             infill=dict(self._base.lesson.entries) if self._base.lesson and step else base.infill,
             hashes={},
-            figures={"tokens": self._state["tokens"], "base_validation": self._tuning.state.first["validation"],
+            figures={"tokens": self._record.tokens, "base_validation": self._tuning.state.first["validation"],
                      "validation": self._tuning.state.best_validation})
 
     def _try_sample(self, step: int, model: Transformer) -> None:
@@ -165,21 +165,21 @@ class Keeper:
     def _sample(self, step: int, model: Transformer) -> None:
         writer = Writer(model, self._tuning.settings, self._threads)
         with open(self._run.folder / "samples.txt", "a", encoding="utf-8") as file:
-            for number, prompt in enumerate(self._state["prompts"]):
+            for number, prompt in enumerate(self._record.prompts):
                 text = self._written(writer, prompt, number)
                 file.write(f"{SAMPLES_AT.format(step)}\n{prompt}{text}\n")
                 self._show.sample(step, prompt, text)
 
     def _written(self, writer: Writer, prompt: str, seed: int) -> str:
         tokenizer = self._base.tokenizer
-        ids = sample_prompt(tokenizer, self._state["short"], prompt)
-        text = tokenizer.decode(writer.write(ids, self._state["sample_tokens"], seed, tokenizer.end_of_text))
-        return text.partition(START)[0] if self._state["short"] else text  # a stop string of such models
+        ids = sample_prompt(tokenizer, self._record.short, prompt)
+        text = tokenizer.decode(writer.write(ids, self._record.sample_tokens, seed, tokenizer.end_of_text))
+        return text.partition(START)[0] if self._record.short else text  # a stop string of such models
 
     def last_sample(self) -> str:
         """What the best model writes behind the first prompt; nothing where it can't be had."""
         with suppress(ModelError, MemoryError):
             model = model_of(*whole_weights(find_model(self._run.name)))
             return self._written(Writer(model, replace(self._tuning.settings, method=FULL), self._threads),
-                                 self._state["prompts"][0], 0)
+                                 self._record.prompts[0], 0)
         return ""
