@@ -12,7 +12,11 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 
-from gpt2_assist.loading.devices import settled
+# Before anything imports torch: its threads would wait for each other in a loop, and so keep the cores from each other
+# where something else runs too, for many times what the tests take.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+from gpt2_assist.loading.devices import settled  # noqa: E402
 
 if settled("auto") != "cuda":
     os.environ["TRITON_INTERPRET"] = "1"  # before anything imports Triton: its interpreter runs the fused kernels

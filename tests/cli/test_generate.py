@@ -113,6 +113,7 @@ def test_ctrl_c_keeps_what_came(tiny_model):
 
 @pytest.mark.parametrize("number, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_a_signal_ends_a_command_without_a_fault(number, code):
+    assert assist("daemon", "start").returncode == 0  # there is a log to follow
     process = subprocess.Popen([sys.executable, "-m", "gpt2_assist.cli", "daemon", "logs", "-f", "-n", "1"],
                                stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert process.stdout.read(1)

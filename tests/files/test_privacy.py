@@ -48,7 +48,7 @@ class Household:
         assert not open_to_others(self.home, self.runtime)
 
 
-@pytest.fixture(params=[0o000, 0o022])
+@pytest.fixture(params=[0o000, pytest.param(0o022, marks=pytest.mark.slow)])
 def household(request):
     with tempfile.TemporaryDirectory(prefix="g2p-") as folder:  # a short path: sockets lie in it
         made = Household(Path(folder), request.param)

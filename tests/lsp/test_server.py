@@ -251,12 +251,13 @@ async def test_a_menu_asked_for_twice_at_a_place_was_opened_by_hand():
 
 @pytest.mark.parametrize("options, uri, language, reason", [
     ({"enabled": False}, URI, "plaintext", "off"),
-    ({"disabledLanguages": ["plaintext"]}, URI, "plaintext", "off in this language"),
     ({}, "file:///nowhere/.env", "dotenv", "excluded"),
-    ({}, "file:///home/me/.ssh/config", "sshconfig", "excluded"),
-    ({"exclude": ["*.md"]}, "file:///nowhere/a.md", "markdown", "excluded"),
-    ({"maxFileKb": 1}, URI, "plaintext", "too large"),
-    ({"confidence": 1}, URI, "plaintext", "nothing confident")])
+    ({"confidence": 1}, URI, "plaintext", "nothing confident"),
+    *(pytest.param(*case, marks=pytest.mark.slow) for case in (
+        ({"disabledLanguages": ["plaintext"]}, URI, "plaintext", "off in this language"),
+        ({}, "file:///home/me/.ssh/config", "sshconfig", "excluded"),
+        ({"exclude": ["*.md"]}, "file:///nowhere/a.md", "markdown", "excluded"),
+        ({"maxFileKb": 1}, URI, "plaintext", "too large")))])
 async def test_a_reason_is_given_whenever_nothing_is_shown(options, uri, language, reason):
     async with editor({**options, "streaming": True}) as one:
         one.open(uri, PROSE * 30, language)

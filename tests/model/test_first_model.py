@@ -58,7 +58,8 @@ def test_without_a_network_one_line_says_so_and_it_is_not_tried_again_the_same_d
     assert (home / "models" / "tiny").is_dir() and not (home / "first-model-failed").exists()
 
 
-@pytest.mark.parametrize("why", ["offline", "setting", "named", "a script"])
+@pytest.mark.parametrize("why", [
+    "offline", "a script", *(pytest.param(why, marks=pytest.mark.slow) for why in ("setting", "named"))])
 def test_nothing_is_fetched_where(home, index, why, monkeypatch):
     """The network is forbidden, another model is set or named, or a script runs `generate`."""
     if why == "offline":

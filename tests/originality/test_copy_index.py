@@ -118,9 +118,10 @@ def test_what_is_wrong_with_a_folder_is_said(tmp_path):
     CopyIndex.load(tmp_path)
 
 
-def test_made_up_arrays_lead_nowhere_outside(tmp_path):
+@pytest.mark.parametrize("made_up", [40, pytest.param(200, marks=pytest.mark.slow)])
+def test_made_up_arrays_lead_nowhere_outside(tmp_path, made_up):
     chance = random.Random(0)
-    for _ in range(200):
+    for _ in range(made_up):
         index = of_characters(["abcab\ncab", "bca"], SOURCES[:2])
         name = chance.choice(["text", "order", "heads", "documents", "breaks"])
         array = getattr(index, name).copy()

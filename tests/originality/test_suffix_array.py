@@ -63,6 +63,7 @@ def test_too_many_tokens():
         suffix_array(np.broadcast_to(np.uint8(0), 2**31))
 
 
+@pytest.mark.slow
 def test_compiled_once_and_then_without_the_compiler(tmp_path):
     program = """import sys, numpy
 from gpt2_assist.originality.compiling import compiled

@@ -55,7 +55,7 @@ def check(name: str, place: Place, pieces: list[tuple[str, float]]) -> None:
 
 @pytest.mark.parametrize("name", FILTERS)
 @given(places, tokens)
-@settings(max_examples=300, deadline=None, derandomize=True)
+@settings(max_examples=100, deadline=None, derandomize=True)
 def test_what_is_shown_only_grows(name, place, pieces):
     check(name, place, pieces)
 
