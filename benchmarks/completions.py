@@ -33,7 +33,7 @@ from gpt2_lsp.documents import Cursor, Document, split
 from gpt2_lsp.filters.chain import filtered
 from gpt2_lsp.filters.draft import Draft, Place
 from gpt2_lsp.languages import PROSE
-from gpt2_lsp.settings import Settings
+from gpt2_lsp.settings import EditorSettings
 from gpt2_lsp.streams import Spot, Stream
 from gpt2_lsp.views import View
 from own_daemon import daemon
@@ -119,7 +119,7 @@ def _document(name: str, text: str) -> Document:
     return Document(f"file:///work/{name}", "python" if name.endswith(".py") else "plaintext", 1, "utf-32", split(text))
 
 
-async def complete(client: AsyncClient, model: str, case: Case, settings: Settings, heal: bool, files: bool,
+async def complete(client: AsyncClient, model: str, case: Case, settings: EditorSettings, heal: bool, files: bool,
                    name: bool) -> Completion:
     document = case.document
     place = Place(before=document.before(case.cursor, BEFORE)[-2 * BEFORE:],
@@ -139,7 +139,7 @@ async def complete(client: AsyncClient, model: str, case: Case, settings: Settin
     return Completion(case, place, stream.unfiltered(view))
 
 
-async def complete_all(found: Sequence[Case], model: str, settings: Settings, **manner: bool) -> list[Completion]:
+async def complete_all(found: Sequence[Case], model: str, settings: EditorSettings, **manner: bool) -> list[Completion]:
     clients = [await AsyncClient.connect("benchmark") for _ in range(AT_ONCE)]
 
     async def some(number: int) -> list[Completion]:
@@ -240,7 +240,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--quick", action="store_true", help="only as it is, not without this and that")
     args = parser.parse_args()
-    settings = Settings()
+    settings = EditorSettings()
     found = {kind: list(cases(folders, args.cursors, args.seed))
              for kind, folders in texts(args.corpora, args.recipe).items()}
     manners = {"as it is": {}}

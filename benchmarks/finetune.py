@@ -68,12 +68,12 @@ def ours(folder: Path, data: np.ndarray, held: np.ndarray, method: str, steps: i
 
     from gpt2_assist.model.store import find_model
     from gpt2_assist.training.finetuning.base import Base
-    from gpt2_assist.training.finetuning.settings import Settings, settled
+    from gpt2_assist.training.finetuning.settings import FinetuneSettings, settled
     from gpt2_assist.training.finetuning.tuning import Tuning
     from gpt2_assist.training.gradients import ParallelGradients
     from gpt2_assist.training.rows import plain_rows
     torch.manual_seed(1)
-    asked = Settings(method=method, steps=steps, context=CONTEXT, batch_tokens=CONTEXT * ROWS[device],
+    asked = FinetuneSettings(method=method, steps=steps, context=CONTEXT, batch_tokens=CONTEXT * ROWS[device],
                      rate=RATES[method], warmup=1, precision=precision, validate_every=10 ** 6, patience=0)
     base = Base.of(find_model(str(folder)))
     settings = settled(asked, base.config, data.size, device)

@@ -70,10 +70,10 @@ def learned(corpora: Path, name: str, model: str, minutes: float, steps: int, ra
     import torch
 
     from gpt2_assist.training.finetuning import finetune
-    from gpt2_assist.training.finetuning.settings import Settings
+    from gpt2_assist.training.finetuning.settings import FinetuneSettings
     paths, column = texts(corpora)[name]
-    request = finetune.Request(paths, model, f"learn-{name}-{model}", Settings(rate=rate), column, overwrite=True,
-                               sample_every=10 ** 6)
+    request = finetune.FinetuneRequest(paths, model, f"learn-{name}-{model}", FinetuneSettings(rate=rate), column,
+                                       overwrite=True, sample_every=10 ** 6)
     if not steps:
         plan = finetune.plan(request, Silent())
         fitting = int(60 * minutes * plan.tokens_per_s / plan.settings.batch_tokens)

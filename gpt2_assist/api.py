@@ -19,7 +19,7 @@ _SAMPLE_LENGTH = 60
 _SIZES = {"124M": "gpt2", "355M": "gpt2-medium", "774M": "gpt2-large", "1558M": "gpt2-xl"}
 """gpt-2-simple's names of the models, and ours."""
 _SAID_OTHERWISE = ("max_new_tokens", "temperature", "top_k", "top_p", "stop", "seed", "n", "echo")
-"""Settings of protocol.Generation for which generate has names of its own."""
+"""Settings of messages.Generation for which generate has names of its own."""
 
 
 class Samples(list):
@@ -63,9 +63,9 @@ def finetune(dataset: Sequence[str | Path] = (), model_name: str | Path = "", ru
 
     `restore_from="latest"` goes on with a run that was stopped; steps, patience and how often it is saved may be other
     ones then, and what else is given must be as the run has it. `batch_size` is rows per step. `callback` hears each
-    step's training.finetuning.tuning.Report and ends the training, saved, by returning False or by raising, which is
-    raised again then. What is 0 or empty is chosen for the model and the machine; `settings` are further ones of
-    training.finetuning.settings.Settings. Raises AssistError.
+    step's training.finetuning.tuning.StepReport and ends the training, saved, by returning False or by raising, which
+    is raised again then. What is 0 or empty is chosen for the model and the machine; `settings` are further ones of
+    training.finetuning.settings.FinetuneSettings. Raises AssistError.
     """
     from gpt2_assist.config import read_settings
     from gpt2_assist.console.terminal import on_interrupt
@@ -73,19 +73,19 @@ def finetune(dataset: Sequence[str | Path] = (), model_name: str | Path = "", ru
     from gpt2_assist.frontend.training_display import Display
     from gpt2_assist.model.store import resolved
     from gpt2_assist.training.finetuning import finetune as training
-    from gpt2_assist.training.finetuning.settings import Settings
-    from gpt2_assist.training.finetuning.tuning import Report
+    from gpt2_assist.training.finetuning.settings import FinetuneSettings
+    from gpt2_assist.training.finetuning.tuning import StepReport
     if restore_from not in (FRESH, LATEST):
         raise UsageError(f"restore_from must be {FRESH!r} or {LATEST!r}, not {restore_from!r}.")
     for name, value in (("steps", steps), ("learning_rate", learning_rate), ("batch_size", batch_size),
                         ("sample_every", sample_every), ("sample_length", sample_length), ("save_every", save_every)):
         if not value >= 0:
             raise UsageError(f"{name} must be 0 or more, not {value}.")
-    further = _settings(settings, [entry for entry in fields(Settings) if entry.name != "rate"])
+    further = _settings(settings, [entry for entry in fields(FinetuneSettings) if entry.name != "rate"])
     context = further.get("context") or 512
     asked: dict[str, Any] = {"batch_tokens": batch_size * context, **further}
-    chosen = Settings(method=method, steps=steps, rate=learning_rate, **asked)
-    request = training.Request(
+    chosen = FinetuneSettings(method=method, steps=steps, rate=learning_rate, **asked)
+    request = training.FinetuneRequest(
         tuple(map(str, dataset)), resolved(str(model_name) or read_settings().model), run_name, chosen, column,
         without_private=without_private, prompts=tuple(prompts),
         sample_every=sample_every, sample_tokens=sample_length, save_every=save_every, overwrite=overwrite,
@@ -100,7 +100,7 @@ def finetune(dataset: Sequence[str | Path] = (), model_name: str | Path = "", ru
     stopped: list[bool] = []
     raised: list[Exception] = []
 
-    def hear(report: Report) -> None:
+    def hear(report: StepReport) -> None:
         try:
             with as_asked():
                 if callback is not None and callback(report) is False:
@@ -135,7 +135,7 @@ def generate(run_name: str = "run1", model_name: str | Path = "", prefix: str = 
 
     `length` is new tokens at most; `destination_path` gets the texts too, with a line between; `unique` leaves out what
     came before or stands in the training texts; `suffix` is what follows: a model that was taught to fill in writes
-    what fits between `prefix` and it; `settings` are further ones of protocol.Generation. Raises AssistError with a
+    what fits between `prefix` and it; `settings` are further ones of messages.Generation. Raises AssistError with a
     sentence.
     """
     from gpt2_assist.config import read_settings

@@ -56,7 +56,7 @@ class RunRecord:
     keep_duplicates: bool = False
     without_private: bool = False
     settings: dict = field(default_factory=dict)
-    """training.finetuning.settings.Settings, of which clients need few."""
+    """training.finetuning.settings.FinetuneSettings, of which clients need few."""
     prompts: list = field(default_factory=list)
     """Of the samples."""
     short: bool = False

@@ -115,8 +115,8 @@ def _request(args: argparse.Namespace):
     from gpt2_assist.config import MOST_THREADS, read_settings
     from gpt2_assist.model.store import resolved
     from gpt2_assist.text.valid import valid
-    from gpt2_assist.training.finetuning.finetune import Request
-    from gpt2_assist.training.finetuning.settings import Settings
+    from gpt2_assist.training.finetuning.finetune import FinetuneRequest
+    from gpt2_assist.training.finetuning.settings import FinetuneSettings
     if "targets" in given:
         from gpt2_assist.architectures import roles_of
         names = [name.strip() for name in given["targets"].split(",")]
@@ -134,8 +134,9 @@ def _request(args: argparse.Namespace):
         given["model"] = resolved(model)
     name, paths = given.pop("name", DEFAULT), tuple(given.pop("paths"))
     said = {**given, **({"paths": paths} if paths else {})}
-    settings = Settings(**{entry.name: given.pop(entry.name) for entry in fields(Settings) if entry.name in given})
+    names = [entry.name for entry in fields(FinetuneSettings) if entry.name in given]
+    settings = FinetuneSettings(**{name: given.pop(name) for name in names})
     asked: dict[str, Any] = {"model": resolved(read_settings().model), **given}
-    return Request(**asked, paths=paths, run=name, settings=settings,
+    return FinetuneRequest(**asked, paths=paths, run=name, settings=settings,
                    overwrite=args.overwrite, given={entry: (called.get(entry, "--" + entry.replace("_", "-")), value)
                                                     for entry, value in said.items()})

@@ -67,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
 
     from gpt2_assist.console.terminal import interrupted
     from gpt2_assist.files.output_file import OutputFile
-    from gpt2_assist.frontend.output import Lines, Pages, Screen
+    from gpt2_assist.frontend.output import Lines, PlainSamples, Screen
     from gpt2_assist.frontend.samples import SeriesRequest, generate_series, generate_unique
     from gpt2_assist.ipc.client import Client
     from gpt2_assist.ipc.messages import MAX_SAMPLES
@@ -84,7 +84,7 @@ def run(args: argparse.Namespace) -> int:
         write = pieces.append if file else _print_line
         sink = Lines(write, prompt, args.include_prefix, settings.seed, model, args.logprobs is not None)
     elif file:
-        sink = Pages(pieces.append, prompt, args.include_prefix)
+        sink = PlainSamples(pieces.append, prompt, args.include_prefix)
     else:
         sink = Screen(prompt, args.n == 1 and not args.unique, args.include_prefix,
                       copied.marks if copied else None)

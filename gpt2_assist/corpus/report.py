@@ -14,7 +14,7 @@ _KINDS_TOLD, _FILES_TOLD = 8, 5
 
 
 @dataclass(frozen=True)
-class Report:
+class CorpusReport:
     """The numbers of a corpus."""
 
     files: int
@@ -82,13 +82,13 @@ class Report:
 
 
 def make_report(corpus: Corpus, documents: Sequence[Document], duplicates: Duplicates, private: Private,
-                count_tokens: Callable[[str], int], removed: Removed | None = None) -> Report:
+                count_tokens: Callable[[str], int], removed: Removed | None = None) -> CorpusReport:
     """The numbers of a corpus as it was read, and of the documents that are left of it without duplicates and what
     was `removed`."""
     characters = sum(len(document.text) for document in documents)
     tokens = sum(count_tokens(document.text) for document in documents)
     per_character = tokens / characters if characters else 0.0
-    return Report(
+    return CorpusReport(
         files=len({document.source for document in corpus.documents}), documents=len(documents),
         characters=characters, tokens=tokens, short=sum(document.short for document in documents),
         duplicates=duplicates, private=private, skipped=corpus.skipped, repaired=corpus.repaired,

@@ -125,7 +125,7 @@ class GramIndex:
         return slot
 
 
-class Text:
+class KnownText:
     """The recent part of one text with its index. Lent to one drafter at a time while `live`."""
 
     def __init__(self) -> None:
@@ -134,8 +134,8 @@ class Text:
         """So many of its tokens, from the first, has the history taken in."""
         self.live = True
 
-    def copy(self) -> "Text":
-        other = object.__new__(Text)
+    def copy(self) -> "KnownText":
+        other = object.__new__(KnownText)
         other.index, other.stored, other.live = self.index.copy(), self.stored, True
         return other
 
@@ -159,7 +159,7 @@ class History:
         """Newest first."""
         self.rates = [*_OWN_PRIOR, *_SHARED_PRIOR]
         """Share of tokens foretold rightly, by class of match, over all sequences: where a drafter starts from."""
-        self._texts: list[Text] = []
+        self._texts: list[KnownText] = []
 
     def __len__(self) -> int:
         """Tokens stored in the volumes."""
@@ -172,7 +172,7 @@ class History:
             self._store(array("i", tokens[:len(tokens) - len(text.index)]), 0)
         self.close(text)
 
-    def open(self, tokens: Sequence[int]) -> Text:
+    def open(self, tokens: Sequence[int]) -> KnownText:
         """The text that ends with `tokens`, for one user until `close`.
 
         Where a text of late has the same beginning, only the rest is indexed.
@@ -184,7 +184,7 @@ class History:
             if shared > common and 2 * shared >= len(known.index):
                 common, text = shared, known
         if text is None:
-            text = Text()
+            text = KnownText()
         elif text.live:
             text = text.copy()
         else:
@@ -197,7 +197,7 @@ class History:
         del self._texts[:-_TEXTS]
         return text
 
-    def append(self, text: Text, token: int) -> None:
+    def append(self, text: KnownText, token: int) -> None:
         """One more token of an open text. `text.index` may be another afterwards: a full one loses its older part."""
         if text.index.full:
             self._store_rest(text)
@@ -207,7 +207,7 @@ class History:
             text.stored = len(text.index)
         text.index.append(token)
 
-    def close(self, text: Text) -> None:
+    def close(self, text: KnownText) -> None:
         """Stores what is new and keeps the text for the next that begins like it."""
         self._store_rest(text)
         text.live = False
@@ -226,7 +226,7 @@ class History:
     def observe(self, level: int, foretold: bool) -> None:
         self.rates[level] += (foretold - self.rates[level]) * _SLOW
 
-    def _store_rest(self, text: Text) -> None:
+    def _store_rest(self, text: KnownText) -> None:
         self._store(text.index.tokens, text.stored)
         text.stored = len(text.index)
 

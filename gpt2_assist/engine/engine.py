@@ -13,7 +13,7 @@ from gpt2_assist.model.adapter import Adapter
 
 @dataclass(frozen=True)
 class Sampling:
-    """How the next token is chosen; names and meanings as in protocol.Generation."""
+    """How the next token is chosen; names and meanings as in messages.Generation."""
 
     temperature: float = 0.8
     top_k: int = 0

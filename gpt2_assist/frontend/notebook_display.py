@@ -4,7 +4,7 @@ import sys
 import time
 
 from gpt2_assist.frontend.training_display import Display
-from gpt2_assist.training.finetuning.tuning import Report
+from gpt2_assist.training.finetuning.tuning import StepReport
 
 _EVERY_S = 0.2
 
@@ -22,7 +22,7 @@ class NotebookDisplay(Display):
         self._html, self._shown = HTML, 0.0
         self._place = None if quiet else display(HTML(""), display_id=True)
 
-    def _progress(self, report: Report) -> None:
+    def _progress(self, report: StepReport) -> None:
         line = "  ".join([*self._parts(report), *self._measured(report)])
         due = report.validation is not None or time.monotonic() - self._shown > _EVERY_S
         if self._place and due:

@@ -101,7 +101,7 @@ class Lines:
         self._write(json.dumps(entries) + "\n")
 
 
-class Pages:
+class PlainSamples:
     """Plain samples with a line between, handed to `write`."""
 
     def __init__(self, write: Callable[[str], None], prompt: str, shown_prompt: bool) -> None:

@@ -13,7 +13,7 @@ _DEFAULTS = {entry.name: entry.default for entry in fields(Generation)}
 
 
 def add_sampling_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the flags of protocol.Generation."""
+    """Adds the flags of messages.Generation."""
     def flag(name: str, kind, metavar: str, text: str) -> None:
         setting = name.replace("-", "_")
         parser.add_argument(f"--{name}", type=kind, metavar=metavar, default=_DEFAULTS[setting],

@@ -7,9 +7,9 @@ from gpt2_assist.console.streams import Telling
 from gpt2_assist.console.terminal import barred, columns_shown, tied, visible, wrapped
 from gpt2_assist.training.finetuning.curves import sparkline
 from gpt2_assist.training.finetuning.finetune import Result
-from gpt2_assist.training.finetuning.forecast import Plan, duration
+from gpt2_assist.training.finetuning.forecast import Forecast, duration
 from gpt2_assist.training.finetuning.outcome import outcome
-from gpt2_assist.training.finetuning.tuning import Report
+from gpt2_assist.training.finetuning.tuning import StepReport
 
 _SMOOTH = 0.9
 _ECHO = 3
@@ -32,7 +32,7 @@ class Display:
         self._validations: list[float] = []
         self.training = False
         """Whether there is something to be saved when it is stopped."""
-        self.hear: Callable[[Report], None] | None = None
+        self.hear: Callable[[StepReport], None] | None = None
         """Hears of each step, once it is shown."""
 
     def say(self, line: str) -> None:
@@ -50,12 +50,12 @@ class Display:
         for line in report.lines(self._model):
             self.say(line)
 
-    def plan(self, plan: Plan) -> None:
+    def plan(self, plan: Forecast) -> None:
         for line in plan.lines():
             self.say(line)
         self.training = True
 
-    def step(self, report: Report) -> None:
+    def step(self, report: StepReport) -> None:
         if report.note:
             self.say(report.note)
         mix = _SMOOTH if self._loss else 0.0
@@ -67,7 +67,7 @@ class Display:
         if self.hear:
             self.hear(report)
 
-    def _progress(self, report: Report) -> None:
+    def _progress(self, report: StepReport) -> None:
         """Shows where the training is."""
         parts = self._parts(report)
         if report.validation is not None:
@@ -78,12 +78,12 @@ class Display:
             self._width = len(line)
             self._out.write(line)
 
-    def _parts(self, report: Report) -> list[str]:
+    def _parts(self, report: StepReport) -> list[str]:
         """What is known at each step, the most important first."""
         return [f"step {report.step}/{report.steps}", f"loss {self._loss:.3f}", f"{duration(report.seconds_left)} left",
                 f"{self._speed:,.0f} tok/s"]
 
-    def _measured(self, report: Report) -> list[str]:
+    def _measured(self, report: StepReport) -> list[str]:
         """What is known after a validation."""
         parts = [f"validation {self._validations[-1]:.3f} {sparkline(self._validations)}"] if self._validations else []
         if report.general is not None:

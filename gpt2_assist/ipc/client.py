@@ -35,11 +35,11 @@ class Client:
         self._link.close()
 
     def generate(self, model: str, prompt: str, settings: Generation, priority: str = "session",
-                 **asked: Any) -> "Stream":
-        """Starts a generation; see Stream. `asked`: further entries of messages.Generate."""
+                 **asked: Any) -> "Reply":
+        """Starts a generation; see Reply. `asked`: further entries of messages.Generate."""
         request = self._conversation.generate(model, prompt, settings, priority, asked)
         self._send(request)
-        return Stream(self, request.id)
+        return Reply(self, request.id)
 
     def load(self, model: str, precision: str = "auto", device: str = "auto") -> Loaded:
         """Makes a model ready and waits until it is."""
@@ -85,7 +85,7 @@ class Client:
         return message
 
 
-class Stream:
+class Reply:
     """Iterate over it for Loading, Chunk, SampleDone and, last, Finished; a Failure is raised as its AssistError."""
 
     def __init__(self, client: Client, id: int) -> None:
@@ -137,11 +137,11 @@ class AsyncClient:
             pass  # the daemon was gone before us
 
     async def generate(self, model: str, prompt: str, settings: Generation, priority: str = "session",
-                       **asked: Any) -> "AsyncStream":
-        """Starts a generation; see AsyncStream. `asked` as in Client."""
+                       **asked: Any) -> "AsyncReply":
+        """Starts a generation; see AsyncReply. `asked` as in Client."""
         request = self._conversation.generate(model, prompt, settings, priority, asked)
         await self._send(request)
-        return AsyncStream(self, request.id)
+        return AsyncReply(self, request.id)
 
     async def load(self, model: str, precision: str = "auto", device: str = "auto") -> Loaded:
         """Makes a model ready and waits until it is."""
@@ -197,8 +197,8 @@ class AsyncClient:
             came.set()
 
 
-class AsyncStream:
-    """As Stream, by `async for`."""
+class AsyncReply:
+    """As Reply, by `async for`."""
 
     def __init__(self, client: AsyncClient, id: int) -> None:
         self._client, self.id = client, id

@@ -21,7 +21,7 @@ FLOATING = ("F32", "BF16", "F16", "F64")
 
 
 @dataclass(frozen=True)
-class Entry:
+class TensorEntry:
     """What a header says of one tensor, after it was checked."""
 
     kind: str
@@ -86,7 +86,7 @@ def _without_repetition(pairs: list[tuple[str, object]]) -> dict[str, object]:
     return entries
 
 
-def _entry(stated: object, data_start: int) -> Entry:
+def _entry(stated: object, data_start: int) -> TensorEntry:
     if not isinstance(stated, dict) or stated.keys() != {"dtype", "shape", "data_offsets"}:
         raise ValueError("an entry is none")
     kind, shape, offsets = stated["dtype"], stated["shape"], stated["data_offsets"]
@@ -96,7 +96,7 @@ def _entry(stated: object, data_start: int) -> Entry:
         raise ValueError("an entry's shape or place is none")
     if offsets[1] - offsets[0] != math.prod(shape) * _SIZES[kind]:
         raise ValueError("an entry's place has another size than its shape")
-    return Entry(kind, tuple(shape), data_start + offsets[0], data_start + offsets[1])
+    return TensorEntry(kind, tuple(shape), data_start + offsets[0], data_start + offsets[1])
 
 
 def _are_counts(values: object) -> bool:

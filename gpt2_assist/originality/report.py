@@ -35,7 +35,7 @@ class Near:
 
 
 @dataclass(frozen=True)
-class Piece:
+class CopiedPiece:
     """A copied span as people see it."""
 
     text: str
@@ -62,7 +62,7 @@ class Originality:
     longest_line: int | None
     spans: list[tuple[int, int, str, int]]
     """(start, end, path, line) of the copied spans of at least n tokens that can't be longer; they may overlap."""
-    pieces: list[Piece]
+    pieces: list[CopiedPiece]
     """What the first of the spans say."""
     words: int
     copied_words: int
@@ -142,10 +142,10 @@ def count_words(text: str) -> int:
     return len(_WORD.findall(text))
 
 
-def _piece(ids: np.ndarray, start: int, end: int, decode: Callable[[list[int]], str]) -> Piece:
+def _piece(ids: np.ndarray, start: int, end: int, decode: Callable[[list[int]], str]) -> CopiedPiece:
     text = decode(ids[start:end].tolist())
     begin = len(text) - len(text.lstrip())
-    return Piece(text.strip(), count_words(text), 1 + (decode(ids[:start].tolist()) + text[:begin]).count("\n"))
+    return CopiedPiece(text.strip(), count_words(text), 1 + (decode(ids[:start].tolist()) + text[:begin]).count("\n"))
 
 
 def _words_within(ids: np.ndarray, marked: np.ndarray, decode: Callable[[list[int]], str]) -> int:

@@ -17,7 +17,7 @@ from gpt2_lsp.daemon import Daemon
 from gpt2_lsp.documents import Cursor, Document
 from gpt2_lsp.filters.draft import Place
 from gpt2_lsp.languages import PROSE
-from gpt2_lsp.settings import Settings
+from gpt2_lsp.settings import EditorSettings
 from gpt2_lsp.streams import Recent, Spot, Stream
 from gpt2_lsp.views import View
 
@@ -89,7 +89,7 @@ class Completer:
         self._known: dict[str, _Known] = {}
         self._tasks: set[asyncio.Task] = set()
 
-    def changed(self, document: Document, cursor: Cursor | None, settings: Settings,
+    def changed(self, document: Document, cursor: Cursor | None, settings: EditorSettings,
                 others: Callable[[], Iterable[Document]]) -> None:
         """A document changed; `cursor` is where one seems to type, None where that is unclear."""
         known = self._of(document.uri)
@@ -110,7 +110,8 @@ class Completer:
         else:
             self._read(known, document.uri, prompt, settings)
 
-    async def answer(self, question: Question, settings: Settings, others: Callable[[], Iterable[Document]]) -> Answer:
+    async def answer(self, question: Question, settings: EditorSettings,
+                     others: Callable[[], Iterable[Document]]) -> Answer:
         """The text, or texts where the user asked explicitly, for a place; or why there is none."""
         began = time.monotonic()
         known = self._of(question.document.uri)
@@ -186,7 +187,7 @@ class Completer:
         spot = Spot.of(question.document, question.cursor)
         return spot.behind(question.selected) if question.selected else spot
 
-    def _place(self, question: Question, settings: Settings) -> Place:
+    def _place(self, question: Question, settings: EditorSettings) -> Place:
         document, cursor = question.document, question.cursor
         before = document.before(cursor, BEFORE)[-2 * BEFORE:]  # a line may be very long
         return Place(
@@ -198,7 +199,7 @@ class Completer:
     def _prompt(self, known: _Known, question: Question, others: Callable[[], Iterable[Document]]) -> str:
         return known.context.prompt(question.document, question.cursor, others) + question.selected
 
-    def _read(self, known: _Known, uri: str, prompt: str, settings: Settings) -> None:
+    def _read(self, known: _Known, uri: str, prompt: str, settings: EditorSettings) -> None:
         """Has the model read the prompt and no more."""
         async def read() -> None:
             try:
@@ -210,11 +211,11 @@ class Completer:
                 pass  # the question that follows says so
         known.reading = self._task(read())
 
-    def _start(self, known: _Known, stream: Stream, prompt: str, settings: Settings) -> None:
+    def _start(self, known: _Known, stream: Stream, prompt: str, settings: EditorSettings) -> None:
         known.recent.add(stream)
         self._write_on(known, stream, prompt, settings)
 
-    def _write_on(self, known: _Known, stream: Stream, prompt: str, settings: Settings) -> None:
+    def _write_on(self, known: _Known, stream: Stream, prompt: str, settings: EditorSettings) -> None:
         """Has the model write a stream from `prompt` on, which ends with what it has so far; no other goes on."""
         for other in known.recent.going():
             other.stop()
@@ -222,7 +223,7 @@ class Completer:
         stream.begin()
         stream.task = self._task(self._write(stream, prompt, settings))
 
-    async def _write(self, stream: Stream, prompt: str, settings: Settings) -> None:
+    async def _write(self, stream: Stream, prompt: str, settings: EditorSettings) -> None:
         generation = Generation(max_new_tokens=settings.max_tokens + HOT_TOKENS, temperature=0.0, top_k=0, seed=0,
                                 logprobs=0, begins=False)
         try:
@@ -282,7 +283,7 @@ class Completer:
             finished()
 
     async def _add_alternatives(self, known: _Known, answer: Answer, stream: Stream, view: View, prompt: str,
-                                settings: Settings, replaced: asyncio.Event) -> None:
+                                settings: EditorSettings, replaced: asyncio.Event) -> None:
         """Other texts for the same place, from earlier streams or sampled now, behind the first."""
         spot = stream.spot.behind(stream.text[:view.typed])
         for other, typed in known.recent.at(spot):
@@ -305,7 +306,8 @@ class Completer:
             other.show(fresh, other.draft(fresh).text)
             known.recent.add_behind(other, stream)
 
-    async def _sample(self, streams: list[Stream], prompt: str, settings: Settings, generation: Generation) -> None:
+    async def _sample(self, streams: list[Stream], prompt: str, settings: EditorSettings,
+                      generation: Generation) -> None:
         """Fills alternatives until each has all that can be shown."""
         try:
             async with aclosing(self._daemon.generate(settings.model, prompt, generation,

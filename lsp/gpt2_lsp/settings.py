@@ -9,7 +9,7 @@ _RANGES = {"max_lines": (1, 100), "max_tokens": (1, 512), "confidence": (0, 1), 
 
 
 @dataclass(frozen=True)
-class Settings:
+class EditorSettings:
     enabled: bool = True
     model: str = ""
     disabled_languages: tuple[str, ...] = ()
@@ -26,10 +26,10 @@ class Settings:
     exclude: tuple[str, ...] = ()
 
 
-def changed(settings: Settings, wanted: Any) -> tuple[Settings, list[str]]:
+def changed(settings: EditorSettings, wanted: Any) -> tuple[EditorSettings, list[str]]:
     """The settings with what an editor wants of them, and a sentence for each entry that makes no sense. Entries of
     other names are passed over: editors send what belongs to others too."""
-    known = {entry.name: type(getattr(Settings, entry.name)) for entry in fields(Settings)}
+    known = {entry.name: type(getattr(EditorSettings, entry.name)) for entry in fields(EditorSettings)}
     values, complaints = {}, []
     for key, value in (wanted.items() if isinstance(wanted, dict) else ()):
         name = _CAPITAL.sub(lambda match: "_" + match[0].lower(), key) if isinstance(key, str) else ""

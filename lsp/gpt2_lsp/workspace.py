@@ -6,19 +6,19 @@ from gpt2_assist.files.exclusions import Exclusions
 from gpt2_lsp.addresses import files
 from gpt2_lsp.context import MAX_OTHERS
 from gpt2_lsp.documents import Document
-from gpt2_lsp.settings import Settings
+from gpt2_lsp.settings import EditorSettings
 
 
 class Workspace:
     def __init__(self) -> None:
-        self.settings = Settings()
+        self.settings = EditorSettings()
         self.folders: list[Path] = []
         self._documents: dict[str, Document] = {}
         """The last used last."""
         self._off: set[str] = set()
         self._exclusions = Exclusions([])
 
-    def configure(self, settings: Settings, folders: list[Path]) -> None:
+    def configure(self, settings: EditorSettings, folders: list[Path]) -> None:
         self.settings, self.folders = settings, folders
         self._exclusions = Exclusions(folders, settings.exclude, settings.max_file_kb * 1024)
 

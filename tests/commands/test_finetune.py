@@ -22,7 +22,7 @@ from gpt2_assist.model.store import find_model, new_model
 from gpt2_assist.runs import find_run, has_run, list_runs, run_model, slim_run
 from gpt2_assist.training.finetuning import finetune
 from gpt2_assist.training.finetuning.disk import needed_on_disk
-from gpt2_assist.training.finetuning.settings import Settings
+from gpt2_assist.training.finetuning.settings import FinetuneSettings
 
 SENTENCES = ["The fox met {0} at the river and said: {0}, good day to you.", "{0} had three hats and a small dog.",
              "In the evening {0} told us about the war and the long way home."]
@@ -208,7 +208,8 @@ def test_a_run_that_the_disk_has_no_room_for_is_not_begun(notes, tiny_model, tra
         gpt2_assist.finetune(**same, run_name="wide")
     assert not has_run("wide")
     run = find_run(trained)
-    assert run.size_bytes < needed_on_disk(read_config(tiny_model), Settings.from_json(run.record().settings), 6000)
+    used = FinetuneSettings.from_json(run.record().settings)
+    assert run.size_bytes < needed_on_disk(read_config(tiny_model), used, 6000)
 
 
 class Ended:
@@ -227,8 +228,8 @@ class Ended:
 
 
 def test_what_is_interrupted_before_the_first_step_leaves_nothing_or_what_goes_on(notes, tiny_model):
-    settings = Settings(steps=2, context=32, batch_tokens=128, rate=1e-3)
-    request = finetune.Request((str(notes),), str(tiny_model), "early", settings, threads=1)
+    settings = FinetuneSettings(steps=2, context=32, batch_tokens=128, rate=1e-3)
+    request = finetune.FinetuneRequest((str(notes),), str(tiny_model), "early", settings, threads=1)
     with pytest.raises(KeyboardInterrupt):
         finetune.finetune(request, Ended("Indexing"))
     assert not has_run("early")
@@ -256,15 +257,15 @@ KILLER = """
 import json, os, random, signal, sys, time
 from gpt2_assist.runs import has_run, find_run
 from gpt2_assist.training.finetuning import finetune
-from gpt2_assist.training.finetuning.settings import Settings
+from gpt2_assist.training.finetuning.settings import FinetuneSettings
 paths, model, name, kills = (sys.argv[1],), sys.argv[2], sys.argv[3], int(sys.argv[4])
-settings = Settings(method=sys.argv[5], steps=int(sys.argv[6]), context=32, batch_tokens=64, rate=1e-3,
+settings = FinetuneSettings(method=sys.argv[5], steps=int(sys.argv[6]), context=32, batch_tokens=64, rate=1e-3,
                     validate_every=4, patience=0)
 class Quiet:
     say = goes_on = corpus = plan = step = sample = lambda *arguments: None
 def work():
     ready = has_run(name) and find_run(name).record().ready
-    request = finetune.Request(paths, model, name, settings, overwrite=True, sample_every=10_000, threads=2)
+    request = finetune.FinetuneRequest(paths, model, name, settings, overwrite=True, sample_every=10_000, threads=2)
     (finetune.resume if ready else finetune.finetune)(request, Quiet())
 dice = random.Random(name)
 survived = 0

@@ -6,7 +6,7 @@ from urllib.parse import quote
 import pytest
 from gpt2_lsp.addresses import files, name
 from gpt2_lsp.documents import Document
-from gpt2_lsp.settings import Settings
+from gpt2_lsp.settings import EditorSettings
 from gpt2_lsp.workspace import Workspace
 from hypothesis import given
 from hypothesis import strategies as st
@@ -55,7 +55,7 @@ def tree(tmp_path_factory) -> Path:
 
 def workspace(*folders: Path) -> Workspace:
     made = Workspace()
-    made.configure(Settings(), list(folders))
+    made.configure(EditorSettings(), list(folders))
     return made
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 from gpt2_lsp.context import Context
 from gpt2_lsp.documents import Document
-from gpt2_lsp.settings import Settings
+from gpt2_lsp.settings import EditorSettings
 from gpt2_lsp.workspace import Workspace
 
 WORDS = "def lighthouse_keeper(lantern, harbour): return lantern + harbour\n"
@@ -15,7 +15,7 @@ CHARACTERS = 400
 def workspace(tmp_path) -> Workspace:
     (tmp_path / ".git").mkdir()
     made = Workspace()
-    made.configure(Settings(), [tmp_path])
+    made.configure(EditorSettings(), [tmp_path])
     made._exclusions._recheck_s = 0
     for name in ("other.py", "here.py"):
         document = Document(f"file://{tmp_path}/{name}", "python", 1, "utf-16")

@@ -2,13 +2,13 @@
 import pytest
 
 from gpt2_assist.training.finetuning.estimate import MODEL, SAMPLES, STATE, STEP, VALIDATION, Estimate
-from gpt2_assist.training.finetuning.settings import Settings
+from gpt2_assist.training.finetuning.settings import FinetuneSettings
 
 COSTS = {STEP: 2.0, VALIDATION: 30.0, STATE: 5.0, MODEL: 7.0, SAMPLES: 60.0}
 
 
 def known(steps: int, every: int, sample_every: int, save_every: int = 1_000_000) -> Estimate:
-    estimate = Estimate(Settings(steps=steps, validate_every=every), save_every, sample_every)
+    estimate = Estimate(FinetuneSettings(steps=steps, validate_every=every), save_every, sample_every)
     for kind, seconds in COSTS.items():
         estimate.guess(kind, seconds)
     return estimate

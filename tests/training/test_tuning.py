@@ -15,11 +15,12 @@ from gpt2_assist.model.store import find_model
 from gpt2_assist.training.checkpoint import load_checkpoint, save_checkpoint
 from gpt2_assist.training.finetuning.base import Base
 from gpt2_assist.training.finetuning.infill_pieces import Cutting
-from gpt2_assist.training.finetuning.settings import Settings, settled
+from gpt2_assist.training.finetuning.settings import FinetuneSettings, settled
 from gpt2_assist.training.finetuning.tuning import Tuning, enough_memory
 from gpt2_assist.training.rows import Text
 
-ASKED = Settings(method="full", steps=12, context=16, batch_tokens=64, micro_rows=2, rate=1e-3, validate_every=4)
+ASKED = FinetuneSettings(method="full", steps=12, context=16, batch_tokens=64, micro_rows=2, rate=1e-3,
+                         validate_every=4)
 
 
 def text(seed: int, lengths: list[int]) -> Text:
@@ -190,7 +191,7 @@ def test_settings_that_make_no_sense_are_named(tiny_model):
         with pytest.raises(UsageError, match=words):
             settled(replace(ASKED, **changes), config, 3000, "cpu")
     with pytest.raises(DataError, match="another version"):
-        Settings.from_json({"method": "full"})
+        FinetuneSettings.from_json({"method": "full"})
 
 
 def test_every_row_is_dealt_once_a_pass_also_where_a_pass_ends_inside_a_step(tiny_model, tmp_path):

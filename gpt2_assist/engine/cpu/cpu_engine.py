@@ -11,7 +11,7 @@ from gpt2_assist.engine.cache_size import FEWEST
 from gpt2_assist.engine.cpu.adapters import PackedAdapter
 from gpt2_assist.engine.cpu.ahead import MOST_AHEAD, Ahead
 from gpt2_assist.engine.cpu.pages import PagePool
-from gpt2_assist.engine.cpu.workspace import LARGEST_STEP, LARGEST_WANTED, Workspace
+from gpt2_assist.engine.cpu.workspace import LARGEST_STEP, LARGEST_WANTED, StepWorkspace
 from gpt2_assist.engine.engine import Token
 from gpt2_assist.engine.paged import PagedEngine, PagedSequence
 from gpt2_assist.engine.pages import BLOCK
@@ -48,7 +48,7 @@ class CpuEngine(PagedEngine):
         self.precision = prepared.precision
         cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_setaffinity") else []
         threads = threads or len(cores) or os.cpu_count() or 1
-        self._space = Workspace(prepared, threads, cores if own_cores and len(cores) == threads > 1 else [])
+        self._space = StepWorkspace(prepared, threads, cores if own_cores and len(cores) == threads > 1 else [])
         weakref.finalize(self, self._space.team.stop)
         self._pool = PagePool(config.n_layer * config.n_kv_head * 2 * padded(config.head_width, 16) * BLOCK * 2,
                               cache_bytes)

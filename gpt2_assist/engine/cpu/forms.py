@@ -79,7 +79,7 @@ class Avx2:
         return b.add(even, odd)
 
 
-class Plain:
+class PlainForm:
     """Vector instructions of no particular processor."""
 
     unrolled = False  # LLVM takes minutes over so many shuffles in a row
@@ -103,7 +103,7 @@ class Plain:
         return state[0]
 
 
-_FORMS = {"vnni512": Vnni(16, (1, 2, 4, 8)), "vnni256": Vnni(8, (1, 2)), "avx2": Avx2(), "plain": Plain()}
+_FORMS = {"vnni512": Vnni(16, (1, 2, 4, 8)), "vnni256": Vnni(8, (1, 2)), "avx2": Avx2(), "plain": PlainForm()}
 
 
 def available() -> list[str]:

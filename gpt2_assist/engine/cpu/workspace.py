@@ -21,7 +21,7 @@ _IN_THE_PROGRAM = ("INNER", "LOGITS", "NO_BIAS")
 """Addresses that the plan has no place for."""
 
 
-class Workspace:
+class StepWorkspace:
     """Runs steps over one model. Everything that the kernels trust is checked here."""
 
     def __init__(self, prepared: Prepared, threads: int, cores: list[int]) -> None:

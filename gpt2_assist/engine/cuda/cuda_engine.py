@@ -9,8 +9,8 @@ import torch
 
 from gpt2_assist.architectures.description import Decoder
 from gpt2_assist.engine.cuda import shapes
-from gpt2_assist.engine.cuda.memory import plan
-from gpt2_assist.engine.cuda.plain import Plain
+from gpt2_assist.engine.cuda.memory import budget
+from gpt2_assist.engine.cuda.plain import PlainKernels
 from gpt2_assist.engine.cuda.pool import DevicePages
 from gpt2_assist.engine.cuda.rows import BIASED, MOST_BEST, PENALISED
 from gpt2_assist.engine.cuda.step import Step
@@ -89,10 +89,10 @@ class CudaEngine(PagedEngine):
         self.precision = "bf16" if precision == "auto" else precision
         if self.precision not in KINDS:
             raise UsageError(f"The precision {precision} is not available there; choose auto, bf16, int8 or fp32.")
-        plan(config, self.precision, device, cache_bytes)
+        budget(config, self.precision, device, cache_bytes)
         kind = KINDS[self.precision]
         on_card = Weights(config, weights, self.precision, device)
-        room = plan(config, self.precision, device, cache_bytes, loaded=True)
+        room = budget(config, self.precision, device, cache_bytes, loaded=True)
         self._pool = DevicePages(config, kind, room.limit, room.capacity, device)
         self.most_open = room.capacity // -(-config.n_ctx // BLOCK)
         self._table = AdapterTable(config, kind, device)
@@ -101,7 +101,7 @@ class CudaEngine(PagedEngine):
             from gpt2_assist.engine.cuda.launch import Fused
             kernels = Fused(on_card, self._table, self._pool)
         else:
-            kernels = Plain(on_card, self._table, self._pool)
+            kernels = PlainKernels(on_card, self._table, self._pool)
         self._step = Step(on_card, self._pool, kernels, device, _quick_doubles(device))
         if fused and device == "cuda":
             self._step.capture(lambda done, of: progress(f"preparing its graphs, {done} of {of}"))

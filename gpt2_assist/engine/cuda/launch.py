@@ -6,8 +6,8 @@ import triton.language as tl
 from gpt2_assist.engine.cuda import choice, fused, shapes
 from gpt2_assist.engine.cuda.pool import DevicePages
 from gpt2_assist.engine.cuda.shapes import MIXED, NORM, PARTS, PLAIN
-from gpt2_assist.engine.cuda.step import Rows, Scores, Stream
-from gpt2_assist.engine.cuda.weights import A_LAYER, AdapterTable, Matrix, Norm, Weights
+from gpt2_assist.engine.cuda.step import Residual, Scores, StepRows
+from gpt2_assist.engine.cuda.weights import A_LAYER, AdapterTable, CardMatrix, Norm, Weights
 
 _COLUMNS, _CHUNK_COLUMNS = (64, 32, 16), 64
 """Columns of a product that a program takes, in decoding the most with which there are enough programs, and in a
@@ -31,17 +31,17 @@ class Fused:
         self._splits_up = triton.next_power_of_2(-(-config.n_ctx // shapes.KEYS))
         self._head_block = max(16, triton.next_power_of_2(config.head_width))
 
-    def embed(self, rows: Rows, x: torch.Tensor) -> None:
+    def embed(self, rows: StepRows, x: torch.Tensor) -> None:
         tokens, width = self._weights.tokens, self._config.n_embd
         fused.embed[(rows.count,)](rows.fields, tokens.weight, tokens.scales, self._weights.places, x, width,
                                    triton.next_power_of_2(width), **_OPTIONS)
 
-    def measure(self, rows: Rows, stream: Stream, settled: torch.Tensor | None) -> None:
+    def measure(self, rows: StepRows, stream: Residual, settled: torch.Tensor | None) -> None:
         config = self._config
         fused.measure[(rows.count,)](rows.fields, stream.x, stream.parts, stream.bias, settled, rows.figures,
                                      config.epsilon, config.n_embd, stream.count, config.norm == "rms", **_OPTIONS)
 
-    def keep(self, rows: Rows, layer: int) -> None:
+    def keep(self, rows: StepRows, layer: int) -> None:
         config, weights = self._config, self._weights
         query_norm, key_norm = weights.layers[layer].head_norms or (None, None)
         fused.keep[(rows.count, config.n_head + 2 * config.n_kv_head)](
@@ -49,7 +49,7 @@ class Fused:
             config.epsilon, rows.queries, self._pool, layer, self._page_size, config.n_head, config.n_kv_head,
             config.head_width, self._kind, **{**_OPTIONS, "num_warps": 1})
 
-    def attend(self, rows: Rows, layer: int) -> None:
+    def attend(self, rows: StepRows, layer: int) -> None:
         config = self._config
         grid = (-(-rows.count // rows.together), config.n_head, rows.splits)
         fused.attend[grid](rows.fields, rows.pages, self._stride(rows), rows.together, rows.queries, self._pool, layer,
@@ -57,10 +57,10 @@ class Fused:
                            config.n_kv_head, config.head_width, rows.mixed.shape[1], self._head_block, self._kind,
                            **_OPTIONS)
 
-    def product(self, rows: Rows, source: Stream | torch.Tensor, left: int, result: int, matrix: Matrix,
+    def product(self, rows: StepRows, source: Residual | torch.Tensor, left: int, result: int, matrix: CardMatrix,
                 out: torch.Tensor, module: int, parts: int = 1, norm: Norm | None = None,
                 settled: torch.Tensor | None = None) -> None:
-        config, stream = self._config, source if isinstance(source, Stream) else Stream(source)
+        config, stream = self._config, source if isinstance(source, Residual) else Residual(source)
         reading = rows.together > 1
         columns, inputs = matrix.weight.shape
         programs = columns * (parts if result == PARTS else 1)
@@ -83,13 +83,13 @@ class Fused:
             config.norm == "rms", config.activation, config.gated, self._adapters.modules, block_m, block_n, block_k,
             cut, num_stages=self._stages(left, reading, stream.count), **_OPTIONS)
 
-    def combine(self, rows: Rows) -> None:
+    def combine(self, rows: StepRows) -> None:
         config, width = self._config, self._config.attention_width
         fused.combine[(rows.count,)](rows.fields, rows.mixed, rows.extremes, rows.queries, width, config.n_head,
                                      rows.mixed.shape[1], self._splits_up, triton.next_power_of_2(width), self._kind,
                                      **_OPTIONS)
 
-    def head(self, rows: Rows, x: torch.Tensor, norm: Norm, scores: Scores) -> None:
+    def head(self, rows: StepRows, x: torch.Tensor, norm: Norm, scores: Scores) -> None:
         matrix = self._weights.head
         columns, inputs = matrix.weight.shape
         fused.head[(scores.figures.shape[2],)](
@@ -97,7 +97,7 @@ class Fused:
             scores.logits, scores.scores, *scores.figures, inputs, columns, self._kind, shapes.MOST_ROWS,
             shapes.ROW_TILE, shapes.SCORES, shapes.INPUTS, num_stages=self._stages(NORM, False, 0), **_OPTIONS)
 
-    def choose(self, rows: Rows, scores: Scores) -> None:
+    def choose(self, rows: StepRows, scores: Scores) -> None:
         blocks = scores.figures.shape[2]
         choice.choose[(rows.count,)](
             rows.fields, scores.logits, scores.scores, *scores.figures, scores.seen, scores.ids, scores.found,
@@ -111,6 +111,6 @@ class Fused:
             return _STAGES["mixed"]
         return _STAGES["prefill" if reading else "plain" if left == PLAIN else "parts" if parts else "norm"]
 
-    def _stride(self, rows: Rows) -> int:
+    def _stride(self, rows: StepRows) -> int:
         """Between the page tables of groups of rows that attention takes together."""
         return rows.pages.shape[1] if rows.together == 1 else 0

@@ -19,7 +19,7 @@ _SPARE = 512 << 20
 
 
 @dataclass(frozen=True)
-class Plan:
+class Budget:
     """`weights` and `work` in bytes; `limit` and `capacity` in pages, see pool.DevicePages."""
 
     weights: int
@@ -28,11 +28,11 @@ class Plan:
     capacity: int
 
 
-def plan(config: Decoder, precision: str, device: str, cache_bytes: int, loaded: bool = False) -> Plan:
+def budget(config: Decoder, precision: str, device: str, cache_bytes: int, loaded: bool = False) -> Budget:
     """`loaded`: the weights are there already. Raises ModelError where the model doesn't fit what is free."""
     page = page_bytes(config, KINDS[precision])
     window = -(-config.n_ctx // BLOCK)
-    wanted = Plan(_weights(config, precision), _work(config, precision), cache_bytes // page,
+    wanted = Budget(_weights(config, precision), _work(config, precision), cache_bytes // page,
                   cache_bytes // page + _OPEN * window)
     if device != "cuda":
         return wanted
@@ -41,7 +41,7 @@ def plan(config: Decoder, precision: str, device: str, cache_bytes: int, loaded:
     return fitted(replace(wanted, weights=0) if loaded else wanted, page, window, free)
 
 
-def fitted(wanted: Plan, page: int, window: int, free: int) -> Plan:
+def fitted(wanted: Budget, page: int, window: int, free: int) -> Budget:
     """The plan with as many pages as `free` bytes allow. Raises ModelError where that are too few."""
     room = (free - wanted.weights - wanted.work - _SPARE) // page
     if room < _LEAST_OPEN * window:
@@ -49,7 +49,7 @@ def fitted(wanted: Plan, page: int, window: int, free: int) -> Plan:
         raise ModelError(f"The model wants {needed / 1e9:.1f} GB of the graphics card's memory, of which "
                          f"{free / 1e9:.1f} GB are free; choose --precision int8, a smaller model or --device cpu.")
     capacity = min(wanted.capacity, room)
-    return Plan(wanted.weights, wanted.work, max(0, min(wanted.limit, capacity - _LEAST_OPEN * window)), capacity)
+    return Budget(wanted.weights, wanted.work, max(0, min(wanted.limit, capacity - _LEAST_OPEN * window)), capacity)
 
 
 def _weights(config: Decoder, precision: str) -> int:

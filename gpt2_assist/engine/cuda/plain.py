@@ -10,8 +10,8 @@ from gpt2_assist.engine.cuda import rows as fields
 from gpt2_assist.engine.cuda import shapes
 from gpt2_assist.engine.cuda.pool import DevicePages
 from gpt2_assist.engine.cuda.shapes import CACHE, HEADS, INNER, INPUTS, MIXED, NORM, PARTS, WIDE_INPUTS
-from gpt2_assist.engine.cuda.step import Rows, Scores, Stream
-from gpt2_assist.engine.cuda.weights import A_LAYER, AdapterTable, Matrix, Norm, Weights
+from gpt2_assist.engine.cuda.step import Residual, Scores, StepRows
+from gpt2_assist.engine.cuda.weights import A_LAYER, AdapterTable, CardMatrix, Norm, Weights
 from gpt2_assist.engine.engine import Sampling
 from gpt2_assist.engine.pages import BLOCK
 from gpt2_assist.engine.sampling import drawn, reported
@@ -20,14 +20,14 @@ from gpt2_assist.model.transformer import ACTIVATIONS, rotated
 _GRID, _SQUARES_GRID = 1.5 * 2 ** 26, 1.5 * 2 ** 28
 
 
-class Plain:
+class PlainKernels:
     """See step.Kernels."""
 
     def __init__(self, weights: Weights, adapters: AdapterTable, pool: DevicePages) -> None:
         self._weights, self._adapters, self._pool = weights, adapters, pool.data
         self._config, self._kind = weights.config, weights.kind
 
-    def embed(self, rows: Rows, x: torch.Tensor) -> None:
+    def embed(self, rows: StepRows, x: torch.Tensor) -> None:
         there, table = _there(rows), rows.fields[:rows.count]
         tokens = table[there, fields.TOKEN].long()
         value = self._weights.tokens.weight[tokens].float()
@@ -37,13 +37,13 @@ class Plain:
             value = value + self._weights.places[table[there, fields.POSITION].long()]
         x[:rows.count][there] = value
 
-    def measure(self, rows: Rows, stream: Stream, settled: torch.Tensor | None) -> None:
+    def measure(self, rows: StepRows, stream: Residual, settled: torch.Tensor | None) -> None:
         there, value = _there(rows), _settle(rows, stream)
         rows.figures[:rows.count][there] = torch.stack(self._figures(value), 1)[there]
         if settled is not None:
             settled[:rows.count][there] = value[there]
 
-    def keep(self, rows: Rows, layer: int) -> None:
+    def keep(self, rows: StepRows, layer: int) -> None:
         config, norms = self._config, self._weights.layers[layer].head_norms
         heads = rows.heads[:rows.count].unflatten(1, (-1, config.head_width))
         *parts, values = heads.split((config.n_head, config.n_kv_head, config.n_kv_head), 1)
@@ -55,7 +55,7 @@ class Plain:
             parts = [rotated(part.transpose(0, 1), turns).transpose(0, 1) for part in parts]
         self._keep(rows, torch.cat([*parts, values], 1).flatten(1), layer)
 
-    def attend(self, rows: Rows, layer: int) -> None:
+    def attend(self, rows: StepRows, layer: int) -> None:
         heads, width = self._config.n_head, self._config.head_width
         kept, scale = self._config.n_kv_head, 1 / self._config.divisor(layer)
         for row in torch.nonzero(_there(rows)).flatten().tolist():
@@ -78,16 +78,16 @@ class Plain:
             rows.mixed[row, :splits] = mixed.reshape(splits, -1)
             rows.extremes[row, :splits] = torch.stack([top, weights.sum(-1)], -1)
 
-    def combine(self, rows: Rows) -> None:
+    def combine(self, rows: StepRows) -> None:
         there = _there(rows)
         rows.queries[:rows.count][there] = self._combined(rows)[there].to(self._kind)
 
-    def product(self, rows: Rows, source: Stream | torch.Tensor, left: int, result: int, matrix: Matrix,
+    def product(self, rows: StepRows, source: Residual | torch.Tensor, left: int, result: int, matrix: CardMatrix,
                 out: torch.Tensor, module: int, parts: int = 1, norm: Norm | None = None,
                 settled: torch.Tensor | None = None) -> None:
         there = _there(rows)
         if left == NORM:
-            assert isinstance(source, Stream) and norm is not None
+            assert isinstance(source, Residual) and norm is not None
             stream = _settle(rows, source)
             mean, deviation = rows.figures[:rows.count].unbind(1) if source.measured else self._figures(stream)
             x = self._normed(stream, mean, deviation, norm)
@@ -117,7 +117,7 @@ class Plain:
         else:
             out[:rows.count][there] += total[there]
 
-    def head(self, rows: Rows, x: torch.Tensor, norm: Norm, scores: Scores) -> None:
+    def head(self, rows: StepRows, x: torch.Tensor, norm: Norm, scores: Scores) -> None:
         there, table = _there(rows), rows.fields[:rows.count]
         x = self._normed(x[:rows.count], *rows.figures[:rows.count].unbind(1), norm).to(self._kind).float()
         logits = self._sums(rows, x, self._weights.head, None, 1, INPUTS)[0]
@@ -136,7 +136,7 @@ class Plain:
             scores.figures[2 * place, :rows.count][there] = top[there]
             scores.figures[2 * place + 1, :rows.count][there] = weights.sum(-1)[there]
 
-    def choose(self, rows: Rows, scores: Scores) -> None:
+    def choose(self, rows: StepRows, scores: Scores) -> None:
         for row in torch.nonzero(_there(rows)).flatten().tolist():
             table = rows.fields[row].cpu().numpy()
             temperature, top_p, min_p, _ = table[fields.TEMPERATURE:fields.PENALTY + 1].view(np.float32).tolist()
@@ -180,7 +180,7 @@ class Plain:
         normed = (x - mean[:, None]) * deviation[:, None] * norm[0]
         return normed if norm[1] is None else normed + norm[1]
 
-    def _combined(self, rows: Rows) -> torch.Tensor:
+    def _combined(self, rows: StepRows) -> torch.Tensor:
         """Attention's output [R, A] from its parts, one after the other."""
         width = self._config.head_width
         out = torch.zeros(rows.count, self._config.attention_width, device=rows.mixed.device)
@@ -195,7 +195,7 @@ class Plain:
             out[row] = value / total
         return out
 
-    def _sums(self, rows: Rows, x: torch.Tensor, matrix: Matrix, module: int | None, parts: int, block: int
+    def _sums(self, rows: StepRows, x: torch.Tensor, matrix: CardMatrix, module: int | None, parts: int, block: int
               ) -> list[torch.Tensor]:
         """Parts [R, out] of the product of x [R, in] with a matrix, and with adapters beside it."""
         inputs = x.shape[1]
@@ -214,7 +214,7 @@ class Plain:
             sums.append(one)
         return sums
 
-    def _keep(self, rows: Rows, values: torch.Tensor, layer: int) -> None:
+    def _keep(self, rows: StepRows, values: torch.Tensor, layer: int) -> None:
         """values [R, A and twice the width of keys]: queries for `attend`, keys and values into the rows' pages."""
         there, config = _there(rows), self._config
         which = torch.nonzero(there).flatten()
@@ -227,11 +227,11 @@ class Plain:
             self._pool[pages, layer, kind, :, places % BLOCK] = value.view(len(which), config.n_kv_head, -1)
 
 
-def _there(rows: Rows) -> torch.Tensor:
+def _there(rows: StepRows) -> torch.Tensor:
     return rows.fields[:rows.count, fields.POSITION] >= 0
 
 
-def _settle(rows: Rows, stream: Stream) -> torch.Tensor:
+def _settle(rows: StepRows, stream: Residual) -> torch.Tensor:
     if not stream.count or stream.parts is None:
         return stream.x[:rows.count]
     total = stream.parts[0, :rows.count]

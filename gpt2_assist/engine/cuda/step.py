@@ -14,12 +14,12 @@ from gpt2_assist.engine.cuda import rows, shapes
 from gpt2_assist.engine.cuda.pool import DevicePages
 from gpt2_assist.engine.cuda.rows import RowTable
 from gpt2_assist.engine.cuda.shapes import CACHE, HEADS, INNER, MIXED, NORM, PARTS, PLAIN, STREAM
-from gpt2_assist.engine.cuda.weights import A_LAYER, Matrix, Norm, Weights
+from gpt2_assist.engine.cuda.weights import A_LAYER, CardMatrix, Norm, Weights
 from gpt2_assist.engine.pages import BLOCK
 
 
 @dataclass(frozen=True)
-class Rows:
+class StepRows:
     """Rows of a step, and what is in work for them."""
 
     count: int
@@ -42,9 +42,9 @@ class Rows:
 
 
 @dataclass(frozen=True)
-class Stream:
+class Residual:
     """The residual stream [R, D]: what stands in `x`, and `count` parts of a sum, with its bias, to be added to it.
-    `measured`: its norm's figures stand in Rows.figures."""
+    `measured`: its norm's figures stand in StepRows.figures."""
 
     x: torch.Tensor
     parts: torch.Tensor | None = None
@@ -80,16 +80,16 @@ class Scores:
 class Kernels(Protocol):
     """What a step consists of. plain.py says what each does; launch.py has those that run on a card."""
 
-    def embed(self, rows: Rows, x: torch.Tensor) -> None: ...
-    def measure(self, rows: Rows, stream: Stream, settled: torch.Tensor | None) -> None: ...
-    def keep(self, rows: Rows, layer: int) -> None: ...
-    def attend(self, rows: Rows, layer: int) -> None: ...
-    def combine(self, rows: Rows) -> None: ...
-    def product(self, rows: Rows, source: Stream | torch.Tensor, left: int, result: int, matrix: Matrix,
+    def embed(self, rows: StepRows, x: torch.Tensor) -> None: ...
+    def measure(self, rows: StepRows, stream: Residual, settled: torch.Tensor | None) -> None: ...
+    def keep(self, rows: StepRows, layer: int) -> None: ...
+    def attend(self, rows: StepRows, layer: int) -> None: ...
+    def combine(self, rows: StepRows) -> None: ...
+    def product(self, rows: StepRows, source: Residual | torch.Tensor, left: int, result: int, matrix: CardMatrix,
                 out: torch.Tensor, module: int, parts: int = 1, norm: Norm | None = None,
                 settled: torch.Tensor | None = None) -> None: ...
-    def head(self, rows: Rows, x: torch.Tensor, norm: Norm, scores: Scores) -> None: ...
-    def choose(self, rows: Rows, scores: Scores) -> None: ...
+    def head(self, rows: StepRows, x: torch.Tensor, norm: Norm, scores: Scores) -> None: ...
+    def choose(self, rows: StepRows, scores: Scores) -> None: ...
 
 
 def kept_apart(config: Decoder) -> bool:
@@ -131,10 +131,10 @@ class Step:
         def room(*shape: int, kind: torch.dtype = torch.float32) -> torch.Tensor:
             return torch.zeros(*shape, dtype=kind, device=device)
 
-        def rows_of(lane: Lane, count: int, together: int) -> Rows:
+        def rows_of(lane: Lane, count: int, together: int) -> StepRows:
             splits = -(-config.n_ctx // shapes.KEYS)
             mixed, heads = config.attention_width, config.matrix_shape("qkv")[1] if self._apart else 0
-            return Rows(count, together, splits, lane.fields, lane.pages, room(count, mixed, kind=weights.kind),
+            return StepRows(count, together, splits, lane.fields, lane.pages, room(count, mixed, kind=weights.kind),
                         room(count, heads), room(count, splits, mixed), room(count, splits, config.n_head, 2),
                         room(count, config.n_inner, kind=weights.kind), room(count, 2))
 
@@ -199,10 +199,10 @@ class Step:
         else:
             self._read(replace(self._chunk, count=count))
 
-    def _decode(self, rows: Rows) -> None:
+    def _decode(self, rows: StepRows) -> None:
         """Products leave parts of sums, which who reads the stream next adds to it."""
         kernels, weights = self._kernels, self._weights
-        stream = Stream(self._streams[0])
+        stream = Residual(self._streams[0])
         kernels.embed(rows, stream.x)
         for number, layer in enumerate(weights.layers):
             module = number * A_LAYER
@@ -216,23 +216,23 @@ class Step:
                 left = PLAIN
             kernels.product(rows, rows.mixed if left == MIXED else rows.queries, left, PARTS, layer.output,
                             self._parts, module + 1, self._mixed_parts)
-            stream = Stream(stream.x, self._parts, layer.output.bias, self._mixed_parts)
+            stream = Residual(stream.x, self._parts, layer.output.bias, self._mixed_parts)
             stream = self._normed(rows, stream, layer.inner_norm, INNER, rows.inner, layer.up, module + 2)
             kernels.product(rows, rows.inner, PLAIN, PARTS, layer.down, self._parts, module + 3, self._inner_parts)
-            stream = Stream(stream.x, self._parts, layer.down.bias, self._inner_parts)
+            stream = Residual(stream.x, self._parts, layer.down.bias, self._inner_parts)
         kernels.measure(rows, stream, self._other(stream))
         kernels.head(rows, self._other(stream), weights.norm, self.scores)
         kernels.choose(rows, self.scores)
 
-    def _heads(self, rows: Rows) -> tuple[int, torch.Tensor]:
+    def _heads(self, rows: StepRows) -> tuple[int, torch.Tensor]:
         """What becomes of queries, keys and values, and where the product leaves them, or the first of them."""
         return (HEADS, rows.heads) if self._apart else (CACHE, rows.queries)
 
-    def _normed(self, rows: Rows, stream: Stream, norm: Norm, result: int, out: torch.Tensor, matrix: Matrix,
-                module: int) -> Stream:
+    def _normed(self, rows: StepRows, stream: Residual, norm: Norm, result: int, out: torch.Tensor, matrix: CardMatrix,
+                module: int) -> Residual:
         """A product of the normed stream; the stream without parts."""
         settled = self._other(stream) if stream.count else None
-        after = Stream(stream.x if settled is None else settled, measured=True)
+        after = Residual(stream.x if settled is None else settled, measured=True)
         if self._inside and rows.count == 1:
             self._kernels.product(rows, stream, NORM, result, matrix, out, module, norm=norm, settled=settled)
         else:
@@ -240,12 +240,12 @@ class Step:
             self._kernels.product(rows, after, NORM, result, matrix, out, module, norm=norm)
         return after
 
-    def _other(self, stream: Stream) -> torch.Tensor:
+    def _other(self, stream: Residual) -> torch.Tensor:
         return self._streams[stream.x is self._streams[0]]
 
-    def _read(self, rows: Rows) -> None:
+    def _read(self, rows: StepRows) -> None:
         kernels, weights, x = self._kernels, self._weights, self._chunk_stream
-        stream = Stream(x, measured=True)
+        stream = Residual(x, measured=True)
         kernels.embed(rows, x)
         for number, layer in enumerate(weights.layers):
             module = number * A_LAYER

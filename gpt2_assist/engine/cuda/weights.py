@@ -19,7 +19,7 @@ KINDS = {"bf16": torch.bfloat16, "fp32": torch.float32, "int8": torch.bfloat16}
 
 
 @dataclass(frozen=True)
-class Matrix:
+class CardMatrix:
     """`weight` [out, in], in int8 times `scales` [out]; `bias` [out] in fp32, where there is one."""
 
     weight: torch.Tensor
@@ -34,12 +34,12 @@ Norm = tuple[torch.Tensor, torch.Tensor | None]
 @dataclass(frozen=True)
 class Layer:
     attention_norm: Norm
-    qkv: Matrix
-    output: Matrix
+    qkv: CardMatrix
+    output: CardMatrix
     inner_norm: Norm
-    up: Matrix
+    up: CardMatrix
     """A gated decoder's gates and what they let through by turns."""
-    down: Matrix
+    down: CardMatrix
     head_norms: tuple[torch.Tensor, torch.Tensor] | None
     """Weights of the norms of each head's query and key."""
 
@@ -67,7 +67,7 @@ class Weights:
                                      self._norm(weights, f"{name}.inner_norm"), up, down, head_norms))
         self.norm = self._norm(weights, "norm")
 
-    def _of_layer(self, weights: dict[str, torch.Tensor], layer: str, role: str) -> Matrix:
+    def _of_layer(self, weights: dict[str, torch.Tensor], layer: str, role: str) -> CardMatrix:
         bias = weights.get(f"{layer}.{role}.bias")
         return self._matrix(_by_turns(self.config, role, weights[f"{layer}.{role}.weight"].t()),
                             None if bias is None else _by_turns(self.config, role, bias))
@@ -79,16 +79,16 @@ class Weights:
     def _vector(self, tensor: torch.Tensor) -> torch.Tensor:
         return tensor.to(self._device, torch.float32).contiguous()
 
-    def _matrix(self, weight: torch.Tensor, bias: torch.Tensor | None) -> Matrix:
+    def _matrix(self, weight: torch.Tensor, bias: torch.Tensor | None) -> CardMatrix:
         """weight [out, in]."""
         bias = None if bias is None else self._vector(bias)
         weight = weight.to(self._device)
         if not self._int8:
-            return Matrix(weight.to(self.kind).contiguous(), None, bias)
+            return CardMatrix(weight.to(self.kind).contiguous(), None, bias)
         scales = (weight.abs().amax(1).float() / 127).clamp_min(1e-30)
         small = [(part.float() / scale[:, None]).round().to(torch.int8)  # a few rows at a time take little room
                  for part, scale in zip(weight.split(_AT_ONCE), scales.split(_AT_ONCE))]
-        return Matrix(torch.cat(small), scales, bias)
+        return CardMatrix(torch.cat(small), scales, bias)
 
 
 class AdapterTable:

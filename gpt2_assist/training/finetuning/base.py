@@ -20,7 +20,7 @@ from gpt2_assist.training.export.merging import whole_weights
 from gpt2_assist.training.export.model_folder import export_model
 from gpt2_assist.training.finetuning.infill_pieces import Lesson
 from gpt2_assist.training.finetuning.lora import add_adapter
-from gpt2_assist.training.finetuning.settings import FULL, LORA, Settings
+from gpt2_assist.training.finetuning.settings import FULL, LORA, FinetuneSettings
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Base:
         export_model(config, weights, TextTokenizer.from_folder(self.folder.tokenizer), card, folder,
                      next(iter(weights.values())).dtype)
 
-    def tunable(self, settings: Settings, device: str) -> Transformer:
+    def tunable(self, settings: FinetuneSettings, device: str) -> Transformer:
         """A model to be trained, with a new adapter where the method wants one."""
         config, weights = whole_weights(self.folder)
         rows = self.lesson.rows(weights["embedding.weight"], settings.seed) if self.lesson else {}

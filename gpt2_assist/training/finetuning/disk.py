@@ -11,7 +11,7 @@ from gpt2_assist.errors import StorageError
 from gpt2_assist.runs import runs_folder
 from gpt2_assist.training.finetuning.forecast import size
 from gpt2_assist.training.finetuning.memory import trained_parameters
-from gpt2_assist.training.finetuning.settings import FULL, Settings
+from gpt2_assist.training.finetuning.settings import FULL, FinetuneSettings
 
 _STATES = 3
 """On the disk at the most: the two that are kept, and the one that is being written."""
@@ -26,17 +26,17 @@ _SLOW = 100e6
 """Bytes a second, where nothing can be tried."""
 
 
-def state_bytes(config: Decoder, settings: Settings) -> int:
+def state_bytes(config: Decoder, settings: FinetuneSettings) -> int:
     """Of one saved state: weights and AdamW's two moments."""
     return 12 * trained_parameters(config, settings)
 
 
-def model_bytes(config: Decoder, settings: Settings) -> int:
+def model_bytes(config: Decoder, settings: FinetuneSettings) -> int:
     """Of one model or adapter as it is kept."""
     return 2 * config.parameters() if settings.method == FULL else 4 * trained_parameters(config, settings)
 
 
-def needed_on_disk(config: Decoder, settings: Settings, tokens: int, base: int = 0) -> int:
+def needed_on_disk(config: Decoder, settings: FinetuneSettings, tokens: int, base: int = 0) -> int:
     """Bytes at the most, for so many tokens of text, of which `base` are a base of the run's own."""
     return (_STATES * state_bytes(config, settings) + _MODELS * model_bytes(config, settings) + _TEXT * tokens + base
             + _REST)

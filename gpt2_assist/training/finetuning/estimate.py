@@ -5,7 +5,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from statistics import median
 
-from gpt2_assist.training.finetuning.settings import Settings
+from gpt2_assist.training.finetuning.settings import FinetuneSettings
 
 STEP, VALIDATION, STATE, MODEL, SAMPLES = "step", "validation", "state", "model", "samples"
 """Kinds of work: a step; measuring the losses; saving the state; keeping the best model; writing samples."""
@@ -17,7 +17,7 @@ class Estimate:
     """Of each kind of work the median of the last few times counts, before there are any a guess: a time in which the
     machine slept or was busy changes little."""
 
-    def __init__(self, settings: Settings, save_every: int = 0, sample_every: int = 0) -> None:
+    def __init__(self, settings: FinetuneSettings, save_every: int = 0, sample_every: int = 0) -> None:
         """`save_every` and `sample_every` are steps; 0 is every minute, and never."""
         self._settings, self._save_every, self.sample_every = settings, save_every, sample_every
         self._guesses: dict[str, float] = {}

@@ -10,8 +10,7 @@ from gpt2_assist.corpus.documents import Document
 from gpt2_assist.corpus.duplicates import Duplicates, without_duplicates
 from gpt2_assist.corpus.private import find_private, without_private
 from gpt2_assist.corpus.reading import read_corpus
-from gpt2_assist.corpus.report import Report as CorpusReport
-from gpt2_assist.corpus.report import make_report
+from gpt2_assist.corpus.report import CorpusReport, make_report
 from gpt2_assist.errors import DataError, ModelError, StorageError, UsageError
 from gpt2_assist.loading import calibration
 from gpt2_assist.model.hub_files import write_tokenizer
@@ -30,13 +29,13 @@ from gpt2_assist.training.finetuning.disk import (
     state_bytes,
 )
 from gpt2_assist.training.finetuning.estimate import MODEL, SAMPLES, STATE, VALIDATION
-from gpt2_assist.training.finetuning.forecast import Plan
+from gpt2_assist.training.finetuning.forecast import Forecast
 from gpt2_assist.training.finetuning.infill_pieces import Cutting
 from gpt2_assist.training.finetuning.keeping import Keeper, sample_prompt
 from gpt2_assist.training.finetuning.memory import available_bytes, fitting, needed_bytes, trained_parameters
-from gpt2_assist.training.finetuning.parallel import Team, take_device
+from gpt2_assist.training.finetuning.parallel import ProcessGroup, take_device
 from gpt2_assist.training.finetuning.resuming import check_given, check_steps, places_of
-from gpt2_assist.training.finetuning.settings import Settings, check_ranges, settled
+from gpt2_assist.training.finetuning.settings import FinetuneSettings, check_ranges, settled
 from gpt2_assist.training.finetuning.showing import Show
 from gpt2_assist.training.finetuning.split import Split, split
 from gpt2_assist.training.finetuning.texts import (
@@ -55,13 +54,13 @@ _PROBE_STEPS = 3
 
 
 @dataclass(frozen=True)
-class Request:
+class FinetuneRequest:
     """What the user asks for."""
 
     paths: tuple[str, ...] = ()
     model: str = ""
     run: str = DEFAULT
-    settings: Settings = field(default_factory=Settings)
+    settings: FinetuneSettings = field(default_factory=FinetuneSettings)
     column: str | None = None
     validation: float = 0.1
     """Share of the text that is held out."""
@@ -81,7 +80,7 @@ class Request:
     shard: bool = False
     """Whether each of several processes keeps a part of the model only."""
     given: Mapping[str, tuple[str, object]] = field(default_factory=dict)
-    """By the names that they have here or in Settings, what the user gave: what it was called, and its value."""
+    """By the names that they have here or in FinetuneSettings, what the user gave: what it was called, its value."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +103,7 @@ class Result:
     """A prompt, and what went on from it before the first step and in the end."""
 
 
-def check(request: Request) -> list[str]:
+def check(request: FinetuneRequest) -> list[str]:
     """What is in the texts and what of them would be held out, in words. Raises DataError where they can't be read,
     ModelError where there is no such model."""
     documents, report = _read(request, Base.of(find_model(request.model)))
@@ -112,7 +111,7 @@ def check(request: Request) -> list[str]:
 
 
 @enough_memory()
-def plan(request: Request, show: Show) -> Plan:
+def plan(request: FinetuneRequest, show: Show) -> Forecast:
     """What a training would be like, after a few steps that change nothing."""
     base = Base.of(find_model(request.model), request.settings.infill)
     documents, report = _read(request, base)
@@ -128,7 +127,7 @@ def plan(request: Request, show: Show) -> Plan:
     return _plan(record, base, tuning, train, validation, request, there)[0]
 
 
-def finetune(request: Request, show: Show, stop: Callable[[], bool] = lambda: False) -> Result:
+def finetune(request: FinetuneRequest, show: Show, stop: Callable[[], bool] = lambda: False) -> Result:
     """Makes a new run and trains it. Raises DataError, ModelError, UsageError or StorageError with a sentence."""
     base = Base.of(find_model(request.model), request.settings.infill)
     replaced = request.overwrite and has_run(request.run)
@@ -163,8 +162,8 @@ def finetune(request: Request, show: Show, stop: Callable[[], bool] = lambda: Fa
         return _train(run, record, base, train, validation, request, show, stop, begun=False)
 
 
-def _record(request: Request, base: Base, documents: Sequence[Document], parts: Split, settings: Settings, train: Text,
-           validation: Text) -> RunRecord:
+def _record(request: FinetuneRequest, base: Base, documents: Sequence[Document], parts: Split,
+            settings: FinetuneSettings, train: Text, validation: Text) -> RunRecord:
     """What run.json says of a run that begins."""
     short = sum(document.short for document in documents) * 2 > len(documents)
     prompts = request.prompts or _prompts(base.tokenizer, validation, short)
@@ -177,12 +176,12 @@ def _record(request: Request, base: Base, documents: Sequence[Document], parts: 
         saved=False)
 
 
-def resume(request: Request, show: Show, stop: Callable[[], bool] = lambda: False) -> Result:
+def resume(request: FinetuneRequest, show: Show, stop: Callable[[], bool] = lambda: False) -> Result:
     """Goes on with a run as it was begun; threads, device and more steps or patience may be the request's. Raises
     UsageError where it asks for something else, and as `finetune`."""
     run, asked = find_run(request.run), request.settings
     record = run.record()
-    record.settings = Settings.from_json(record.settings).to_json()
+    record.settings = FinetuneSettings.from_json(record.settings).to_json()
     check_given(run, record, request.given)
     if not record.ready:
         raise DataError(f"The run {run.name} was interrupted before its texts were read; begin again with --overwrite.")
@@ -196,7 +195,7 @@ def resume(request: Request, show: Show, stop: Callable[[], bool] = lambda: Fals
     record.settings.update({name: value for name, value in changed.items() if name != "steps" or value})
     with _alone(run), _writing(run):
         train, validation = (read_text(run.folder / "data", name) for name in ("train", "validation"))
-        settings = Settings.from_json(record.settings)
+        settings = FinetuneSettings.from_json(record.settings)
         if not _rank():
             check_disk(_disk(base, settings, train, validation), free_on_disk() + run.size_bytes)
         return _train(run, record, base, train, validation, request, show, stop)
@@ -213,9 +212,9 @@ def _finished(run: Run, record: RunRecord, show: Show) -> Result:
 
 
 @enough_memory()
-def _train(run: Run, record: RunRecord, base: Base, train: Text, validation: Text, request: Request, show: Show,
+def _train(run: Run, record: RunRecord, base: Base, train: Text, validation: Text, request: FinetuneRequest, show: Show,
            stop: Callable[[], bool], begun: bool = True) -> Result:
-    settings = Settings.from_json(record.settings)
+    settings = FinetuneSettings.from_json(record.settings)
     take_device(request.device)
     there = available_bytes(request.device)
     model = base.tunable(settings, "cpu" if request.shard else request.device)  # whole it might not fit there
@@ -257,8 +256,8 @@ def _train(run: Run, record: RunRecord, base: Base, train: Text, validation: Tex
                   record.held_out, (record.prompts[0], before, after) if after else ())
 
 
-def _plan(record: RunRecord, base: Base, tuning: Tuning, train: Text, validation: Text, request: Request,
-          there: int) -> tuple[Plan, str]:
+def _plan(record: RunRecord, base: Base, tuning: Tuning, train: Text, validation: Text, request: FinetuneRequest,
+          there: int) -> tuple[Forecast, str]:
     """After a few steps that change nothing, a text and a few bytes; and the text. `there`: bytes of memory before the
     model was loaded."""
     settings, estimate, disk = tuning.settings, tuning.estimate, bytes_per_s()
@@ -272,20 +271,20 @@ def _plan(record: RunRecord, base: Base, tuning: Tuning, train: Text, validation
         new, seconds = trial(tuning.whole_model(), settings, _threads(request), prompt, record.sample_tokens,
                              tokenizer.end_of_text, len(record.prompts))
         estimate.guess(SAMPLES, seconds)
-    plan = Plan(settings, base.config.parameters(), trained_parameters(base.config, settings), train.tokens,
+    plan = Forecast(settings, base.config.parameters(), trained_parameters(base.config, settings), train.tokens,
                 needed_bytes(base.config, settings, _threads(request)), there, speed,
                 estimate.left(0) + estimate.one(VALIDATION),
                 _disk(base, settings, train, validation), free_on_disk())
     return plan, tokenizer.decode(new)
 
 
-def _disk(base: Base, settings: Settings, train: Text, validation: Text) -> int:
+def _disk(base: Base, settings: FinetuneSettings, train: Text, validation: Text) -> int:
     """Bytes that a run takes at the most."""
     own = sum(path.stat().st_size for path in base.folder.path.glob("*.safetensors")) if base.folder.adapter else 0
     return needed_on_disk(base.config, settings, train.tokens + validation.tokens, own)
 
 
-def _read(request: Request, base: Base) -> tuple[list[Document], CorpusReport]:
+def _read(request: FinetuneRequest, base: Base) -> tuple[list[Document], CorpusReport]:
     corpus = read_corpus(request.paths, request.column, decoder(base.tokenizer.inner, base.config.vocab_size))
     documents, duplicates, removed = corpus.documents, Duplicates(0, 0), None
     if request.without_private:
@@ -299,7 +298,7 @@ def _read(request: Request, base: Base) -> tuple[list[Document], CorpusReport]:
     return documents, report
 
 
-def _split(documents: Sequence[Document], request: Request) -> Split:
+def _split(documents: Sequence[Document], request: FinetuneRequest) -> Split:
     if not 0 < request.validation < 0.9:
         raise UsageError(f"The share for validation must be between 0 and 0.9, not {request.validation:g}.")
     return split(documents, request.validation)
@@ -337,22 +336,22 @@ def _prompts(tokenizer: TextTokenizer, validation: Text, short: bool) -> tuple[s
     return (beginning, "")
 
 
-def _tuning(base: Base, model: Transformer, train: Text, validation: Text, general: Text | None, settings: Settings,
-            request: Request, checkpoints: Path) -> Tuning:
+def _tuning(base: Base, model: Transformer, train: Text, validation: Text, general: Text | None,
+            settings: FinetuneSettings, request: FinetuneRequest, checkpoints: Path) -> Tuning:
     cutting = Cutting.of(base.tokenizer, base.lesson.infill) if base.lesson else None
     return Tuning(model, train, validation, general, settings, _threads(request), checkpoints, request.save_every,
                   request.shard, cutting)
 
 
-def _settings(request: Request, base: Base, train: Text) -> Settings:
+def _settings(request: FinetuneRequest, base: Base, train: Text) -> FinetuneSettings:
     """The request's, with nothing left open."""
     settings = settled(request.settings, base.config, train.tokens, request.device)
     take_device(request.device)
     there = available_bytes(request.device) // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-    return fitting(settings, request.settings, base.config, _threads(request), int(Team().least(there)))
+    return fitting(settings, request.settings, base.config, _threads(request), int(ProcessGroup().least(there)))
 
 
-def _threads(request: Request) -> int:
+def _threads(request: FinetuneRequest) -> int:
     return request.threads or os.cpu_count() or 1
 
 

@@ -1,12 +1,12 @@
 """What a training will take, before it begins."""
 from dataclasses import dataclass
 
-from gpt2_assist.training.finetuning.settings import FULL, Settings
+from gpt2_assist.training.finetuning.settings import FULL, FinetuneSettings
 
 
 @dataclass(frozen=True)
-class Plan:
-    settings: Settings
+class Forecast:
+    settings: FinetuneSettings
     parameters: int
     trained: int
     tokens: int

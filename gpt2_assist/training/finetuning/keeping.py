@@ -28,8 +28,8 @@ from gpt2_assist.training.finetuning.estimate import MODEL, SAMPLES
 from gpt2_assist.training.finetuning.lora import write_adapter
 from gpt2_assist.training.finetuning.settings import FULL
 from gpt2_assist.training.finetuning.showing import Show
-from gpt2_assist.training.finetuning.tuning import Report, Tuning, judged
-from gpt2_assist.training.finetuning.writing import Writer
+from gpt2_assist.training.finetuning.tuning import StepReport, Tuning, judged
+from gpt2_assist.training.finetuning.writing import SampleWriter
 
 
 def text_prefix(tokenizer: TextTokenizer, short: bool) -> str:
@@ -71,13 +71,13 @@ class Keeper:
             self._record.saved = True
             self._run.write_record(self._record)
 
-    def wants_model(self, report: Report) -> bool:
+    def wants_model(self, report: StepReport) -> bool:
         return report.best or self._samples_at(report)
 
-    def _samples_at(self, report: Report) -> bool:
+    def _samples_at(self, report: StepReport) -> bool:
         return report.step % self._record.sample_every == 0 or report.step == report.steps
 
-    def take(self, report: Report, model: Transformer | None) -> None:
+    def take(self, report: StepReport, model: Transformer | None) -> None:
         self.remember_saved()
         entry = {"step": report.step, "loss": round(report.loss, 5), "tokens_per_s": round(report.tokens_per_s, 1)}
         for name in ("validation", "general", "infill"):
@@ -163,14 +163,14 @@ class Keeper:
             self._show.say(f"No sample at step {step}: there is too little memory for one.")
 
     def _sample(self, step: int, model: Transformer) -> None:
-        writer = Writer(model, self._tuning.settings, self._threads)
+        writer = SampleWriter(model, self._tuning.settings, self._threads)
         with open(self._run.folder / "samples.txt", "a", encoding="utf-8") as file:
             for number, prompt in enumerate(self._record.prompts):
                 text = self._written(writer, prompt, number)
                 file.write(f"{SAMPLES_AT.format(step)}\n{prompt}{text}\n")
                 self._show.sample(step, prompt, text)
 
-    def _written(self, writer: Writer, prompt: str, seed: int) -> str:
+    def _written(self, writer: SampleWriter, prompt: str, seed: int) -> str:
         tokenizer = self._base.tokenizer
         ids = sample_prompt(tokenizer, self._record.short, prompt)
         text = tokenizer.decode(writer.write(ids, self._record.sample_tokens, seed, tokenizer.end_of_text))
@@ -180,6 +180,6 @@ class Keeper:
         """What the best model writes behind the first prompt; nothing where it can't be had."""
         with suppress(ModelError, MemoryError):
             model = model_of(*whole_weights(find_model(self._run.name)))
-            return self._written(Writer(model, replace(self._tuning.settings, method=FULL), self._threads),
+            return self._written(SampleWriter(model, replace(self._tuning.settings, method=FULL), self._threads),
                                  self._record.prompts[0], 0)
         return ""

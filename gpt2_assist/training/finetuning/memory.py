@@ -5,7 +5,7 @@ import torch
 
 from gpt2_assist import free_memory
 from gpt2_assist.architectures.description import Decoder
-from gpt2_assist.training.finetuning.settings import FULL, Settings
+from gpt2_assist.training.finetuning.settings import FULL, FinetuneSettings
 from gpt2_assist.training.loss import ROWS
 
 _WIDTH, _HEADS, _INNER, _GATED = 31, 10, 4, 8
@@ -18,7 +18,7 @@ _SHARED_UP_TO = 32_000_000
 """Trained parameters up to which each core has gradients of its own."""
 
 
-def trained_parameters(config: Decoder, settings: Settings) -> int:
+def trained_parameters(config: Decoder, settings: FinetuneSettings) -> int:
     if settings.method == FULL:
         return config.parameters()
     shapes = config.shapes()
@@ -27,13 +27,13 @@ def trained_parameters(config: Decoder, settings: Settings) -> int:
                                                                    for target in settings.targets))
 
 
-def sharing(config: Decoder, settings: Settings, threads: int) -> int:
+def sharing(config: Decoder, settings: FinetuneSettings, threads: int) -> int:
     """How many threads of a CPU take a part of the rows each, with gradients of their own; 1: all work at one part."""
     small = trained_parameters(config, settings) <= _SHARED_UP_TO
     return threads if small and settings.micro_rows >= threads else 1
 
 
-def needed_bytes(config: Decoder, settings: Settings, threads: int) -> int:
+def needed_bytes(config: Decoder, settings: FinetuneSettings, threads: int) -> int:
     """At the peak of a step, about."""
     parts = sharing(config, settings, threads)
     size, trained = config.parameters(), trained_parameters(config, settings)
@@ -53,7 +53,8 @@ def _block_bytes(config: Decoder) -> int:
     return _WIDTH * config.n_embd + _HEADS * config.attention_width + inner * config.n_inner
 
 
-def fitting(settings: Settings, asked: Settings, config: Decoder, threads: int, there: int) -> Settings:
+def fitting(settings: FinetuneSettings, asked: FinetuneSettings, config: Decoder, threads: int,
+            there: int) -> FinetuneSettings:
     """`settings`, where need be with fewer rows at once or with activations computed twice, so that a step takes about
     half of the memory that is `there`: the rest is for the estimate's error and for other programs. Many rows at once
     are little quicker. What was asked for stays."""

@@ -31,7 +31,7 @@ def _size() -> int:
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
-class Team:
+class ProcessGroup:
     """One process alone, or all that torchrun started and that took their devices; the first has rank 0."""
 
     def __init__(self) -> None:

@@ -25,7 +25,7 @@ them in a step these learn more from the same reading."""
 
 
 @dataclass(frozen=True)
-class Settings:
+class FinetuneSettings:
     """Everything that decides what a training computes; 0 and "" are chosen by `settled`."""
 
     method: str = ""
@@ -71,7 +71,7 @@ class Settings:
         return asdict(self)
 
     @classmethod
-    def from_json(cls, entries: dict) -> "Settings":
+    def from_json(cls, entries: dict) -> "FinetuneSettings":
         known = {entry.name for entry in fields(cls)}
         stated: dict[str, Any] = {"infill": False, **entries}  # runs of earlier versions don't say it
         if set(stated) != known:
@@ -80,7 +80,7 @@ class Settings:
         return cls(**stated)
 
 
-def check_ranges(asked: Settings, n_ctx: int) -> None:
+def check_ranges(asked: FinetuneSettings, n_ctx: int) -> None:
     """Raises UsageError on numbers that make no sense for a model with such a window."""
     for name, low, high in (("steps", 0, 10_000_000), ("context", 0, n_ctx), ("batch_tokens", 0, 1 << 22),
                             ("micro_rows", 0, 1 << 16), ("rate", 0, 1), ("warmup", 0, 1_000_000), ("decay", 0, 1),
@@ -91,7 +91,7 @@ def check_ranges(asked: Settings, n_ctx: int) -> None:
                              f"not {getattr(asked, name)}.")
 
 
-def settled(asked: Settings, config: Decoder, tokens: int, device: str) -> Settings:
+def settled(asked: FinetuneSettings, config: Decoder, tokens: int, device: str) -> FinetuneSettings:
     """The settings with nothing left open, for a model and so many tokens of training text.
 
     Raises UsageError on values that make no sense.

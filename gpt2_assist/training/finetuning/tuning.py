@@ -19,8 +19,8 @@ from gpt2_assist.training.checkpoint import load_checkpoint, renamed, save_check
 from gpt2_assist.training.finetuning.estimate import SAVE_EVERY_S, STATE, STEP, VALIDATION, Estimate
 from gpt2_assist.training.finetuning.infill_pieces import CutPieces, Cutting
 from gpt2_assist.training.finetuning.memory import sharing
-from gpt2_assist.training.finetuning.parallel import Team, part_like, whole
-from gpt2_assist.training.finetuning.settings import FULL, Settings
+from gpt2_assist.training.finetuning.parallel import ProcessGroup, part_like, whole
+from gpt2_assist.training.finetuning.settings import FULL, FinetuneSettings
 from gpt2_assist.training.gradients import ParallelGradients
 from gpt2_assist.training.rows import Pieces, Rows, Text
 
@@ -32,7 +32,7 @@ _PROBE_S = 10.0
 
 
 @dataclass(frozen=True)
-class Report:
+class StepReport:
     """What a step did."""
 
     step: int
@@ -82,15 +82,15 @@ class State:
 class Tuning:
     """Trains the parameters of `model` that are not frozen."""
 
-    def __init__(self, model: Transformer, train: Text, validation: Text, general: Text | None, settings: Settings,
-                 threads: int, checkpoints: Path, save_every: int = 0, shard: bool = False,
+    def __init__(self, model: Transformer, train: Text, validation: Text, general: Text | None,
+                 settings: FinetuneSettings, threads: int, checkpoints: Path, save_every: int = 0, shard: bool = False,
                  cutting: Cutting | None = None) -> None:
         """`checkpoints` is a folder, to which a state goes after each validation and after `save_every` steps, or,
         with 0, after a minute. `shard`: where several processes train, each keeps a part of the model only.
         `cutting`: how pieces are cut, to teach filling in."""
         self.model, self.settings, self.state = model, settings, State()
         self._text, self._threads, self._folder = train, threads, checkpoints
-        self._save_every, self._team, self._saved_step = save_every, Team(), -1
+        self._save_every, self._team, self._saved_step = save_every, ProcessGroup(), -1
         self.estimate = Estimate(settings, save_every)
         self._empty = copy.deepcopy(model).to("meta") if shard and self._team.size > 1 else None
         """With `shard`, a model for what all keep together."""
@@ -127,7 +127,7 @@ class Tuning:
             return gradients, CutPieces(self._text, settings.context, settings.seed, self._cutting)
         return gradients, Pieces(self._text, settings.context, settings.seed)
 
-    def steps(self, stop: Callable[[], bool] = lambda: False) -> Iterator[Report]:
+    def steps(self, stop: Callable[[], bool] = lambda: False) -> Iterator[StepReport]:
         """Trains to the end, early or not, or until `stop()`. The state is saved now and then and at the end."""
         state = self.state
         if not state.first:
@@ -154,7 +154,7 @@ class Tuning:
             seconds = time.monotonic() - began
             self.estimate.took(STEP, seconds)
             due = state.step % self.settings.validate_every == 0 or state.step == self.settings.steps
-            report = Report(state.step, self.settings.steps, loss, count / seconds, note=note)
+            report = StepReport(state.step, self.settings.steps, loss, count / seconds, note=note)
             if due:
                 with self.estimate.timed(VALIDATION):
                     report = self._validated(report)
@@ -245,7 +245,7 @@ class Tuning:
             raise DataError("other parameters")
         state = State(**progress["state"])
         state.best_loss = math.inf if state.best_loss is None else state.best_loss
-        settings = Settings.from_json(progress["settings"])
+        settings = FinetuneSettings.from_json(progress["settings"])
         for name, p in self._parameters.items():
             p.copy_(part_like(tensors[f"model.{name}"], p))
             keys = [key for key in ("step", "exp_avg", "exp_avg_sq") if f"adam.{key}.{name}" in tensors]
@@ -314,7 +314,7 @@ class Tuning:
             count += rows.count
         return total / max(1, count)
 
-    def _validated(self, report: Report) -> Report:
+    def _validated(self, report: StepReport) -> StepReport:
         state = self.state
         measured = {"validation": self._measure(self._validation), "general": self._measure(self._general),
                     "infill": self._measure(self._filled)}
@@ -351,7 +351,7 @@ def judged(measured: Mapping[str, float | None]) -> float:
     return sum(loss for loss in losses if loss is not None) / (len(losses) - losses.count(None))
 
 
-def rate_share(step: int, settings: Settings) -> float:
+def rate_share(step: int, settings: FinetuneSettings) -> float:
     """The learning rate of a step as a share of its peak: linear warm-up, then half a cosine to a tenth."""
     if step < settings.warmup:
         return (step + 1) / settings.warmup

@@ -13,17 +13,17 @@ from gpt2_assist.engine.torch_engine import TorchEngine
 from gpt2_assist.model.prepared import packed
 from gpt2_assist.model.transformer import Transformer
 from gpt2_assist.training.finetuning.lora import present_adapter
-from gpt2_assist.training.finetuning.settings import LORA, Settings
+from gpt2_assist.training.finetuning.settings import LORA, FinetuneSettings
 
 _TEMPERATURE, _TOP_K = 0.8, 40
 _CACHE_BYTES = 1 << 29
 
 
-class Writer:
+class SampleWriter:
     """Writes with a model as it is now. On the CPU its weights are packed in int8, a byte a parameter for as long as
     the writer lives; on a graphics card they are copied there."""
 
-    def __init__(self, model: Transformer, settings: Settings, threads: int) -> None:
+    def __init__(self, model: Transformer, settings: FinetuneSettings, threads: int) -> None:
         """Raises ModelError where a weight has become infinite or no number."""
         weights = model.state_dict()
         self._engine = _engine(model, weights, settings, threads)
@@ -45,17 +45,17 @@ class Writer:
         return new[:new.index(end) if end in new else count]
 
 
-def trial(model: Transformer, settings: Settings, threads: int, prompt: Sequence[int], count: int, end: int | None,
-          texts: int) -> tuple[list[int], float]:
-    """(what `Writer.write` gives for the seed 0, about how many seconds so many such texts take)."""
+def trial(model: Transformer, settings: FinetuneSettings, threads: int, prompt: Sequence[int], count: int,
+          end: int | None, texts: int) -> tuple[list[int], float]:
+    """(what `SampleWriter.write` gives for the seed 0, about how many seconds so many such texts take)."""
     began = time.monotonic()
-    writer = Writer(model, settings, threads)
+    writer = SampleWriter(model, settings, threads)
     ready = time.monotonic()
     new = writer.write(prompt, count, 0, end)
     return new, ready - began + (time.monotonic() - ready) / max(1, len(new)) * texts * count
 
 
-def _engine(model: Transformer, weights: dict[str, torch.Tensor], settings: Settings, threads: int) -> Engine:
+def _engine(model: Transformer, weights: dict[str, torch.Tensor], settings: FinetuneSettings, threads: int) -> Engine:
     device, config = model.embedding.weight.device.type, model.config.windowed(read_settings().context)
     if device != "cpu":
         return TorchEngine(config, weights, settings.precision, device, _CACHE_BYTES, threads)

@@ -18,7 +18,7 @@ from gpt2_assist.training.token_stream import Batches
 
 
 @dataclass(frozen=True)
-class StepReport:
+class PretrainReport:
     """What one step did."""
 
     step: int
@@ -65,7 +65,7 @@ class Training:
         by_clock = self.seconds / (60 * self._schedule.max_minutes) if self._schedule.max_minutes else 0.0
         return max(by_tokens, by_clock)
 
-    def steps(self, stop: Callable[[], bool] = lambda: False) -> Iterator[StepReport]:
+    def steps(self, stop: Callable[[], bool] = lambda: False) -> Iterator[PretrainReport]:
         """Trains to the end or until `stop()`; saves at the schedule's intervals and at the end."""
         saved = time.monotonic()
         while self.progress < 1 and not stop():
@@ -78,7 +78,7 @@ class Training:
             if time.monotonic() - saved > 60 * self._schedule.save_minutes:
                 self.save()
                 saved = time.monotonic()
-            yield StepReport(self.step, self.tokens, loss, self.seconds, self.progress)
+            yield PretrainReport(self.step, self.tokens, loss, self.seconds, self.progress)
         self.save()
 
     def _batch(self, progress: float) -> Rows:

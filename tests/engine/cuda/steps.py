@@ -6,7 +6,7 @@ import sys
 import torch
 
 from gpt2_assist.architectures.description import MATRICES, Decoder
-from gpt2_assist.engine.cuda.plain import Plain
+from gpt2_assist.engine.cuda.plain import PlainKernels
 from gpt2_assist.engine.cuda.pool import DevicePages
 from gpt2_assist.engine.cuda.step import Step
 from gpt2_assist.engine.cuda.weights import KINDS, AdapterTable, Weights
@@ -58,4 +58,4 @@ def made(config: Decoder, precision: str, fused: bool) -> tuple[Step, DevicePage
         if DEVICE == "cpu":  # the interpreter's time is that of programs; how many columns one takes changes no bit
             launch._COLUMNS, launch._CHUNK_COLUMNS = (128,), 128
         return Step(weights, pool, launch.Fused(weights, adapters, pool), DEVICE), pool
-    return Step(weights, pool, Plain(weights, adapters, pool), DEVICE), pool
+    return Step(weights, pool, PlainKernels(weights, adapters, pool), DEVICE), pool

@@ -5,7 +5,7 @@ import torch
 from gpt2_assist.architectures import gpt2
 from gpt2_assist.architectures.description import Decoder
 from gpt2_assist.engine.cuda.cuda_engine import CudaEngine
-from gpt2_assist.engine.cuda.memory import fitted, plan
+from gpt2_assist.engine.cuda.memory import budget, fitted
 from gpt2_assist.engine.cuda.pool import DevicePages, page_bytes
 from gpt2_assist.engine.cuda.step import Step
 from gpt2_assist.engine.cuda.weights import KINDS, Weights
@@ -25,7 +25,7 @@ def weights(config: Decoder) -> dict[str, torch.Tensor]:
 @pytest.mark.parametrize("config", [SMALL, LLAMA], ids=["GPT-2", "Qwen3"])
 @pytest.mark.parametrize("precision", KINDS)
 def test_the_plan_holds_what_is_loaded(config, precision):
-    wanted, there = plan(config, precision, "cpu", 1 << 20), Weights(config, weights(config), precision, "cpu")
+    wanted, there = budget(config, precision, "cpu", 1 << 20), Weights(config, weights(config), precision, "cpu")
     tensors = [there.places, there.turns, *there.norm]
     matrices = [there.tokens] if there.head is there.tokens else [there.tokens, there.head]
     for layer in there.layers:
@@ -37,8 +37,8 @@ def test_the_plan_holds_what_is_loaded(config, precision):
 
 
 def test_large_models_are_as_large_as_they_say():
-    assert 3.1e9 < plan(XL, "bf16", "cpu", 0).weights < 3.2e9
-    assert 1.5e9 < plan(XL, "int8", "cpu", 0).weights < 1.7e9
+    assert 3.1e9 < budget(XL, "bf16", "cpu", 0).weights < 3.2e9
+    assert 1.5e9 < budget(XL, "int8", "cpu", 0).weights < 1.7e9
     assert page_bytes(XL, torch.bfloat16) == 16 * 48 * 2 * 1600 * 2
     assert page_bytes(LLAMA, torch.bfloat16) == 16 * 2 * 2 * 2 * 16 * 2, "of heads of keys, not of queries"
 
@@ -51,12 +51,12 @@ def test_the_plan_holds_what_a_step_works_with(config, precision):
     rows = [step._rows, step._chunk]
     tensors = [tensor for row in rows for tensor in (row.queries, row.heads, row.mixed, row.extremes, row.inner)]
     tensors += [step.scores.logits, step.scores.scores, step.scores.seen, step.scores.biases]
-    assert sum(tensor.nbytes for tensor in tensors) <= plan(config, precision, "cpu", 0).work
+    assert sum(tensor.nbytes for tensor in tensors) <= budget(config, precision, "cpu", 0).work
 
 
 def test_what_is_free_decides_how_much_is_kept_and_whether_the_model_fits():
     page, window = page_bytes(XL, torch.bfloat16), 64
-    wanted = plan(XL, "bf16", "cpu", 4 << 30)
+    wanted = budget(XL, "bf16", "cpu", 4 << 30)
     plenty = fitted(wanted, page, window, 40 << 30)
     assert plenty == wanted
     less = fitted(wanted, page, window, 8 << 30)

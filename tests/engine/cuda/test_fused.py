@@ -11,9 +11,9 @@ from gpt2_assist.architectures import gpt2
 from gpt2_assist.architectures.description import Decoder
 from gpt2_assist.engine import sampling as sampling_module
 from gpt2_assist.engine.cuda import rows, shapes
-from gpt2_assist.engine.cuda.plain import Plain
+from gpt2_assist.engine.cuda.plain import PlainKernels
 from gpt2_assist.engine.cuda.pool import DevicePages
-from gpt2_assist.engine.cuda.step import Step, Stream
+from gpt2_assist.engine.cuda.step import Residual, Step
 from gpt2_assist.engine.engine import Sampling
 from gpt2_assist.engine.sampling import drawn, reported, uniform
 
@@ -139,8 +139,8 @@ def test_the_norms_figures_have_the_same_bits_and_are_right():
     read(step, tokens_of(config, 1, 32), list(range(4)))  # gives the rows positions
     whole = x.to(DEVICE)
     found = []
-    for kernels in (step._kernels, Plain(step._weights, None, pool)):
-        kernels.measure(replace(step._chunk, count=32), Stream(whole), None)
+    for kernels in (step._kernels, PlainKernels(step._weights, None, pool)):
+        kernels.measure(replace(step._chunk, count=32), Residual(whole), None)
         found.append(step._chunk.figures[:32].cpu().clone())
     assert torch.equal(*found)
     exact = x.double()
