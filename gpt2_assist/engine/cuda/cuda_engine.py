@@ -40,7 +40,8 @@ def missing(config: Decoder) -> str | None:
         return f"its heads are {width} wide, and a power of 2 up to {shapes.WIDE_INPUTS} is wanted"
     try:
         from triton.runtime import driver
-        driver.active.utils  # ty: ignore[missing-attribute]  # noqa: B018 (Triton compiles what launches kernels here, with the system's C compiler)
+        # Here Triton compiles what launches kernels, with the system's C compiler.
+        driver.active.utils  # ty: ignore[missing-attribute]  # noqa: B018
     except ImportError:
         return "Triton is not installed"
     except Exception as error:
