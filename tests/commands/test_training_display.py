@@ -12,20 +12,20 @@ DRIVER = """
 import os, signal
 from types import SimpleNamespace
 from gpt2_assist.frontend.training_display import Display
-from gpt2_assist.training.finetuning.tuning import Report
+from gpt2_assist.training.finetuning.tuning import StepReport
 show = Display("mini")
 show.say("Held out to measure by: 3 of 23 documents, 13 % of the text (/home/somebody/notes/the-year.md).")
 show.training = True
 for step in range(1, 41):
     due = step % 4 == 0
-    show.step(Report(step, 40, 4.5 - step / 40, 12345.6, 4.0 - step / 50 if due else None, 4.25 if due else None, due,
-                     seconds_left=(40 - step) * 300.0))
+    show.step(StepReport(step, 40, 4.5 - step / 40, 12345.6, 4.0 - step / 50 if due else None, 4.25 if due else None,
+                         due, seconds_left=(40 - step) * 300.0))
     if step == 20:
         text = " note\\n---\\n" + "It was the best of times. " * 8 + "\\n" + "春眠不覺曉處處聞啼鳥" * 12
         show.sample(step, "---\\ntitle: a", text)
 print(flush=True)
 print("READY", flush=True)
-show.step(Report(40, 40, 3.0, 12345.6, seconds_left=0.0))
+show.step(StepReport(40, 40, 3.0, 12345.6, seconds_left=0.0))
 signal.signal(signal.SIGINT, lambda number, frame: show.stopping())
 os.write(2, b"")
 signal.pause()
