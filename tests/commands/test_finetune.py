@@ -451,6 +451,7 @@ def test_merged_and_exported_models_say_the_same(notes, tiny_model, tmp_path):
     (["{notes}", "--model", "{model}", "--run", "a/b"], 2, "can't name a run"),
     (["--resume", "--run", "notes", "--rate", "0.5", "--steps", "80"], 2, "--rate can't change"),
     (["--resume", "--run", "notes", "--steps", "39"], 2, "already at step 40"),
+    (["--resume", "--run", "notes", "--steps", "-3"], 2, "must be 0 or more"),
     (["{notes}/picture.png", "--model", "{model}"], 4, "picture.png"),
     *(pytest.param(*case, marks=pytest.mark.slow) for case in (
         (["{notes}", "--model", "no-such-model"], 3, "no-such-model"),

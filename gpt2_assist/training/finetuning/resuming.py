@@ -47,7 +47,9 @@ def _are_its_paths(paths: Sequence[str], record: RunRecord) -> bool:
 
 
 def check_steps(run: Run, steps: int) -> None:
-    """Raises UsageError where the run is beyond so many steps."""
+    """Raises UsageError where the run is beyond so many steps, or nobody can take so many."""
+    if steps < 0:
+        raise UsageError(f"The setting steps must be 0 or more, not {steps}.")
     if 0 < steps < run.saved_step:
         raise UsageError(f"The run {run.name} is already at step {run.saved_step}, and steps count from its beginning: "
                          f"give more than {run.saved_step}, or none.")
