@@ -24,7 +24,7 @@ MARK = "GPT2_ASSIST_TESTS"
 GRACE_S = float(os.environ.get("GPT2_ASSIST_TESTS_GRACE_S", "20"))
 _BEGIN = ("subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn", "os.spawn")
 _SHARED = "gpt2_assist.daemon"
-_ENDING = (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGTERM)
+_ENDING = {signal.SIGINT, signal.SIGTERM} | {getattr(signal, name, signal.SIGTERM) for name in ("SIGHUP", "SIGQUIT")}
 _TOLD_S = 1.0
 """For the sentence to be written before the stacks."""
 

@@ -75,6 +75,7 @@ def test_threads_of_commands_have_the_same_range(command, threads, tmp_path):
     assert "--threads must be from" in ran.stderr and f"to 256, not {threads}" in ran.stderr
 
 
+@pytest.mark.slow
 def test_a_training_on_a_card_that_there_is_not_gets_the_sentence_that_others_get(tmp_path):
     import torch
     if torch.cuda.is_available():

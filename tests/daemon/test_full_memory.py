@@ -14,7 +14,7 @@ from gpt2_assist.model.weights import load_weights
 from gpt2_assist.text.tokenizer import TextTokenizer
 
 
-@pytest.mark.parametrize("room", [1, 2, 5])
+@pytest.mark.parametrize("room", [1, *(pytest.param(room, marks=pytest.mark.slow) for room in (2, 5))])
 def test_texts_wait_for_room_and_a_keystroke_comes_first(tiny_model, room):
     engine = CudaEngine(*load_weights(tiny_model), "fp32", "cpu")
     engine.most_open = room

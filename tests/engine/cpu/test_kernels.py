@@ -216,7 +216,7 @@ def plain_logits(name: str, precision: str, adapted: tuple | None) -> np.ndarray
 @pytest.mark.parametrize("precision", KINDS)
 @pytest.mark.parametrize("name", wild.MODELS)
 @pytest.mark.parametrize("adapted", [
-    pytest.param(None, id=""), pytest.param((33, MATRICES), id="all adapted"),
+    pytest.param((33, MATRICES), id="all adapted"), pytest.param(None, id="", marks=pytest.mark.slow),
     pytest.param((5, ("qkv", "down")), id="some adapted", marks=pytest.mark.slow)])
 class TestAForwardPass:
     @pytest.mark.parametrize("threads", [2, pytest.param(1, marks=pytest.mark.slow)])
