@@ -459,6 +459,7 @@ def test_merged_and_exported_models_say_the_same(notes, tiny_model, tmp_path):
     (["--resume", "--run", "notes", "--steps", "-3"], 2, "must be 0 or more"),
     *(pytest.param(*case, marks=pytest.mark.slow) for case in (
         (["{notes}", "--model", "{model}", "--run", "a/b"], 2, "can't name a run"),
+        (["{notes}/picture.png", "--model", "{model}"], 4, "picture.png"),
         (["{notes}", "--model", "no-such-model"], 3, "no-such-model"),
         (["{notes}", "--model", "{model}", "--run", "notes"], 2, "already a run notes"),
         (["{notes}", "--model", "{model}", "--run", "mini"], 2, "There is a model mini"),
