@@ -15,6 +15,9 @@ from hypothesis import HealthCheck, settings
 # Before anything imports torch: its threads would wait for each other in a loop, and so keep the cores from each other
 # where something else runs too, for many times what the tests take.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+# Hundreds of programs begin here: what each would compile anew is kept, whatever this machine does otherwise.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 from gpt2_assist.loading.devices import settled  # noqa: E402
 

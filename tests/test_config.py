@@ -66,7 +66,7 @@ def run(*arguments: object) -> subprocess.CompletedProcess:
                           text=True)
 
 
-@pytest.mark.parametrize("command", [["finetune", "--check"], ["pretrain"]])
+@pytest.mark.parametrize("command", [["pretrain"], pytest.param(["finetune", "--check"], marks=pytest.mark.slow)])
 @pytest.mark.parametrize("threads", ["-1", "1000"])
 def test_threads_of_commands_have_the_same_range(command, threads, tmp_path):
     (tmp_path / "text.txt").write_text("Once upon a time.")
