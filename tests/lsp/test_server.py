@@ -332,8 +332,8 @@ async def test_settings_change_without_a_restart_and_nonsense_is_said():
 
 
 async def test_the_deadline_gives_the_first_useful_text_and_the_rest_is_announced():
-    options = {"proseUnit": "paragraph", "finishedNotifications": True}
-    texts = {f"file:///nowhere/{number}.txt": f"Chapter {number}. She said that the " for number in range(10)}
+    options = {"proseUnit": "paragraph", "finishedNotifications": True, "maxTokens": 256}
+    texts = {f"file:///nowhere/{number}.txt": f"Chapter {number}. She said that the " for number in range(60)}
     async with editor({**options, "deadlineMs": 10_000}) as patient, editor({**options, "deadlineMs": 0}) as hurried:
         for uri, text in texts.items():
             patient.open(uri, text)
