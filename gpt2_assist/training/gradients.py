@@ -4,7 +4,7 @@ One thread per core, each with single-threaded kernels, keeps all cores busy wit
 product; the parts' gradients are added in a fixed order, so the sum doesn't depend on which thread was first.
 """
 import copy
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 
 import numpy as np
 import torch
@@ -58,6 +58,7 @@ class ParallelGradients:
         tokens = max(1, rows.count)
         futures = [self._pool.submit(self._backward, replica, rows.part(part), tokens, weight)
                    for replica, part in zip(self._replicas, parts)]
+        wait(futures)  # where one lacks memory, others hold it: what follows begins when all have let go
         return sum([future.result() for future in futures])
 
     def close(self) -> None:
