@@ -167,7 +167,7 @@ def measure(name: str, peers: peer_files.Peers, args: argparse.Namespace) -> Non
         try:
             table, notes = [], []
             for rate in (0.0, args.rate):
-                texts = writing(args.corpora, count, seed=int(rate))
+                texts = writing(args.corpora, False, count, seed=int(rate))
                 editor.open("")
                 for side in sides.values():
                     play(side, texts[:1], 0, Account())
