@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from gpt2_assist import __version__
-from gpt2_assist.errors import AssistError
+from gpt2_assist.errors import AssistError, ProtocolError
 from gpt2_assist.ipc.framing import FrameDecoder, from_wire
 from gpt2_assist.ipc.messages import (
     PROTOCOL_VERSION,
@@ -85,6 +85,8 @@ class Conversation:
                     self.welcome = message
                 elif isinstance(message, Failure) and message.id == 0:
                     self.end(ServerError(message))
+                elif not hasattr(message, "id"):
+                    raise ProtocolError(f"The daemon can't send a {type(message).__name__}.")
                 elif message.id in self._inboxes:
                     self._inboxes[message.id].append(message)
                     came.append(message.id)

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from gpt2_assist.errors import AssistError, DaemonError, ProtocolError
 from gpt2_assist.ipc.conversation import Conversation, ServerError
 from gpt2_assist.ipc.framing import to_wire
-from gpt2_assist.ipc.messages import Chunk, Failure, StatusReply, Welcome
+from gpt2_assist.ipc.messages import Chunk, Failure, Ping, StatusReply, Welcome
 
 
 @given(st.lists(st.tuples(st.integers(1, 3), st.text(max_size=5)), max_size=20), st.data())
@@ -43,7 +43,8 @@ def test_a_failure_ends_its_request_alone():
 
 
 @pytest.mark.parametrize("last, kind", [(to_wire(Failure(0, "Away with you.", 5)), ServerError),
-                                        (b"\xff\xff\xff\xff", ProtocolError), (b"", DaemonError)])
+                                        (b"\xff\xff\xff\xff", ProtocolError), (to_wire(Ping()), ProtocolError),
+                                        (b"", DaemonError)])
 def test_after_the_end_comes_what_was_there_before_it_and_then_why(last, kind):
     talk = Conversation()
     id = talk.status().id

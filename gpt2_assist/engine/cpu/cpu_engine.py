@@ -152,8 +152,9 @@ class CpuEngine(PagedEngine):
         """The tokens that are sampled one after the other for as long as the draft foretold them, and one more."""
         new: list[Token] = []
         for place, row in enumerate(logits):
-            rules, before = sequence.rules, sequence.new_tokens
-            new.append(sample(row, sequence.tokens, sequence.sampling, sequence.index, len(before),
+            rules, before = sequence.rules, sequence.new_tokens if sequence.rules else []
+            new.append(sample(row, sequence.tokens, sequence.sampling, sequence.index,
+                              len(sequence.tokens) - sequence.prompt_tokens,
                               rules.allowed(before) if rules else None, rules.refused(before) if rules else None))
             sequence.tokens.append(new[-1].id)
             if place == len(draft) or new[-1].id != draft[place]:

@@ -36,9 +36,6 @@ class Estimate:
         yield
         self.took(kind, time.monotonic() - began)
 
-    def knows(self, kind: str) -> bool:
-        return kind in self._times or kind in self._guesses
-
     def one(self, kind: str) -> float:
         """Seconds that it takes; 0 where nothing is known of it."""
         return median(self._times[kind]) if kind in self._times else self._guesses.get(kind, 0.0)
