@@ -9,14 +9,14 @@ test: .venv/dev
 	.venv/bin/ruff check -q .
 	@.venv/bin/ty check -qq || .venv/bin/ty check --output-format concise
 	@.venv/bin/lint-imports --no-logo >/dev/null || .venv/bin/lint-imports --no-logo
-	.venv/bin/python -m pytest -q -m "not slow"
+	.venv/bin/python -m pytest -q -n 2 --dist loadfile -m "not slow"
 
 test-slow: .venv/dev
 	.venv/bin/python -m pytest -q -m slow -o suite_timeout=5400
 
 # A machine on which others work too: what is only sometimes right fails here.
 test-busy: .venv/dev
-	.venv/bin/python -m pytest -q -m "not slow" -o busy_loops=2
+	.venv/bin/python -m pytest -q -n 2 --dist loadfile -m "not slow" -o busy_loops=2
 
 install: .venv/installed
 

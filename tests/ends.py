@@ -5,7 +5,8 @@ when the test is over; only the daemon stays, which tests share. Where a test or
 limit, first its processes are ended, which is mostly what it waits for, then all of the session's, and then the session
 ends with the stacks of all threads, as it does where all tests take longer than `suite_timeout`. However pytest ends, a
 helper that waits for that ends what is left, also the `busy_loops`, which run beside the tests where some are wanted.
-What tests begin hears the signals that end it, also where the session was told to ignore them (`nohup`, `&`).
+What tests begin hears the signals that end it, also where the session was told to ignore them (`nohup`, `&`). Of
+xdist's workers each is a session inside that of the process that began them.
 """
 import faulthandler
 import math
@@ -43,8 +44,10 @@ class Ends:
         os.environ[MARK] = self.mark
         self._busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"], stdin=subprocess.DEVNULL,
                                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-                      for _ in range(int(config.getini("busy_loops")))]
+                      for _ in range(0 if hasattr(config, "workerinput") else int(config.getini("busy_loops")))]
         self._limit = float(config.getini("suite_timeout")) or math.inf
+        if config.getoption("dist", "no") != "no":
+            self._limit += GRACE_S  # xdist's workers have the same limit, and are the ones whose stacks say something
         self._all_end, self._over = time.monotonic() + self._limit + 3 * GRACE_S, threading.Event()
         self._arm()
 
