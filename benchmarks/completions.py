@@ -30,15 +30,16 @@ from pathlib import Path
 from gpt2_lsp.completer import AFTER_LINES, BEFORE, WINDOW
 from gpt2_lsp.context import Context
 from gpt2_lsp.documents import Cursor, Document, split
-from gpt2_lsp.filters.chain import filtered
-from gpt2_lsp.filters.draft import Draft, Place
-from gpt2_lsp.languages import PROSE
 from gpt2_lsp.settings import EditorSettings
-from gpt2_lsp.streams import Spot, Stream
-from gpt2_lsp.views import View
 from own_daemon import daemon
 from table import show
 
+from gpt2_assist.completion.filters.chain import filtered
+from gpt2_assist.completion.filters.draft import Draft, Place
+from gpt2_assist.completion.languages import PROSE
+from gpt2_assist.completion.spots import TAIL, Spot
+from gpt2_assist.completion.streams import Stream
+from gpt2_assist.completion.views import View
 from gpt2_assist.ipc.client import AsyncClient
 from gpt2_assist.ipc.messages import Chunk, Generation, SampleDone
 from gpt2_assist.training.pretraining.corpora import read_documents
@@ -128,7 +129,7 @@ async def complete(client: AsyncClient, model: str, case: Case, settings: Editor
     unnamed = document if name else replace(document, uri="untitled:1")
     prompt = Context(WINDOW).prompt(unnamed, case.cursor, lambda: case.others if files else ())
     view = View(place, settings.max_tokens)
-    stream = Stream(Spot.of(document, case.cursor), view)
+    stream = Stream(Spot.of(case.cursor, document.before(case.cursor, TAIL)), view)
     generation = Generation(max_new_tokens=settings.max_tokens, temperature=0.0, top_k=0, seed=0, logprobs=0, heal=heal,
                             begins=False)
     async for message in await client.generate(model, prompt, generation):

@@ -11,8 +11,9 @@ import time
 from gpt2_lsp.completer import AFTER_LINES, BEFORE, WINDOW
 from gpt2_lsp.context import Context
 from gpt2_lsp.documents import Document
-from gpt2_lsp.streams import Spot
 from table import median, show
+
+from gpt2_assist.completion.spots import TAIL, Spot
 
 SIZES = (1_000, 45_000, 450_000, 1_000_000)
 ALPHABETS = {"ascii": "word ", "Latin": "wörter ", "Chinese": "春眠不覺曉，", "pictures": "a😀b👩\u200d💻 "}
@@ -46,7 +47,7 @@ def cost(text: str, last: int, share: float, keys: int) -> float:
         document.replace(place, place, "x")
         place = number, place[1] + 1
         cursor = document.cursor(*place)
-        Spot.of(document, cursor)
+        Spot.of(cursor, document.before(cursor, TAIL))
         document.before(cursor, BEFORE)
         document.after(cursor, AFTER_LINES)
         context.prompt(document, cursor, lambda: ())

@@ -10,16 +10,17 @@ from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
+from gpt2_assist.completion.daemon import Daemon
+from gpt2_assist.completion.filters.draft import Place
+from gpt2_assist.completion.languages import PROSE
+from gpt2_assist.completion.spots import TAIL, Spot
+from gpt2_assist.completion.streams import Recent, Stream
+from gpt2_assist.completion.views import View
 from gpt2_assist.errors import AssistError
 from gpt2_assist.ipc.messages import Chunk, Generation, Loading, SampleDone
 from gpt2_lsp.context import Context
-from gpt2_lsp.daemon import Daemon
 from gpt2_lsp.documents import Cursor, Document
-from gpt2_lsp.filters.draft import Place
-from gpt2_lsp.languages import PROSE
 from gpt2_lsp.settings import EditorSettings
-from gpt2_lsp.streams import Recent, Spot, Stream
-from gpt2_lsp.views import View
 
 WINDOW = 2300
 """Characters before the cursor that the model reads at most: what fits the context of GPT-2 in code."""
@@ -95,7 +96,7 @@ class Completer:
         known = self._of(document.uri)
         self._supersede(known)
         expects, known.expects = known.expects, False
-        spot = Spot.of(document, cursor) if cursor else None
+        spot = _spot(document, cursor) if cursor else None
         adopted = known.recent.at(spot) if spot else []
         for stream in known.recent.going():
             if all(stream is not other for other, _ in adopted):
@@ -184,7 +185,7 @@ class Completer:
             known.reading = None
 
     def _spot(self, question: Question) -> Spot:
-        spot = Spot.of(question.document, question.cursor)
+        spot = _spot(question.document, question.cursor)
         return spot.behind(question.selected) if question.selected else spot
 
     def _place(self, question: Question, settings: EditorSettings) -> Place:
@@ -328,6 +329,10 @@ class Completer:
         self._tasks.add(task)  # the loop itself keeps only weak references
         task.add_done_callback(self._tasks.discard)
         return task
+
+
+def _spot(document: Document, cursor: Cursor) -> Spot:
+    return Spot.of(cursor, document.before(cursor, TAIL))
 
 
 def _enough(stream: Stream) -> bool:

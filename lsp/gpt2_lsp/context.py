@@ -7,9 +7,9 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from gpt2_assist.completion.languages import PROSE, comment
 from gpt2_lsp.addresses import name
 from gpt2_lsp.documents import Cursor, Document, plain
-from gpt2_lsp.languages import PROSE, comment
 
 _WORD = re.compile(r"[^\W\d]\w{2,}")
 _CHUNK_LINES = 16

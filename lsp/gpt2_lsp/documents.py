@@ -23,6 +23,23 @@ class Cursor:
     line: int
     column: int
 
+    def behind(self, text: str) -> "Cursor":
+        """The place after `text` was typed here."""
+        lines = text.count("\n")
+        column = len(text) - text.rfind("\n") - 1 if lines else self.column + len(text)
+        return Cursor(self.line + lines, column)
+
+    def reached(self, text: str, end: "Cursor") -> int | None:
+        """How many characters of `text`, which stands behind this place, lie before `end`; None if that is not on its
+        way."""
+        begin = 0
+        for _ in range(end.line - self.line):
+            begin = text.find("\n", begin) + 1
+            if not begin:
+                return None
+        typed = begin + end.column if begin else end.column - self.column
+        return typed if end.line >= self.line and 0 <= typed <= len(text) else None
+
 
 @dataclass
 class Document:

@@ -8,6 +8,7 @@ from typing import Any
 from lsprotocol import types
 
 from gpt2_assist import __version__
+from gpt2_assist.completion.daemon import Daemon
 from gpt2_assist.config import read_settings
 from gpt2_assist.errors import AssistError
 from gpt2_assist.model.store import better_to_be_had, resolved
@@ -15,7 +16,6 @@ from gpt2_lsp.addresses import files
 from gpt2_lsp.command_methods import CommandMethods
 from gpt2_lsp.completer import Completer
 from gpt2_lsp.completion_methods import CompletionMethods
-from gpt2_lsp.daemon import Daemon
 from gpt2_lsp.document_methods import DocumentMethods
 from gpt2_lsp.settings import changed
 from gpt2_lsp.status import Status
@@ -31,7 +31,7 @@ class Gpt2Server:
     def __init__(self) -> None:
         self.server = Server("gpt2-lsp", __version__)
         self._workspace = Workspace()
-        self._daemon = Daemon()
+        self._daemon = Daemon("lsp")
         self._status = Status(self._tell_status)
         self._completer = Completer(self._daemon, self._status)
         self._documents = DocumentMethods(self._workspace, self._completer, self._encoding)

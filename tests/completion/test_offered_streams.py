@@ -1,8 +1,10 @@
 """What a stream answers on its way, and how it goes on."""
 from gpt2_lsp.documents import Cursor
-from gpt2_lsp.filters.draft import Place
-from gpt2_lsp.streams import Recent, Spot, Stream
-from gpt2_lsp.views import View
+
+from gpt2_assist.completion.filters.draft import Place
+from gpt2_assist.completion.spots import Spot
+from gpt2_assist.completion.streams import Recent, Stream
+from gpt2_assist.completion.views import View
 
 PLACE = Place(before="It was ", after="", language="plaintext", prose=True)
 

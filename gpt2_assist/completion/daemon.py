@@ -1,4 +1,4 @@
-"""The connection to the daemon, made at need and made again when it broke: editors outlive daemons."""
+"""The connection to the daemon, made at need and made again when it broke: who types outlives daemons."""
 import asyncio
 from collections.abc import AsyncGenerator
 
@@ -12,7 +12,9 @@ _TRIES = 3
 class Daemon:
     """Several documents share one connection."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: str) -> None:
+        """`name` says in logs who asks."""
+        self._name = name
         self._client: AsyncClient | None = None
         self._connecting = asyncio.Lock()
 
@@ -59,7 +61,7 @@ class Daemon:
     async def _connected(self) -> AsyncClient:
         async with self._connecting:
             if self._client is None:
-                self._client = await AsyncClient.connect("lsp")
+                self._client = await AsyncClient.connect(self._name)
             return self._client
 
     async def _drop(self, client: AsyncClient | None) -> None:

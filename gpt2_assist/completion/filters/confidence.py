@@ -7,7 +7,7 @@ and if that isn't so even of the first word, nothing is shown.
 import re
 from math import log
 
-from gpt2_lsp.filters.draft import Draft, Place
+from gpt2_assist.completion.filters.draft import Draft, Place
 
 REASON = "nothing confident"
 _WORD = re.compile(r"\w")

@@ -8,9 +8,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
-from gpt2_lsp.filters.draft import Draft, Place
-from gpt2_lsp.filters.line import following, indentation
-from gpt2_lsp.filters.marks import OPENER, Mark, goes_over_lines, marks
+from gpt2_assist.completion.filters.draft import Draft, Place
+from gpt2_assist.completion.filters.line import following, indentation
+from gpt2_assist.completion.filters.marks import OPENER, Mark, goes_over_lines, marks
 
 
 @dataclass

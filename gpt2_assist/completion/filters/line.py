@@ -1,7 +1,7 @@
 """The lines that a completion makes of the document."""
 from dataclasses import dataclass
 
-from gpt2_lsp.filters.draft import Draft, Place
+from gpt2_assist.completion.filters.draft import Draft, Place
 
 
 @dataclass(frozen=True)

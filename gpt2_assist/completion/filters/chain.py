@@ -9,7 +9,7 @@ Each filter obeys the same law, so the chain does: of longer and longer beginnin
 beginnings through; what it has ended stays as it is, whatever comes; and at the end comes what it let through before,
 or more. Only a rejection takes back, and filters that reject let nothing through until they know.
 """
-from gpt2_lsp.filters import (
+from gpt2_assist.completion.filters import (
     blank_lines,
     brackets,
     characters,
@@ -23,7 +23,7 @@ from gpt2_lsp.filters import (
     suffix,
     trailing_space,
 )
-from gpt2_lsp.filters.draft import Draft, Place
+from gpt2_assist.completion.filters.draft import Draft, Place
 
 ORDER = (characters.apply, single_line.apply, blank_lines.apply, suffix.apply, brackets.apply, lines.apply,
          indentation.apply, sentence.apply, repetition.apply, confidence.apply, trailing_space.apply, minimum.apply)

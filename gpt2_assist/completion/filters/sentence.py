@@ -2,7 +2,7 @@
 paragraphs, `blank_lines` ends them.)"""
 import re
 
-from gpt2_lsp.filters.draft import Draft, Place
+from gpt2_assist.completion.filters.draft import Draft, Place
 
 _END = re.compile(r"[.!?…]++[\"'”’»)\]}*_]*+(?=\s+(\S))|[。！？]+[」』”’）]*(?=[^。！？」』”’）])")
 _PERHAPS_END = re.compile(r"[.!?…][\"'”’»)\]}*_]*(\s+)\Z")

@@ -1,7 +1,7 @@
 """No doubled lines: neither the line above the cursor once more, nor two lines in a row that stand below anyway. (The
 very next line below is `suffix`'s.)"""
-from gpt2_lsp.filters.draft import Draft, Place
-from gpt2_lsp.filters.line import Line, above, following, lines_of, word_characters
+from gpt2_assist.completion.filters.draft import Draft, Place
+from gpt2_assist.completion.filters.line import Line, above, following, lines_of, word_characters
 
 BELOW = 8
 """Lines below that are compared."""

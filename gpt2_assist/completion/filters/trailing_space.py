@@ -1,5 +1,5 @@
 """No white space at the end, unless a word follows from which it parts the completion."""
-from gpt2_lsp.filters.draft import Draft, Place
+from gpt2_assist.completion.filters.draft import Draft, Place
 
 _CLOSE = ")]}>,;:.!?"
 """What stands close to what is before it."""

@@ -3,8 +3,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from gpt2_lsp.filters.draft import Place
-from gpt2_lsp.languages import comment
+from gpt2_assist.completion.filters.draft import Place
+from gpt2_assist.completion.languages import comment
 
 OPENER = {")": "(", "]": "[", "}": "{"}
 _SIGN = re.compile(r"[()\[\]{}\"'`\\\n#/%;-]")

@@ -4,8 +4,8 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from gpt2_lsp.filters.draft import Draft, Place
-from gpt2_lsp.filters.line import lines_of, word_characters
+from gpt2_assist.completion.filters.draft import Draft, Place
+from gpt2_assist.completion.filters.line import lines_of, word_characters
 
 MOST_UNITS, MOST_WORDS = 3, 12
 """Lines or sentences, and words, that may come again together."""

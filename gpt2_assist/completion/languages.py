@@ -1,4 +1,4 @@
-"""What the server knows of LSP's language ids: which are prose, and how a comment begins."""
+"""What is known of languages, named by LSP's ids: which are prose, and how a comment begins."""
 
 PROSE = frozenset({
     "", "asciidoc", "asciidoctor", "bibtex", "git-commit", "gitcommit", "jjdescription", "latex", "mail", "markdown",

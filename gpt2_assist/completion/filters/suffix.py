@@ -5,8 +5,8 @@ Brackets and quotes right after the cursor are left to `brackets`, which knows w
 """
 import re
 
-from gpt2_lsp.filters.draft import Draft, Place
-from gpt2_lsp.filters.line import following, lines_of
+from gpt2_assist.completion.filters.draft import Draft, Place
+from gpt2_assist.completion.filters.line import following, lines_of
 
 ENOUGH = 8
 """Characters (not spaces) that are no chance: so many of the rest of the line are the rest of the line."""

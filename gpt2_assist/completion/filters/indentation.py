@@ -5,8 +5,8 @@ belongs to it, and so does what goes on with it, such as `else`.
 """
 import re
 
-from gpt2_lsp.filters.draft import Draft, Place
-from gpt2_lsp.filters.line import Line, indentation, lines_of
+from gpt2_assist.completion.filters.draft import Draft, Place
+from gpt2_assist.completion.filters.line import Line, indentation, lines_of
 
 _CLOSING = re.compile(r"[)\]}]|</|end\b")
 _ONLY_CLOSING = re.compile(r"(?:[)\]};,\s]+|</[\w.:-]*>?[;,]?|end[;,)]*)$")

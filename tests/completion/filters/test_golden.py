@@ -1,9 +1,10 @@
 """Every golden case of every filter, and of the chain."""
 import pytest
 from golden import ALL, filter_named, names
-from gpt2_lsp.filters import chain
-from gpt2_lsp.filters.draft import Draft
-from gpt2_lsp.filters.whitespace import normalised
+
+from gpt2_assist.completion.filters import chain
+from gpt2_assist.completion.filters.draft import Draft
+from gpt2_assist.completion.filters.whitespace import normalised
 
 
 @pytest.mark.parametrize("case", ALL, ids=lambda case: case.id)

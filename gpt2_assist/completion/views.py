@@ -1,7 +1,7 @@
 """Who looks at a stream, and from where. A view never changes: the next question has another."""
 from dataclasses import dataclass
 
-from gpt2_lsp.filters.draft import Place
+from gpt2_assist.completion.filters.draft import Place
 
 
 @dataclass(frozen=True, eq=False)

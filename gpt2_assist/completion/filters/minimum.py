@@ -1,6 +1,6 @@
 """Nothing is shown that wouldn't help: white space, or brackets and other signs alone. Who asks explicitly gets those
 too."""
-from gpt2_lsp.filters.draft import Draft, Place
+from gpt2_assist.completion.filters.draft import Draft, Place
 
 REASON = "nothing confident: nothing useful came"
 _PICTURES = "\u2fff"

@@ -9,10 +9,11 @@ from math import log
 
 import pytest
 from golden import ALL, cut_into_tokens, filter_named, names
-from gpt2_lsp.filters.draft import Draft, Place
-from gpt2_lsp.filters.whitespace import normalised
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+
+from gpt2_assist.completion.filters.draft import Draft, Place
+from gpt2_assist.completion.filters.whitespace import normalised
 
 FILTERS = [name for name in names() if name != "whitespace"]
 PIECES = [

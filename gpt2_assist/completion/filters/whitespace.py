@@ -6,7 +6,7 @@ which may be half a line end, and spaces that may become a tab.
 import re
 from collections import Counter
 
-from gpt2_lsp.filters.draft import Place
+from gpt2_assist.completion.filters.draft import Place
 
 _INDENT = re.compile(r"\n([ \t]+)(?=([^ \t\n]?))")
 _INDENTED = re.compile(r"^[ \t]+(?=\S|\Z)", re.MULTILINE)

@@ -1,7 +1,7 @@
 """Blank lines: at most one in a row in code; in prose the paragraph ends there."""
 import re
 
-from gpt2_lsp.filters.draft import Draft, Place
+from gpt2_assist.completion.filters.draft import Draft, Place
 
 _ONE = re.compile(r"(?:^|\n)[ \t]*\n")
 _TWO = re.compile(r"(?:^|\n)[ \t]*\n[ \t]*\n")

@@ -1,6 +1,6 @@
 """How many lines: the rest of the cursor's line where text stands behind the cursor or the user wants no more, else
 some lines of code. How far prose goes, sentences and paragraphs say."""
-from gpt2_lsp.filters.draft import Draft, Place
+from gpt2_assist.completion.filters.draft import Draft, Place
 
 
 def apply(place: Place, draft: Draft) -> Draft:

@@ -6,7 +6,7 @@ words where no space does.
 import re
 from unicodedata import category
 
-from gpt2_lsp.filters.draft import Draft, Place
+from gpt2_assist.completion.filters.draft import Draft, Place
 
 _SUSPECT = re.compile("[^\n\t -~\u00a1-\u00ac\u00ae-\u02ff\u3400-\u9fff\uac00-\ud7a3]")
 """Of these characters the category is looked at."""

@@ -9,36 +9,16 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import count
 
+from gpt2_assist.completion.filters.chain import filtered
+from gpt2_assist.completion.filters.draft import Draft
+from gpt2_assist.completion.filters.whitespace import normalised
+from gpt2_assist.completion.spots import Spot
+from gpt2_assist.completion.views import View
 from gpt2_assist.errors import AssistError
-from gpt2_lsp.documents import Cursor, Document
-from gpt2_lsp.filters.chain import filtered
-from gpt2_lsp.filters.draft import Draft
-from gpt2_lsp.filters.whitespace import normalised
-from gpt2_lsp.views import View
 
-TAIL = 1000
-"""Characters before a cursor that make a place the same."""
 KEPT = 24
 """Streams per document that are remembered."""
 _numbers = count(1)
-
-
-@dataclass(frozen=True)
-class Spot:
-    """Where a stream begins or a question is: the cursor and the text that ends there."""
-
-    cursor: Cursor
-    tail: str
-
-    @classmethod
-    def of(cls, document: Document, cursor: Cursor) -> "Spot":
-        return cls(cursor, document.before(cursor, TAIL)[-TAIL:])
-
-    def behind(self, text: str) -> "Spot":
-        """The place after `text` was typed here."""
-        lines = text.count("\n")
-        column = len(text) - text.rfind("\n") - 1 if lines else self.cursor.column + len(text)
-        return Spot(Cursor(self.cursor.line + lines, column), (self.tail + text)[-TAIL:])
 
 
 @dataclass(eq=False)
@@ -121,21 +101,7 @@ class Stream:
 
     def reaches(self, spot: Spot) -> int | None:
         """How many characters of the stream stand before `spot`; None if that isn't on its way."""
-        lines = spot.cursor.line - self.spot.cursor.line
-        if lines < 0:
-            return None
-        if lines:
-            at = -1
-            for _ in range(lines):
-                at = self.text.find("\n", at + 1)
-                if at < 0:
-                    return None
-            typed = at + 1 + spot.cursor.column
-        else:
-            typed = spot.cursor.column - self.spot.cursor.column
-        if not 0 <= typed <= len(self.text):
-            return None
-        return typed if self.spot.behind(self.text[:typed]) == spot else None
+        return self.spot.reached(self.text, spot)
 
     def unfiltered(self, view: View) -> Draft:
         """What it says to a view, before any filter."""

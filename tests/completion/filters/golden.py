@@ -14,9 +14,9 @@ from dataclasses import dataclass, fields
 from math import log
 from pathlib import Path
 
-from gpt2_lsp.filters.chain import filtered
-from gpt2_lsp.filters.draft import Draft, Place
-from gpt2_lsp.languages import PROSE
+from gpt2_assist.completion.filters.chain import filtered
+from gpt2_assist.completion.filters.draft import Draft, Place
+from gpt2_assist.completion.languages import PROSE
 
 FOLDER = Path(__file__).parent
 _PLACE = {entry.name for entry in fields(Place)}
@@ -44,7 +44,7 @@ def names() -> list[str]:
 
 
 def filter_named(name: str) -> Callable[[Place, Draft], Draft]:
-    return filtered if name == "chain" else importlib.import_module(f"gpt2_lsp.filters.{name}").apply
+    return filtered if name == "chain" else importlib.import_module(f"gpt2_assist.completion.filters.{name}").apply
 
 
 def cut_into_tokens(text: str) -> list[str]:
