@@ -1,6 +1,7 @@
 """The connection to the daemon, made at need and made again when it broke: who types outlives daemons."""
 import asyncio
 from collections.abc import AsyncGenerator
+from typing import Any
 
 from gpt2_assist.errors import AssistError, DaemonError
 from gpt2_assist.ipc.client import AsyncClient
@@ -18,15 +19,16 @@ class Daemon:
         self._client: AsyncClient | None = None
         self._connecting = asyncio.Lock()
 
-    async def generate(self, model: str, prompt: str, settings: Generation, document: str
+    async def generate(self, model: str, prompt: str, settings: Generation, **asked: Any
                        ) -> AsyncGenerator[Chunk | Loading | SampleDone | Finished | None]:
-        """A generation's messages; an earlier one of the same `document` ends. None says that the daemon was lost and
-        all starts again. Closing the iterator cancels it. Raises AssistError when tries are used up."""
+        """A generation's messages; `asked`: further entries of messages.Generate, of which an earlier one of the same
+        `document` ends. None says that the daemon was lost and all starts again. Closing the iterator cancels it.
+        Raises AssistError when tries are used up."""
         for attempt in range(_TRIES):
             client = None
             try:
                 client = await self._connected()
-                stream = await client.generate(model, prompt, settings, priority="keystroke", document=document)
+                stream = await client.generate(model, prompt, settings, priority="keystroke", **asked)
                 ended = False
                 try:
                     async for message in stream:

@@ -28,8 +28,6 @@ class Stream:
     spot: Spot
     view: View
     """Of the last question that it answers; replaced as a whole."""
-    document: str = ""
-    """Its address."""
     number: int = field(default_factory=lambda: next(_numbers))
     """The editor's `session`."""
     text: str = ""
