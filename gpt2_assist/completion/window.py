@@ -1,0 +1,31 @@
+"""The end of a long text that the model reads."""
+
+_NEAR = 300
+"""Characters within which the window looks for a line or a word to begin with."""
+
+
+class Window:
+    """Moves in large steps, so that one more key is one more token to read."""
+
+    def __init__(self, characters: int) -> None:
+        """`characters`: at most so many are read."""
+        self._characters, self._start = characters, 0
+
+    def start(self, before: str) -> int:
+        """Where the part of the text `before` a cursor begins that the model reads: where it did, while the cursor is
+        between a quarter and the whole of the window's size behind that."""
+        size = len(before) - self._start
+        if size > self._characters or size < self._characters // 4 and self._start:
+            self._start = _beginning(before, max(0, len(before) - self._characters * 5 // 8))
+        return self._start
+
+
+def _beginning(text: str, near: int) -> int:
+    """The first beginning of a line, or else of a word, from a place on."""
+    if not near:
+        return 0
+    for sign in "\n ":
+        found = text.find(sign, near - 1, near + _NEAR)
+        if found >= 0:
+            return found + 1
+    return near
