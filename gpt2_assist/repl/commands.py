@@ -5,12 +5,11 @@ from pathlib import Path
 
 from gpt2_assist import config
 from gpt2_assist.errors import AssistError, UsageError
-from gpt2_assist.files.output_file import OutputFile
 from gpt2_assist.ipc.messages import Generation
 from gpt2_assist.repl import settings as session_settings
 from gpt2_assist.repl.page import Page, Toolbar
 from gpt2_assist.repl.writer import Writer
-from gpt2_assist.writing.exporting import exported
+from gpt2_assist.writing.exporting import export
 from gpt2_assist.writing.joining import joined
 from gpt2_assist.writing.session import Session
 from gpt2_assist.writing.store import SessionStore
@@ -150,7 +149,7 @@ class Commands:
         if not argument:
             raise UsageError("/export wants the name of a file, for instance /export story.txt")
         path = os.path.expanduser(argument)
-        OutputFile(path).write(exported(self.session, path).encode())
+        export(self.session, path)
         self.page.note(f"written to {path}")
 
     def _quit(self, argument: str) -> None:

@@ -1,13 +1,17 @@
 """A session as a file: plain text, Markdown with what it is in front, JSON with the whole tree."""
 import json
 import os
+import stat
 import time
 
+from gpt2_assist.files.output_file import OutputFile
 from gpt2_assist.writing.passage import Passage
 from gpt2_assist.writing.session import Session
 
 FORMAT = "gpt2-assist session"
 VERSION = 1
+_ours: dict[str, tuple[int, int]] = {}
+"""Files that this process exported, as it left them."""
 
 
 def exported(session: Session, path: str) -> str:
@@ -48,9 +52,26 @@ def as_json(session: Session) -> str:
     return json.dumps(content, ensure_ascii=False, indent=2) + "\n"
 
 
+def export(session: Session, path: str) -> None:
+    """Writes the session to a file. Raises StorageError."""
+    OutputFile(path).write(exported(session, path).encode())
+    if mark := _mark(path):
+        _ours[os.path.realpath(path)] = mark
+
+
 def would_replace(path: str) -> bool:
-    """Whether there is something already that an export to this path would put an end to."""
-    return os.path.isfile(path) and os.path.getsize(path) > 0
+    """Whether an export to this path would put an end to a file that isn't an export of this process."""
+    mark = _mark(path)
+    return bool(mark and mark[1] and _ours.get(os.path.realpath(path)) != mark)
+
+
+def _mark(path: str) -> tuple[int, int] | None:
+    """By which a file is known that nobody has changed; None where there is no file."""
+    try:
+        state = os.stat(path)
+    except OSError:
+        return None
+    return (state.st_mtime_ns, state.st_size) if stat.S_ISREG(state.st_mode) else None
 
 
 def _passage(passage: Passage) -> dict:

@@ -1,6 +1,7 @@
 """A writing session: a tree of passages, of which one path is the text; saved as it grows."""
 import json
 import time
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -51,6 +52,20 @@ class Session:
                 session._unsaved.add(passage.number)
         with suppress(StorageError):  # it will be said where something is written
             session.save()
+        return session
+
+    @classmethod
+    def made(cls, store: SessionStore, locks: Path, state: SessionState, passages: Iterable[Passage]) -> "Session":
+        """A new session with a tree that is there already (a copy's, a file's); without a name it gets one."""
+        state.name = state.name or _free_name(store)
+        session, tree = cls.__new__(cls), PassageTree((replace(p, finished=True) for p in passages), state.chosen)
+        session._begin(store, locks, _hold(locks, state.name), state, tree, None)
+        session._unsaved.update(passage.number for passage in tree.all())
+        try:
+            session.save()
+        except StorageError:
+            session.close()
+            raise
         return session
 
     def _begin(self, store: SessionStore, locks: Path, lock: FileLock, state: SessionState, tree: PassageTree,
@@ -256,19 +271,9 @@ class Session:
 
     def copy(self, name: str) -> "Session":
         """A session of its own with the same tree and settings. Raises UsageError or StorageError as `rename`."""
-        session = Session.__new__(Session)
         state = self._state().copy()
         state.name = name
-        passages = [replace(passage, finished=True) for passage in self.passages()]
-        session._begin(self._store, self._locks, _hold(self._locks, name), state,
-                       PassageTree(passages, self._tree.root.chosen), None)
-        session._unsaved.update(passage.number for passage in passages)
-        try:
-            session.save()
-        except StorageError:
-            session.close()
-            raise
-        return session
+        return Session.made(self._store, self._locks, state, self.passages())
 
     def save(self, synced: bool = True) -> None:
         """Puts everything on disk that isn't there. Raises StorageError; nothing is forgotten then."""
