@@ -5,19 +5,20 @@ from pathlib import Path
 
 from gpt2_assist import config
 from gpt2_assist.errors import AssistError, UsageError
-from gpt2_assist.files.output_file import OutputFile
 from gpt2_assist.ipc.messages import Generation
 from gpt2_assist.repl import settings as session_settings
 from gpt2_assist.repl.page import Page, Toolbar
-from gpt2_assist.repl.session import Session
-from gpt2_assist.repl.store import SessionStore
 from gpt2_assist.repl.writer import Writer
+from gpt2_assist.writing.exporting import export
+from gpt2_assist.writing.joining import joined
+from gpt2_assist.writing.session import Session
+from gpt2_assist.writing.store import SessionStore
 
 HELP = """\
 Write, and press Enter: the model goes on from your words. Enter on an empty line: it goes on by itself.
 Alt-Enter (or Esc, then Enter) begins a new line.  Ctrl-C stops the model and keeps what came.
-/retry            another continuation in place of the last one
-/undo             take back the last passage
+/retry            another continuation in place of the last one, which stays: /undo shows it again
+/undo             go back to the text before the last passage or retry
 /model [NAME]     change the model, or list the models
 /set [NAME VALUE] change a setting (without a value: its default), or list them
 /copied [on|off]  what of the last passage stands in the texts that the model was fine-tuned on; on: mark it as it comes
@@ -60,7 +61,7 @@ class Commands:
         trouble = None
         if line.strip():
             try:
-                self.session.write(line.rstrip(" "))
+                self.session.write(joined(self.session.text, line))
             except AssistError as error:  # the words are kept in memory: go on, and say it at the end
                 trouble = error
         self.writer.go_on(self.session, self.settings)
@@ -97,12 +98,10 @@ class Commands:
         last = self.session.last
         if last is None:
             raise UsageError("There is nothing to retry yet.")
-        if last.author == "model":
-            self.session.undo()
-        self.writer.go_on(self.session, self.settings)
+        self.writer.go_on(self.session, self.settings, last.parent if last.author == "model" else None)
 
     def _undo(self, argument: str) -> None:
-        if self.session.undo() is None:
+        if not self.session.undo():
             raise UsageError("There is nothing to undo.")
         self.page.note("undone; the text now ends:")
         self.page.show(self.session.path[-2:])
@@ -133,6 +132,9 @@ class Commands:
         if not name:
             self.page.note("\n".join(self.store.names()[:20]) or "There are no sessions yet.")
             return
+        if name == self.session.name:
+            self.page.note(f"{name} is open already")
+            return
         self.open(reopen(self.store, name))
 
     def open(self, session: Session) -> None:
@@ -147,8 +149,7 @@ class Commands:
         if not argument:
             raise UsageError("/export wants the name of a file, for instance /export story.txt")
         path = os.path.expanduser(argument)
-        text = self.session.text
-        OutputFile(path).write((self.session.export() if path.endswith(".json") else text.rstrip("\n") + "\n").encode())
+        export(self.session, path)
         self.page.note(f"written to {path}")
 
     def _quit(self, argument: str) -> None:

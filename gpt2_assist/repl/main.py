@@ -52,8 +52,8 @@ def _converse(args: argparse.Namespace) -> int:
     from gpt2_assist.repl import settings as session_settings
     from gpt2_assist.repl.completer import CommandCompleter
     from gpt2_assist.repl.page import Page, Toolbar
-    from gpt2_assist.repl.store import SessionStore
     from gpt2_assist.repl.writer import Writer
+    from gpt2_assist.writing.store import SessionStore
     privacy.mend()
     defaults = config.read_settings()
     model = find_model(default_model(args.model, fetching=True)).name

@@ -3,7 +3,7 @@ import sys
 from dataclasses import dataclass
 
 from gpt2_assist.console.terminal import coloured, copied, visible
-from gpt2_assist.repl.store import Passage
+from gpt2_assist.writing.passage import Passage
 
 _MODEL, _NOTE, _END = "\x1b[36m", "\x1b[2m", "\x1b[0m"
 

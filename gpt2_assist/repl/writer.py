@@ -12,7 +12,7 @@ from gpt2_assist.frontend.sampling import new_seed
 from gpt2_assist.ipc.client import Client
 from gpt2_assist.ipc.messages import Chunk, Finished, Generation, Loaded, Loading, SampleDone
 from gpt2_assist.repl.page import Page, Toolbar
-from gpt2_assist.repl.session import Session
+from gpt2_assist.writing.session import Session
 
 if TYPE_CHECKING:
     from gpt2_assist.frontend.copied import Copied
@@ -50,12 +50,13 @@ class Writer:
             self.close()
             return self._connected().load(model, **self._where)
 
-    def go_on(self, session: Session, settings: Generation) -> None:
-        """Streams a new passage. Ctrl-C ends it; what came stays. Raises AssistError."""
+    def go_on(self, session: Session, settings: Generation, parent: int | None = None) -> None:
+        """Streams a new passage, after the passage `parent` or at the text's end. Ctrl-C ends it; what came stays.
+        Raises AssistError."""
         seed = new_seed() if settings.seed is None else settings.seed
         settings = replace(settings, seed=seed)
-        prompt = session.text
-        session.begin_reply({"model": session.model, "settings": asdict(settings)})
+        prompt = session.text if parent is None else session.text_at(parent)
+        session.begin_reply({"model": session.model, "settings": asdict(settings)}, parent)
         facts: dict = {"finish_reason": "interrupted"}
         trouble = None
         try:

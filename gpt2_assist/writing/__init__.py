@@ -1,0 +1,1 @@
+"""Sessions as trees of passages: what a front end for writers stands on. Knows no screen and no model."""
