@@ -36,6 +36,10 @@ class Settings:
     """A worker that was idle so long ends and gives its memory back."""
     exit_after_s: float = 3600.0
     """A daemon without clients and workers ends after so long."""
+    keys: str = "emacs"
+    """The writing session's: emacs (and readline), or vi."""
+    enter: str = "goes-on"
+    """What Enter does there: goes-on has the model go on, paragraph begins one; Alt-Enter does the other."""
     offline: bool = False
     """The network is never used, also where the user says `pull`."""
 
@@ -46,7 +50,7 @@ MOST_THREADS = 256
 _LONGEST_S = 31_536_000
 """A year."""
 _KINDS: dict[object, str] = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
-_CHOICES = {"precision": PRECISIONS, "device": DEVICES}
+_CHOICES = {"precision": PRECISIONS, "device": DEVICES, "keys": ("emacs", "vi"), "enter": ("goes-on", "paragraph")}
 _RANGES = {"context": (16, 1 << 20), "cache_mb": (0, 1 << 20), "threads": (0, MOST_THREADS),
            "shrink_after_s": (0, _LONGEST_S), "replace_after_s": (0.1, _LONGEST_S), "unload_after_s": (0, _LONGEST_S),
            "exit_after_s": (0.1, _LONGEST_S)}

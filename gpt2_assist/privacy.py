@@ -12,7 +12,7 @@ from pathlib import Path
 from gpt2_assist import config
 from gpt2_assist.files.modes import begin, end, make_private, tighten
 
-_OURS = {"home": ("models", "runs", "prepared", "locks", "hub", "history", "error.log", "settings.toml",
+_OURS = {"home": ("models", "runs", "prepared", "locks", "hub", "history", "error.log", "settings.toml", "presets.json",
                   "catalogue.toml", "first-model-failed", "sessions.sqlite",
                   "sessions.sqlite-wal", "sessions.sqlite-shm", "sessions.sqlite-journal"),
          "cache": ("kernels", "triton")}

@@ -19,8 +19,8 @@ class Daemon:
         self._client: AsyncClient | None = None
         self._connecting = asyncio.Lock()
 
-    async def generate(self, model: str, prompt: str, settings: Generation, **asked: Any
-                       ) -> AsyncGenerator[Chunk | Loading | SampleDone | Finished | None]:
+    async def generate(self, model: str, prompt: str, settings: Generation, priority: str = "keystroke",
+                       **asked: Any) -> AsyncGenerator[Chunk | Loading | SampleDone | Finished | None]:
         """A generation's messages; `asked`: further entries of messages.Generate, of which an earlier one of the same
         `document` ends. None says that the daemon was lost and all starts again. Closing the iterator cancels it.
         Raises AssistError when tries are used up."""
@@ -28,7 +28,7 @@ class Daemon:
             client = None
             try:
                 client = await self._connected()
-                stream = await client.generate(model, prompt, settings, priority="keystroke", **asked)
+                stream = await client.generate(model, prompt, settings, priority, **asked)
                 ended = False
                 try:
                     async for message in stream:
@@ -44,13 +44,13 @@ class Daemon:
                     raise
                 yield None
 
-    async def load(self, model: str) -> Loaded:
-        """Makes a model ready."""
+    async def load(self, model: str, **where: str) -> Loaded:
+        """Makes a model ready; `where`: precision and device."""
         for attempt in range(_TRIES):
             client = None
             try:
                 client = await self._connected()
-                return await client.load(model)
+                return await client.load(model, **where)
             except DaemonError:
                 await self._drop(client)
                 if attempt == _TRIES - 1:

@@ -158,7 +158,8 @@ def on_interrupt(stop: Callable[[], None], ended: bool = False) -> Generator[Non
 
 @contextmanager
 def without_echo() -> Generator[None]:
-    """Within the block, keys typed ahead don't show between the model's words; the next prompt gets them."""
+    """Within the block, keys typed ahead don't show between the model's words; the next prompt gets them, whatever
+    signals come meanwhile, also after the program was suspended."""
     try:
         import termios
     except ImportError:  # Windows, whose console shows nothing unless somebody reads
@@ -170,9 +171,15 @@ def without_echo() -> Generator[None]:
     terminal = sys.stdin.fileno()
     before = termios.tcgetattr(terminal)
     silent = list(before)
-    silent[3] &= ~termios.ECHO
-    termios.tcsetattr(terminal, termios.TCSADRAIN, silent)
+    silent[3] = silent[3] & ~termios.ECHO | termios.NOFLSH
+
+    def again(*heard: object) -> None:
+        termios.tcsetattr(terminal, termios.TCSADRAIN, silent)
+
+    again()
+    resumed = signal.signal(signal.SIGCONT, again)  # a shell has set its own modes meanwhile
     try:
         yield
     finally:
+        signal.signal(signal.SIGCONT, resumed)
         termios.tcsetattr(terminal, termios.TCSADRAIN, before)

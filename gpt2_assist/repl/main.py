@@ -1,18 +1,23 @@
 """`gpt2-repl`: opens a writing session in a terminal; without one, continues what standard input says."""
 import argparse
+import os
 import sys
-from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from gpt2_assist import __version__
 from gpt2_assist.console.terminal import end_on_signals
-from gpt2_assist.errors import AssistError
 from gpt2_assist.frontend.guard import guarded
 from gpt2_assist.frontend.help import Help
-from gpt2_assist.text.valid import valid
+
+if TYPE_CHECKING:
+    from gpt2_assist.config import Settings
+    from gpt2_assist.writing.session import Session
+    from gpt2_assist.writing.store import SessionStore
 
 _EXAMPLE = """examples:
   gpt2-repl
   gpt2-repl --model gpt2 --session novel
+  gpt2-repl -c
   echo "Once upon a time" | gpt2-repl"""
 
 
@@ -26,6 +31,8 @@ def _run(argv: list[str] | None) -> int:
                                      epilog=_EXAMPLE, formatter_class=Help)
     parser.add_argument("--model", metavar="M", help="a store name, run or folder, or auto: the best that is there")
     parser.add_argument("--session", metavar="NAME", help="open this session, or begin it")
+    parser.add_argument("-c", "--continue", action="store_true", dest="go_on", help="go on with the last session")
+    parser.add_argument("--plain", action="store_true", help="line by line, as on terminals that can't show a screen")
     parser.add_argument("--version", action="version", version=f"gpt2-repl {__version__}")
     args = parser.parse_args(argv)
     end_on_signals()
@@ -36,98 +43,84 @@ def _run(argv: list[str] | None) -> int:
 def _continue_input(args: argparse.Namespace) -> int:
     from gpt2_assist import cli, privacy
     from gpt2_assist.frontend.first_model import default_model
-    if args.session:
-        print("Sessions need a terminal; --session is left aside.", file=sys.stderr)
+    if args.session or args.go_on:
+        print("Sessions need a terminal; what names one is left aside.", file=sys.stderr)
+    if sys.stdin.isatty():
+        print("Write the beginning of a text, and Ctrl-D on an empty line: what follows goes to standard output.",
+              file=sys.stderr)
     privacy.mend()
     return cli.main(["generate", "-", "--model", default_model(args.model, fetching=True)])
 
 
 def _converse(args: argparse.Namespace) -> int:
-    from prompt_toolkit import PromptSession
+    import asyncio
 
     from gpt2_assist import config, privacy
     from gpt2_assist.frontend.first_model import default_model
-    from gpt2_assist.model.store import find_model, list_models
-    from gpt2_assist.repl import commands
-    from gpt2_assist.repl import settings as session_settings
-    from gpt2_assist.repl.completer import CommandCompleter
-    from gpt2_assist.repl.page import Page, Toolbar
-    from gpt2_assist.repl.writer import Writer
+    from gpt2_assist.model.store import find_model
+    from gpt2_assist.repl.session_commands import new, reopen
     from gpt2_assist.writing.store import SessionStore
     privacy.mend()
-    defaults = config.read_settings()
+    settings = config.read_settings()
     model = find_model(default_model(args.model, fetching=True)).name
     store = SessionStore(config.sessions())
     names = store.names()
-    known = args.session in names
-    session = commands.reopen(store, args.session) if known else commands.new(store, model, args.session or "")
+    name = args.session or (names[0] if args.go_on and names else "")
+    session = reopen(store, name) if name in names else new(store, model, name)
     if args.model:
         session.model = model
-    page, toolbar = Page(), Toolbar(session.model, session.name)
-    writer = Writer(page, toolbar, defaults.precision, defaults.device)
-    writer.warm(session.model)
-    state = commands.Commands(store, session, page, toolbar, writer)
-
-    page.note(f"gpt2-assist {__version__} · {session.model} · Enter: the model goes on · Ctrl-C: stop · /help")
-    if known:
-        page.show(session.path)
-    elif names:
-        page.note(f"The last session is {names[0]}; /load {names[0]} opens it again.")
-    prompt = PromptSession(
-        "› ", multiline=True, key_bindings=_keys(), history=_history(config.home() / "history"),
-        bottom_toolbar=lambda: toolbar.line(), complete_while_typing=False,
-        completer=CommandCompleter(state.table, {
-            "/model": lambda: [known.name for known in list_models()], "/load": store.names,
-            "/set": lambda: session_settings.NAMES}))
     try:
-        _loop(prompt, state)
+        session = asyncio.run(_run_session(args, settings, store, session))
     finally:
-        writer.close()
-        state.session.close()
         store.close()
+    if session.last or session.draft:
+        print(f"{session.name} is saved; `gpt2-repl -c` goes on with it.")
     return 0
 
 
-def _loop(prompt, state) -> None:
-    from gpt2_assist.repl.commands import Quit
-    while True:
-        try:
-            try:
-                line = valid(prompt.prompt())
-            except EOFError:
-                line = "/quit"
-            state.line(line)
-            state.toolbar.session = state.session.name
-        except KeyboardInterrupt:
-            continue  # at the prompt it clears the line; twice during a generation it gives the prompt back
-        except Quit:
-            return
-        except AssistError as error:
-            state.page.note(str(error))
+async def _run_session(args: argparse.Namespace, settings: "Settings", store: "SessionStore",
+                       session: "Session") -> "Session":
+    """The session that was open at the end."""
+    import asyncio
 
-
-def _keys():
-    from prompt_toolkit.key_binding import KeyBindings
-    keys = KeyBindings()
-    keys.add("enter")(lambda event: event.current_buffer.validate_and_handle())
-    keys.add("escape", "enter")(lambda event: event.current_buffer.insert_text("\n"))
-    return keys
-
-
-def _history(path):
-    """The lines entered in earlier sessions, in a file of the user's own; in memory where none can be made."""
-    from prompt_toolkit.history import FileHistory, InMemoryHistory
+    from gpt2_assist import config
+    from gpt2_assist.completion.daemon import Daemon
+    from gpt2_assist.completion.offers import Offers
+    from gpt2_assist.repl import lines
+    from gpt2_assist.repl.screen import keys
+    from gpt2_assist.repl.screen.composer import Composer
+    from gpt2_assist.repl.state import State
+    from gpt2_assist.repl.table import CommandCompleter, command_table
+    from gpt2_assist.repl.writer import Writer
+    plain = args.plain or not _capable()
+    table = command_table(lines.KEYS if plain else keys.HELP)
+    completer = CommandCompleter(table)
+    vi, goes_on = settings.keys == "vi", settings.enter == "goes-on"
+    front = lines.Lines(table, completer, config.home() / "history", vi, goes_on) if plain else Composer(
+        table, completer, vi, goes_on)
+    face = front if isinstance(front, lines.Lines) else front.screen
+    daemon = Daemon("repl")
+    writer = Writer(face, daemon, settings.precision, settings.device)
+    state = completer.state = front.state = State(store, session, writer, face)
+    if isinstance(front, Composer):
+        front.offers = Offers(daemon, front.screen.changed)
+    warming = asyncio.ensure_future(writer.warm(session.model))
+    if session.last is None:
+        others = [name for name in store.names() if name != session.name]
+        face.note(f"gpt2-assist {__version__} · {session.model} · write, and Enter: the model goes on · /help"
+                  + (f" · /load {others[0]} opens the last session" if others else ""))
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch(mode=0o600)
-    except OSError:
-        return InMemoryHistory()
+        await front.run()
+    finally:
+        warming.cancel()
+        state.session.close()
+        await daemon.close()
+    return state.session
 
-    class ValidHistory(FileHistory):
-        def store_string(self, string: str) -> None:
-            with suppress(OSError):  # a full disk costs the history, not the session
-                super().store_string(valid(string))
-    return ValidHistory(str(path))
+
+def _capable() -> bool:
+    """Whether the terminal can show a full screen."""
+    return os.environ.get("TERM", "") not in ("", "dumb", "unknown") or sys.platform == "win32"
 
 
 if __name__ == "__main__":

@@ -140,13 +140,13 @@ class Session:
         return [child for child in self.children(last.parent, hidden=True)
                 if child is last or child.author == "model" and not child.hidden]
 
-    def write(self, text: str) -> Passage:
-        """Adds the user's words, exactly as given; none make no passage. Raises StorageError if they could not be
-        saved; they are kept all the same."""
+    def write(self, text: str, author: str = "user", how: dict | None = None) -> Passage:
+        """Adds words, exactly as given; none make no passage. Those of the `model` are what the user accepted of it,
+        and `how` says in which way. Raises StorageError if they could not be saved; they are kept all the same."""
         text = valid(text)
         if not text:
             return self._tree[self.current]
-        passage = self._tree.add(self.current, "user", text)
+        passage = self._tree.add(self.current, author, text, json.dumps(how or {}, ensure_ascii=False))
         self._unsaved.add(passage.number)
         self._go(passage.number)
         self.save()

@@ -71,6 +71,7 @@ def test_a_run_has_all_that_belongs_to_it_and_is_listed(trained):
     assert trained in assist("runs").stdout and "validation" in assist("runs", "show", trained).stdout
 
 
+@pytest.mark.slow
 def test_without_the_extra_a_run_has_no_picture_and_says_what_draws_it(notes, tiny_model, tmp_path):
     """A module of that name that can't be imported stands before the real one."""
     (tmp_path / "matplotlib.py").write_text("raise ImportError")
@@ -113,6 +114,7 @@ def test_planning_trains_nothing(notes, tiny_model):
     assert [run.name for run in list_runs()] == before
 
 
+@pytest.mark.slow
 def test_ctrl_c_saves_and_resume_goes_on_to_the_same_model(notes, tiny_model, trained):
     arguments = ["--model", str(tiny_model), "--run", "stopped", "--steps", "40", *QUICK]
     one = subprocess.Popen([sys.executable, "-m", "gpt2_assist.cli", "finetune", str(notes), *arguments],

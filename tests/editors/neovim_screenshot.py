@@ -9,9 +9,10 @@ import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from neovim import MISSING, PLUGIN, open_in_terminal
-from screen_picture import draw
-from tmux import MISSING as NO_TMUX
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from neovim import MISSING, PLUGIN, open_in_terminal  # noqa: E402
+from screen_picture import draw  # noqa: E402
+from tmux import MISSING as NO_TMUX  # noqa: E402
 
 SETUP = f"""
 vim.opt.rtp:prepend([[{PLUGIN}]])

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import make_model
+from small_models import make_model
 from vscode_workbench import SERVER, Page, Workbench, lacking, pack, workbench, write_settings
 
 pytestmark = [pytest.mark.editor, pytest.mark.slow, pytest.mark.timeout(300),

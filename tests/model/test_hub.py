@@ -152,6 +152,7 @@ def test_a_dropped_connection_is_taken_up_where_it_broke(hub, home, files):
     assert first is None and 0 < int(second.removeprefix("bytes=").rstrip("-")) <= half
 
 
+@pytest.mark.slow
 def test_a_pull_that_broke_off_is_no_model_and_a_later_one_goes_on(hub, home, files):
     half = len(files[WEIGHTS]) // 2
     hub.drops[WEIGHTS] = [half] + [0] * 8

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "editors"))
+sys.path.insert(0, str(Path(__file__).parents[1]))
 from screen_picture import draw  # noqa: E402
 from tmux import MISSING, Terminal  # noqa: E402
 

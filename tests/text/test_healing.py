@@ -2,9 +2,9 @@
 from pathlib import Path
 
 import pytest
-from conftest import SHARED
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from small_models import SHARED
 
 import gpt2_assist
 from gpt2_assist.text.healing import MAX_BYTES, MAX_TOKENS, Healing, Respelling

@@ -5,9 +5,9 @@ import shutil
 
 import pytest
 import tiktoken
-from conftest import SHARED
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from small_models import SHARED
 from tokenizers import Tokenizer
 
 from gpt2_assist.errors import ModelError

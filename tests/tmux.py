@@ -22,6 +22,17 @@ class Terminal:
     def type(self, text: str) -> None:
         self._tmux("send-keys", "-l", text)
 
+    def paste(self, text: str) -> None:
+        """As a terminal does that marks what is pasted."""
+        self._tmux("set-buffer", "--", text, ";", "paste-buffer", "-p", "-r")
+
+    def pid(self) -> int:
+        """Of the program in it."""
+        return int(self._tmux("display-message", "-p", "#{pane_pid}"))
+
+    def resize(self, columns: int, rows: int) -> None:
+        self._tmux("resize-window", "-x", str(columns), "-y", str(rows))
+
     def press(self, *keys: str) -> None:
         """Keys by tmux's names: Tab, Escape, M-Right …"""
         self._tmux("send-keys", *keys)

@@ -1,0 +1,293 @@
+"""The full-screen session in a real terminal, at several sizes, over the real daemon: what went wrong once, and what
+was promised."""
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+from tmux import MISSING, Terminal
+
+from gpt2_assist.ipc.client import Client
+from gpt2_assist.writing.session import Session
+from gpt2_assist.writing.store import SessionStore
+
+pytestmark = [pytest.mark.skipif(bool(MISSING), reason=MISSING)]
+SIZES = [(120, 40), (80, 24), (40, 15), (20, 10)]
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    """A home of this test's own; the daemon's socket stays the suite's."""
+    monkeypatch.setenv("GPT2_ASSIST_HOME", str(tmp_path))
+    return tmp_path
+
+
+@pytest.fixture
+def open_screen(home, request):
+    """Opens the session's screen with a model; closed at the end."""
+    opened = []
+
+    def begin(model: Path, *arguments: str, columns: int = 80, rows: int = 24, **more: str) -> Terminal:
+        variables = {name: value for name, value in os.environ.items() if name.startswith("GPT2_ASSIST")} | more
+        terminal = Terminal("env", *(f"{name}={value}" for name, value in variables.items()), sys.executable, "-m",
+                            "gpt2_assist.repl.main", "--model", str(model), *arguments, columns=columns, rows=rows)
+        opened.append(terminal)
+        terminal.until(lambda: "saved" in terminal.screen())
+        return terminal
+    yield begin
+    for terminal in opened:
+        terminal.close()
+
+
+def session_of(home: Path, name: str) -> Session:
+    """As it lies on the disk, read as a second terminal would."""
+    store = SessionStore(home / "sessions.sqlite")
+    session = Session.reopen(store, home / "other-locks", name)
+    session.close()
+    return session
+
+
+def text_of(home: Path, name: str) -> str:
+    return session_of(home, name).text
+
+
+def command(terminal: Terminal, line: str, answer: str = "") -> None:
+    terminal.type(line)
+    terminal.press("Enter")
+    if answer:
+        terminal.until(lambda: answer in terminal.screen())
+
+
+def busy(terminal: Terminal) -> bool:
+    """Whether the line at the bottom says that something is being done."""
+    return " …" in terminal.screen().rstrip().split("\n")[-1]
+
+
+def written(terminal: Terminal, home: Path, name: str, passages: int) -> str:
+    """The text once it has so many passages and the model is done."""
+    def done() -> str:
+        if busy(terminal):
+            return ""
+        store = SessionStore(home / "sessions.sqlite")
+        known = name in store.names()
+        store.close()
+        return text_of(home, name) if known and len(session_of(home, name).path) == passages else ""
+    return terminal.until(done)
+
+
+@pytest.mark.parametrize("columns, rows", SIZES)
+def test_the_screen_is_the_text_at_every_size(wordy_model, home, open_screen, columns, rows):
+    terminal = open_screen(wordy_model, "--session", "tale", columns=columns, rows=rows)
+    command(terminal, "/set max_new_tokens 30", "max_new_tokens = 30")
+    command(terminal, "Once upon a time")
+    text = written(terminal, home, "tale", 2)
+    assert text.startswith("Once upon a time")
+    terminal.type("I said")
+    ends = "".join((text + "I said").split())[-(columns // 2):]
+    terminal.until(lambda: ends in "".join(terminal.screen().split()))
+
+
+def test_nothing_is_lost_by_retry_undo_and_redo(wordy_model, home, open_screen):
+    terminal = open_screen(wordy_model, "--session", "tale")
+    command(terminal, "/set max_new_tokens 12", "max_new_tokens = 12")
+    command(terminal, "Once upon a time")
+    first = written(terminal, home, "tale", 2)
+    terminal.press("M-r")
+    terminal.until(lambda: "2/2" in terminal.screen())
+    second = terminal.until(lambda: (text := text_of(home, "tale")) != first and text)
+    terminal.press("M-Up")
+    terminal.until(lambda: "1/2" in terminal.screen() and text_of(home, "tale") == first)
+    terminal.press("M-Down")
+    terminal.until(lambda: "2/2" in terminal.screen() and text_of(home, "tale").startswith(second))
+    terminal.until(lambda: not busy(terminal))
+    last = text_of(home, "tale")
+    terminal.press("C-_")
+    terminal.until(lambda: text_of(home, "tale") == first)
+    terminal.press("M-_")
+    terminal.until(lambda: text_of(home, "tale") == last)
+    command(terminal, "/undo 9")
+    terminal.until(lambda: not text_of(home, "tale"))
+    command(terminal, "/redo 9")
+    terminal.until(lambda: text_of(home, "tale") == last)
+
+
+def test_a_retry_that_comes_to_nothing_leaves_what_was(wordy_model, home, open_screen):
+    terminal = open_screen(wordy_model, "--session", "tale")
+    command(terminal, "/set max_new_tokens 12", "max_new_tokens = 12")
+    command(terminal, "Once upon a time")
+    first = written(terminal, home, "tale", 2)
+    terminal.press("M-r", "C-c")
+    terminal.until(lambda: not busy(terminal))
+    session = session_of(home, "tale")
+    assert session.text == first or first in [
+        "Once upon a time" + passage.text for passage in session.alternatives()]
+
+
+def test_ones_own_words_come_back_to_be_changed(wordy_model, home, open_screen):
+    terminal = open_screen(wordy_model, "--session", "tale")
+    command(terminal, "/set max_new_tokens 5", "max_new_tokens = 5")
+    command(terminal, "The first words")
+    written(terminal, home, "tale", 2)
+    terminal.press("C-_")
+    terminal.until(lambda: text_of(home, "tale") == "The first words")
+    terminal.press("C-_")
+    terminal.until(lambda: text_of(home, "tale") == "")
+    assert "The first words" in terminal.screen()
+    terminal.type(" and more")
+    terminal.press("Enter")
+    assert written(terminal, home, "tale", 2).startswith("The first words and more")
+
+
+@pytest.mark.parametrize("line, says", [
+    ("/quit is how the poem began", "takes nothing behind it"), ("/undo three", "whole number"),
+    ("/retyr", "did you mean /retry"), ("/set temperature warm", "temperature must be a number")])
+def test_what_means_nothing_is_refused_and_stays_in_the_draft(wordy_model, home, open_screen, line, says):
+    terminal = open_screen(wordy_model, "--session", "tale")
+    command(terminal, line, says)
+    assert line in terminal.screen()
+
+
+def test_text_may_begin_with_a_slash_and_a_paste_runs_nothing(wordy_model, home, open_screen):
+    terminal = open_screen(wordy_model, "--session", "tale")
+    command(terminal, "/set max_new_tokens 3", "max_new_tokens = 3")
+    command(terminal, "//he said", "")
+    assert written(terminal, home, "tale", 2).startswith("/he said")
+    command(terminal, "/ she said", "")
+    before = written(terminal, home, "tale", 4)
+    assert "/ she said" in before
+    terminal.paste("/quit\nis how \x1b[31mthe poem\x07 began,\nand went on")
+    terminal.until(lambda: "and went on" in terminal.screen())
+    terminal.press("Enter")
+    assert written(terminal, home, "tale", 6).startswith(before + "/quit\nis how the poem began,\nand went on")
+
+
+def test_what_is_typed_while_the_model_writes_is_kept(wordy_model, home, open_screen):
+    terminal = open_screen(wordy_model, "--session", "tale")
+    command(terminal, "/set max_new_tokens 1000000", "max_new_tokens = 1000000")
+    command(terminal, "Once")
+    terminal.until(lambda: busy(terminal))
+    terminal.type("my own words")
+    terminal.until(lambda: "my own words" in terminal.screen().replace("\n", " "))
+    terminal.press("C-c")
+    terminal.until(lambda: not busy(terminal))
+    assert "my own words" in terminal.screen().replace("\n", " ")
+    terminal.press("C-c")
+    terminal.until(lambda: "leaves" in terminal.screen())
+    assert "my own words" in terminal.screen().replace("\n", " ")
+
+
+def test_a_draft_outlives_its_terminal(wordy_model, home, open_screen):
+    terminal = open_screen(wordy_model, "--session", "tale")
+    terminal.type("nobody has sent this")
+    terminal.until(lambda: "tale" in SessionStore(home / "sessions.sqlite").names()
+                   and session_of(home, "tale").draft == "nobody has sent this")
+    os.kill(terminal.pid(), signal.SIGKILL)
+    terminal.close()
+    again = open_screen(wordy_model, "-c")
+    assert "nobody has sent this" in again.screen() and "tale" in again.screen()
+
+
+def test_after_the_daemon_was_stopped_it_starts_again(wordy_model, home, open_screen):
+    terminal = open_screen(wordy_model, "--session", "tale")
+    command(terminal, "/set max_new_tokens 3", "max_new_tokens = 3")
+    command(terminal, "One")
+    written(terminal, home, "tale", 2)
+    with Client.connect("test", start=False) as client:
+        client.shutdown()
+    command(terminal, "Two")
+    assert "Two" in written(terminal, home, "tale", 4)
+
+
+def test_a_killed_daemon_ends_no_reply(wordy_model, home, open_screen):
+    terminal = open_screen(wordy_model, "--session", "tale")
+    command(terminal, "/set max_new_tokens 400", "max_new_tokens = 400")
+    command(terminal, "/set seed 7", "seed = 7")
+    command(terminal, "One")
+    terminal.until(lambda: "tale" in SessionStore(home / "sessions.sqlite").names()
+                   and len(text_of(home, "tale")) > 10)
+    with Client.connect("test", start=False) as client:
+        os.kill(client.status()["pid"], signal.SIGKILL)
+    killed = written(terminal, home, "tale", 2)
+    terminal.press("M-r")
+    terminal.until(lambda: "2/2" in terminal.screen() and not busy(terminal))
+    assert terminal.until(lambda: len(text_of(home, "tale")) == len(killed)) and text_of(home, "tale") == killed
+
+
+def test_the_editor_changes_what_it_changes_and_nothing_else(wordy_model, home, open_screen, tmp_path):
+    script = tmp_path / "editor"
+    script.write_text("#!/bin/sh\nsed -i 's/upon/under/' \"$1\"\n")
+    script.chmod(0o755)
+    terminal = open_screen(wordy_model, "--session", "tale", EDITOR=str(script))
+    command(terminal, "/set max_new_tokens 8", "max_new_tokens = 8")
+    command(terminal, "Once upon a time")
+    before = written(terminal, home, "tale", 2)
+    terminal.press("C-g")
+    terminal.until(lambda: "Once under" in terminal.screen())
+    session = terminal.until(lambda: (found := session_of(home, "tale")).text != before and found)
+    assert session.text == before.replace("upon", "under")
+    assert session.path[-1].author == "model"
+    command(terminal, "/undo")
+    terminal.until(lambda: text_of(home, "tale") == before)
+
+
+def test_the_tree_opens_other_branches_and_keeps_bookmarks(wordy_model, home, open_screen):
+    terminal = open_screen(wordy_model, "--session", "tale")
+    command(terminal, "/set max_new_tokens 8", "max_new_tokens = 8")
+    command(terminal, "Once")
+    first = written(terminal, home, "tale", 2)
+    terminal.press("M-r")
+    terminal.until(lambda: "2/2" in terminal.screen() and not busy(terminal))
+    terminal.press("M-t")
+    terminal.until(lambda: "Enter opens" in terminal.screen())
+    terminal.press("b")
+    terminal.until(lambda: "bookmark (" in terminal.screen())
+    terminal.type("better")
+    terminal.press("Enter")
+    terminal.until(lambda: "[better]" in terminal.screen())
+    terminal.press("Up", "Enter")
+    terminal.until(lambda: text_of(home, "tale") == first)
+    command(terminal, "/goto better")
+    terminal.until(lambda: text_of(home, "tale") != first)
+
+
+def test_it_comes_back_from_being_suspended(wordy_model, home, open_screen):
+    variables = " ".join(f"{name}={value}" for name, value in os.environ.items() if name.startswith("GPT2_ASSIST"))
+    terminal = Terminal("bash", "--norc", columns=80, rows=24)
+    try:
+        terminal.type(f"{variables} {sys.executable} -m gpt2_assist.repl.main --model {wordy_model} --session tale")
+        terminal.press("Enter")
+        terminal.until(lambda: "/help" in terminal.screen())
+        terminal.type("half a sentence")
+        terminal.until(lambda: "half a sentence" in terminal.screen())
+        terminal.press("C-z")
+        terminal.until(lambda: "Stopped" in terminal.screen())
+        terminal.type("fg")
+        terminal.press("Enter")
+        terminal.until(lambda: "half a sentence" in terminal.screen() and "Stopped" not in terminal.screen())
+        terminal.type(", and the rest")
+        terminal.until(lambda: "half a sentence, and the rest" in terminal.screen())
+    finally:
+        terminal.close()
+
+
+def test_leaving_says_how_to_come_back_and_json_has_it_all(wordy_model, home, open_screen):
+    terminal = Terminal("bash", "--norc", columns=80, rows=24)
+    variables = " ".join(f"{name}={value}" for name, value in os.environ.items() if name.startswith("GPT2_ASSIST"))
+    try:
+        terminal.type(f"{variables} {sys.executable} -m gpt2_assist.repl.main --model {wordy_model} --session tale")
+        terminal.press("Enter")
+        terminal.until(lambda: "/help" in terminal.screen())
+        command(terminal, "/set max_new_tokens 3", "max_new_tokens = 3")
+        command(terminal, "Once")
+        text = written(terminal, home, "tale", 2)
+        command(terminal, f"/export {home}/tale.json", "written to")
+        assert json.loads((home / "tale.json").read_text())["text"] == text
+        command(terminal, f"/export {home}/tale.json", "Replace")
+        terminal.type("n")
+        terminal.press("Enter")
+        terminal.until(lambda: "stays as it is" in " ".join(terminal.screen().split()))
+        command(terminal, "/quit", "gpt2-repl -c")
+    finally:
+        terminal.close()
