@@ -133,6 +133,15 @@ async def test_the_least_likely_is_not_offered_where_sureness_is_asked_for_but_a
         assert one.offers.text == ""
 
 
+async def test_nothing_keeps_the_model_away_any_more_once_it_has_come():
+    async with writing(OfferSettings(confidence=1)) as one:
+        one.type(PROSE)
+        await one.whole()
+        os.kill((await worker())["pid"], signal.SIGKILL)
+        one.type(PROSE + "q")
+        assert await one.whole() == "" and one.offers.reason == ""
+
+
 async def test_alternatives_differ_and_are_gone_on_with_as_what_was_offered():
     async with writing() as one:
         one.type(PROSE)
@@ -206,7 +215,10 @@ async def test_of_a_long_text_the_end_is_read_alone():
         for count in range(20):
             one.type(story + "word "[:count % 5])
         one.type(story)
-        assert await one.whole()
+        shown, asked = await one.whole(), one.daemon.requests
+        assert shown
+        assert one.type(story[-4000:] + shown[0], above=len(story) - 4000) == shown[1:]
+        assert one.daemon.requests == asked
 
 
 @pytest.mark.parametrize("offered, words", [
