@@ -49,7 +49,7 @@ class Offers:
         self._settings = settings or OfferSettings()
         self._writer = Ghostwriter(daemon, f"offers {next(_numbers)}", self)
         self._window = Window(self._settings.characters)
-        self._before, self._prompt = "", Prompt("", "")
+        self._before, self._above, self._prompt = "", 0, Prompt("", "")
         self._offered: tuple[Stream, View] | None = None
         self._watching: asyncio.Task | None = None
         self._told = "", True
@@ -73,14 +73,17 @@ class Offers:
         """The first word of what is offered, with the white space before it and the marks behind it."""
         return first_word(self.text)
 
-    def typed(self, before: str, model: str, **asked: Any) -> None:
-        """The text before the cursor is `before` now; behind it stands nothing. `asked`: further entries of
-        messages.Generate, as precision and device. To be called also when a part of `text`, or all, was accepted."""
+    def typed(self, before: str, model: str, above: int = 0, **asked: Any) -> None:
+        """The text before the cursor is `before` now; behind it stands nothing. Of a long text its end is enough,
+        OfferSettings.characters of it or more; `above` then says how many characters are left out. `asked`: further
+        entries of messages.Generate, as precision and device. To be called also when a part of `text`, or all, was
+        accepted."""
         self._withdraw()
-        start = self._window.start(before)
+        start = self._window.start(before, above)
         if (model, asked) != (self._prompt.model, self._prompt.asked):
             self._writer.forget()
-        self._before, self._prompt = before, Prompt(model, before[start:], begins=not start, asked=asked)
+        self._before, self._above = before, above
+        self._prompt = Prompt(model, before[start - above:], begins=not start, asked=asked)
         if self._blank():
             self._writer.stop()
             return
@@ -125,7 +128,7 @@ class Offers:
 
     def _answered(self, invoked: bool) -> tuple[Stream, View]:
         """A stream for the place where one types, that reaches it or begins there, and the view from there."""
-        spot = Spot.of(Offset(len(self._before)), self._before[-BEFORE:])
+        spot = Spot.of(Offset(self._above + len(self._before)), self._before[-BEFORE:])
         place = Place(before=self._before[-BEFORE:], after="", language="plaintext", prose=True, invoked=invoked,
                       prose_unit=self._settings.unit, confidence=self._settings.confidence)
         view = View(place, self._settings.max_tokens, wanted=True)
@@ -150,8 +153,10 @@ class Offers:
             text, whole = state = self._state()
             if whole and text:
                 stream.show(view, text)
-            if state != self._told:
-                self._told = state
+            waits = stream.failure or not whole and not stream.text
+            reason = self.reason if waits else ""
+            if (state, reason) != (self._told, self.reason):
+                self._told, self.reason = state, reason
                 self._changed()
             if whole:
                 return

@@ -17,6 +17,16 @@ def test_it_is_never_longer_than_agreed_and_never_short_of_text_that_is_there(st
         assert length - start <= SIZE and (start == 0 or length - start >= SIZE // 4)
 
 
+@given(st.lists(st.integers(-3000, 3000), max_size=30), st.integers(SIZE, 2 * SIZE))
+def test_the_end_of_the_text_is_enough(steps, given_of_it):
+    whole, of_end, length = Window(SIZE), Window(SIZE), 0
+    for step in steps:
+        length = max(0, length + step)
+        text = ("word " * (length // 5 + 1))[:length]
+        above = max(0, length - given_of_it)
+        assert of_end.start(text[above:], above) == whole.start(text)
+
+
 def test_typing_along_moves_it_seldom_and_to_a_word():
     window, text, starts = Window(SIZE), "", []
     for _ in range(2000):
