@@ -215,7 +215,7 @@ class _Refusals:
         pass
 
     def __exit__(self, kind, error, trace) -> None:
-        if isinstance(error, sqlite3.IntegrityError):
+        if isinstance(error, sqlite3.IntegrityError) and "sessions.name" in str(error):
             raise StorageError("There is already a session of that name; choose another.") from None
         if isinstance(error, (sqlite3.Error, OSError)):
             raise StorageError(f"The sessions in {self._path} can't be read or written: {error}.") from None
