@@ -9,7 +9,7 @@ from gpt2_assist.ipc.messages import Generation
 from gpt2_assist.repl import settings as session_settings
 from gpt2_assist.repl.page import Page, Toolbar
 from gpt2_assist.repl.writer import Writer
-from gpt2_assist.writing.exporting import export
+from gpt2_assist.writing.exporting import export, would_replace
 from gpt2_assist.writing.joining import joined
 from gpt2_assist.writing.session import Session
 from gpt2_assist.writing.store import SessionStore
@@ -39,6 +39,8 @@ class Commands:
         self.store, self.session, self.page, self.toolbar, self.writer = store, session, page, toolbar, writer
         self.settings = Generation()
         self._warned = False
+        self._to_replace = ""
+        """A file that the user was asked about."""
         self.table = {"/help": self._help, "/model": self._model, "/set": self._set, "/retry": self._retry,
                       "/undo": self._undo, "/save": self._save, "/load": self._load, "/export": self._export,
                       "/copied": self._copied, "/quit": self._quit}
@@ -149,6 +151,9 @@ class Commands:
         if not argument:
             raise UsageError("/export wants the name of a file, for instance /export story.txt")
         path = os.path.expanduser(argument)
+        if would_replace(path) and self._to_replace != path:
+            self._to_replace = path
+            raise UsageError(f"There is already a file {path}; the same command once more replaces it.")
         export(self.session, path)
         self.page.note(f"written to {path}")
 

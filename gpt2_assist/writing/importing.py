@@ -24,6 +24,8 @@ from gpt2_assist.writing.tree import PassageTree
 Story = tuple[SessionState, list[Passage]]
 _HEADER = re.compile(r"---\n(?:[\w-]+:.*\n|[ \t]+.*\n|- .*\n|#.*\n)+?---\n\n?")
 """YAML in front of a Markdown text; a line of hyphens alone begins none."""
+_PARTS = re.compile(r"[\s\S]{1,2000}[^\n]*\n*")
+"""Paragraphs, some together: a long story as one passage would be written to the disk again with each mark on it."""
 _AUTHORS = ("user", "model", "edit")
 
 
@@ -48,7 +50,7 @@ def story_of(path: str, model: str) -> Story:
         raise DataError(f"The file {path} is no {'JSON' if kind == '.json' else 'text in UTF-8 or UTF-16'}.") from None
     if kind in (".md", ".markdown") and (header := _HEADER.match(text)):
         text = text[header.end():]
-    return _line(model, [("user", text.rstrip("\n"))])
+    return _line(model, [("user", part) for part in _PARTS.findall(text.rstrip("\n"))])
 
 
 def _of_json(content: object, model: str, path: str) -> Story:

@@ -130,8 +130,8 @@ class SessionStore:
             self._connection.executemany(_WRITE_PASSAGE, [
                 (id, p.number, p.parent, p.author, p.text, p.how, p.created, p.hidden, p.bookmark, p.chosen, p.tokens,
                  p.finished) for p in passages])
-            if self._indexed:
-                searching.index(self._connection, id, [p.number for p in passages if p.finished])
+            if self._indexed and any(passage.finished for passage in passages):
+                searching.index(self._connection, id)
         return id
 
     def delete(self, name: str) -> None:

@@ -68,6 +68,13 @@ def test_plain_text_comes_in_as_it_stands(imported):
     assert imported("Again", "My novel.txt").name == "My novel-2"
 
 
+def test_a_long_text_comes_in_as_several_passages_that_end_with_paragraphs(imported):
+    text = "\n\n".join("word " * (place % 700) for place in range(0, 3000, 37)).rstrip("\n")
+    path = imported(text, "long.txt").path
+    assert "".join(passage.text for passage in path) == text and len(path) > 9
+    assert all(passage.text.endswith("\n") for passage in path[:-1])
+
+
 def test_koboldai_lites_saves_come_in(imported):
     session = imported({"gamestarted": True, "prompt": "Once", "memory": "A fox.", "authorsnote": "sad", "actions": [
         " a day", "", " came"], "actions_metadata": {}, "worldinfo": [], "savedsettings": {}})
