@@ -128,7 +128,7 @@ VALUES = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3), max_leaves=6)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40, deadline=None)
 @given(st.data())
 def test_a_damaged_story_is_read_or_refused(tmp_path, store, data):
     passage = {"number": 1, "parent": 0, "author": "user", "text": "a", "how": {}, "time": 1.0, "chosen": 0}
