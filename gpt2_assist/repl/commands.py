@@ -10,6 +10,7 @@ from gpt2_assist.repl import settings as session_settings
 from gpt2_assist.repl.page import Page, Toolbar
 from gpt2_assist.repl.writer import Writer
 from gpt2_assist.writing.exporting import export, would_replace
+from gpt2_assist.writing.importing import import_session
 from gpt2_assist.writing.joining import joined
 from gpt2_assist.writing.session import Session
 from gpt2_assist.writing.store import SessionStore
@@ -24,7 +25,8 @@ Alt-Enter (or Esc, then Enter) begins a new line.  Ctrl-C stops the model and ke
 /copied [on|off]  what of the last passage stands in the texts that the model was fine-tuned on; on: mark it as it comes
 /save [NAME]      everything is saved as you go; this gives the session a name
 /load [NAME]      open another session, or list them
-/export FILE      write the text to a file; a name in .json adds how each passage was made
+/export FILE      write the text to a file; .md says title, models and date in front, .json has all branches
+/import FILE      a new session of a text, an export in .json, or a story of KoboldAI or mikupad
 /quit             leave (Ctrl-D does too)"""
 
 
@@ -43,7 +45,7 @@ class Commands:
         """A file that the user was asked about."""
         self.table = {"/help": self._help, "/model": self._model, "/set": self._set, "/retry": self._retry,
                       "/undo": self._undo, "/save": self._save, "/load": self._load, "/export": self._export,
-                      "/copied": self._copied, "/quit": self._quit}
+                      "/import": self._import, "/copied": self._copied, "/quit": self._quit}
 
     def line(self, line: str) -> None:
         """Does what the user entered. Raises AssistError and Quit."""
@@ -156,6 +158,11 @@ class Commands:
             raise UsageError(f"There is already a file {path}; the same command once more replaces it.")
         export(self.session, path)
         self.page.note(f"written to {path}")
+
+    def _import(self, argument: str) -> None:
+        if not argument:
+            raise UsageError("/import wants the name of a file, for instance /import story.txt")
+        self.open(import_session(self.store, _locks(), os.path.expanduser(argument), self.session.model))
 
     def _quit(self, argument: str) -> None:
         if not self.session.saved:

@@ -76,6 +76,8 @@ def test_a_session_with_retry_undo_model_switch_export_and_reopening(tiny_model,
     assert (home / "mine.txt").read_text() == "not to be lost"
     enter(child, f"/export {home / 'mine.txt'}", "written to")
     assert (home / "mine.txt").read_text().startswith("Once upon a time")
+    enter(child, f"/import {home / 'out.json'}", "session out")
+    enter(child, "/import nowhere.txt", "can't be read")
     enter(child, "/retyr", "did you mean /retry")
     enter(child, "/help", "/export FILE")
     enter(child, "/quit")
