@@ -103,12 +103,11 @@ class WritingMachine(RuleBasedStateMachine):
         if self.growing is not None and not killed:
             self.stop()
         self.growing = None
-        if self.session._id is None:
-            return
         self.session.close()  # of a killed program the system lets the lock go
         self.store.close()
         self.store = SessionStore(self.folder / "sessions.sqlite")
-        self.session = Session.reopen(self.store, self.folder, "s")
+        again = Session.reopen if self.store.names() else lambda *args: Session(*args[:2], "m", "s")
+        self.session = again(self.store, self.folder, "s")
 
     @invariant()
     def the_text_is_the_models(self):
