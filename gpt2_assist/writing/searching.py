@@ -4,7 +4,6 @@ The index holds no text of its own, it points to the passages' rows; a passage i
 """
 import re
 import sqlite3
-from collections.abc import Iterable
 
 _WORD = re.compile(r"\w+")
 _AROUND = 60
@@ -24,10 +23,9 @@ def prepare(connection: sqlite3.Connection) -> bool:
     return True
 
 
-def index(connection: sqlite3.Connection, session: int, numbers: Iterable[int]) -> None:
-    """Puts finished passages in; those that are in it already stay."""
-    for number in numbers:
-        _index_where(connection, "session = ? and number = ? and indexed = 0", (session, number))
+def index(connection: sqlite3.Connection, session: int) -> None:
+    """Puts in what a session has finished since it was last called."""
+    _index_where(connection, "session = ? and finished = 1 and indexed = 0", (session,))
 
 
 def forget(connection: sqlite3.Connection, session: int) -> None:

@@ -130,8 +130,8 @@ class SessionStore:
             self._connection.executemany(_WRITE_PASSAGE, [
                 (id, p.number, p.parent, p.author, p.text, p.how, p.created, p.hidden, p.bookmark, p.chosen, p.tokens,
                  p.finished) for p in passages])
-            if self._indexed:
-                searching.index(self._connection, id, [p.number for p in passages if p.finished])
+            if self._indexed and any(passage.finished for passage in passages):
+                searching.index(self._connection, id)
         return id
 
     def delete(self, name: str) -> None:
@@ -215,7 +215,7 @@ class _Refusals:
         pass
 
     def __exit__(self, kind, error, trace) -> None:
-        if isinstance(error, sqlite3.IntegrityError):
+        if isinstance(error, sqlite3.IntegrityError) and "sessions.name" in str(error):
             raise StorageError("There is already a session of that name; choose another.") from None
         if isinstance(error, (sqlite3.Error, OSError)):
             raise StorageError(f"The sessions in {self._path} can't be read or written: {error}.") from None

@@ -71,6 +71,13 @@ def test_a_session_with_retry_undo_model_switch_export_and_reopening(tiny_model,
     enter(child, f"/export {home / 'out.json'}", "written to")
     exported = json.loads((home / "out.json").read_text())
     assert exported["passages"][-1]["how"]["model"] == str(other_tiny_model)
+    (home / "mine.txt").write_text("not to be lost")
+    enter(child, f"/export {home / 'mine.txt'}", "once more")
+    assert (home / "mine.txt").read_text() == "not to be lost"
+    enter(child, f"/export {home / 'mine.txt'}", "written to")
+    assert (home / "mine.txt").read_text().startswith("Once upon a time")
+    enter(child, f"/import {home / 'out.json'}", "session out")
+    enter(child, "/import nowhere.txt", "can't be read")
     enter(child, "/retyr", "did you mean /retry")
     enter(child, "/help", "/export FILE")
     enter(child, "/quit")
@@ -80,6 +87,7 @@ def test_a_session_with_retry_undo_model_switch_export_and_reopening(tiny_model,
 
     child = start(tiny_model)
     enter(child, "/load tale", "Once upon a time")
+    enter(child, "/load tale", "open already")
     enter(child, "/quit")
     child.expect(pexpect.EOF)
 

@@ -34,7 +34,7 @@ def test_undo_and_retry_keep_every_passage_in_the_tree(store, tmp_path, reply):
     assert Session.reopen(store, tmp_path, "s").text == "Once a night"
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], max_examples=40)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], max_examples=8)
 @given(st.lists(st.one_of(st.just("undo"), st.tuples(st.sampled_from(["user", "model"]), st.text(max_size=9)))))
 def test_what_lies_on_disk_is_the_text_after_every_step(tmp_path_factory, reply, steps):
     folder = tmp_path_factory.mktemp("steps")

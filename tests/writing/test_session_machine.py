@@ -3,6 +3,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -25,7 +26,6 @@ class WritingMachine(RuleBasedStateMachine):
         self.ever: set[str] = set()
         self.places = [0]
         self.growing: int | None = None
-        self.goes_over = False
 
     def show(self, text):
         """The text changes by something that undo takes back."""
@@ -103,12 +103,11 @@ class WritingMachine(RuleBasedStateMachine):
         if self.growing is not None and not killed:
             self.stop()
         self.growing = None
-        if self.session._id is None:
-            return
         self.session.close()  # of a killed program the system lets the lock go
         self.store.close()
         self.store = SessionStore(self.folder / "sessions.sqlite")
-        self.session = Session.reopen(self.store, self.folder, "s")
+        again = Session.reopen if self.store.names() else lambda *args: Session(*args[:2], "m", "s")
+        self.session = again(self.store, self.folder, "s")
 
     @invariant()
     def the_text_is_the_models(self):
@@ -127,5 +126,10 @@ class WritingMachine(RuleBasedStateMachine):
         shutil.rmtree(self.folder)
 
 
-TestWriting = WritingMachine.TestCase
-TestWriting.settings = settings(max_examples=25, stateful_step_count=20, deadline=None)
+class TestWriting(WritingMachine.TestCase):
+    settings = settings(max_examples=6, stateful_step_count=20, deadline=None)
+
+
+@pytest.mark.slow
+class TestWritingLong(WritingMachine.TestCase):
+    settings = settings(max_examples=300, stateful_step_count=50, deadline=None)
