@@ -1,4 +1,4 @@
-"""Models with random weights that load and run in an instant, for tests; and where texts and tools for tests may lie."""
+"""Models with random weights that load and run in an instant, and where texts and tools for tests may lie."""
 import json
 from pathlib import Path
 

@@ -157,6 +157,26 @@ def on_interrupt(stop: Callable[[], None], ended: bool = False) -> Generator[Non
 
 
 @contextmanager
+def ended_by_signals(end: Callable[[], object]) -> Generator[None]:
+    """Within the block, a signal that asks for the end has the running event loop call `end`; see `interrupted`."""
+    import asyncio
+    loop = asyncio.get_running_loop()
+
+    def heard(number: int, frame: object) -> None:
+        global _stopped_by
+        _stopped_by = number
+        loop.call_soon_threadsafe(end)
+
+    before = {number: signal.signal(number, heard) for number in _ENDINGS
+              if signal.getsignal(number) is not signal.SIG_IGN}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
 def without_echo() -> Generator[None]:
     """Within the block, keys typed ahead don't show between the model's words; the next prompt gets them, whatever
     signals come meanwhile, also after the program was suspended."""

@@ -39,10 +39,14 @@ def _said(work) -> int:
         return AssistError.exit_code
     except Exception as error:
         from gpt2_assist.console.terminal import interrupted, unwinding
-        return interrupted() if unwinding() else _unexpected(error)
+        if unwinding():
+            return interrupted()
+        print(recorded(error), file=sys.stderr)
+        return 1
 
 
-def _unexpected(error: Exception) -> int:
+def recorded(error: Exception) -> str:
+    """A sentence for an error that nobody expected; its details are written to a file in the home folder."""
     import traceback
 
     from gpt2_assist import config
@@ -57,5 +61,4 @@ def _unexpected(error: Exception) -> int:
         place = f"there is no place for the details. {none}".removesuffix(".")
     except OSError:
         pass
-    print(f"Something went wrong inside gpt2-assist ({type(error).__name__}); {place}.", file=sys.stderr)
-    return 1
+    return f"Something went wrong inside gpt2-assist ({type(error).__name__}); {place}."

@@ -1,7 +1,7 @@
 """The session line by line: for terminals that can't do more, and whoever wants it so."""
 import asyncio
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -54,10 +54,12 @@ class Lines:
         """`state` is set before it runs."""
         self._table, self._coloured = table, coloured()
         self._flow = Flow(columns_shown)
+        self._prompts = False
+        """Whether the user can type."""
         self._text = ""
         """The text whose end is on the screen."""
         self._prompt: PromptSession[str] = PromptSession(
-            PROMPT, multiline=True, key_bindings=_keys(enter_goes_on, self.note), history=_history(history),
+            PROMPT, multiline=True, key_bindings=_keys(enter_goes_on), history=_history(history),
             bottom_toolbar=self._toolbar, complete_while_typing=False, completer=completer, enable_suspend=True,
             editing_mode=EditingMode.VI if vi else EditingMode.EMACS)
 
@@ -71,14 +73,17 @@ class Lines:
             saving.cancel()
 
     async def _converse(self) -> None:
+        draft = self.state.session.draft
         while True:
+            self._prompts = True
             try:
-                draft, self.state.session.draft = self.state.session.draft, ""
                 line = cleaned(valid(await self._prompt.prompt_async(default=draft)))
             except EOFError:
                 line = "/quit"
             except KeyboardInterrupt:
                 continue
+            finally:
+                self._prompts, draft = False, ""
             try:
                 await self._do(line)
             except Quit:
@@ -88,14 +93,13 @@ class Lines:
 
     async def _save_drafts(self) -> None:
         """What is typed outlives the terminal."""
-        kept = ""
         while True:
             await asyncio.sleep(DRAFT_S)
-            buffer = self._prompt.default_buffer
-            if buffer.text != kept:
-                kept = buffer.text
+            buffer, session = self._prompt.default_buffer, self.state.session
+            text = cleaned(buffer.text)
+            if self._prompts and text != session.draft:
                 with suppress(AssistError):
-                    self.state.session.save_draft(cleaned(kept), buffer.cursor_position)
+                    session.save_draft(text, buffer.cursor_position)
 
     async def _do(self, line: str) -> None:
         loop = asyncio.get_running_loop()
@@ -108,7 +112,10 @@ class Lines:
                 await commands.run(self._table, self.state, line)
             else:
                 await self._write(commands.as_text(line))
-            self._flow_out(self._flow.rest())
+            self._line_begins()
+            if self.state.session.draft:
+                with suppress(AssistError):
+                    self.state.session.save_draft("", 0)
 
     async def _write(self, line: str) -> None:
         trouble = None
@@ -202,7 +209,7 @@ class Lines:
         return " " + "  ·  ".join(filter(None, fields))
 
 
-def _keys(enter_goes_on: bool, note: Callable[[str], None]) -> KeyBindings:
+def _keys(enter_goes_on: bool) -> KeyBindings:
     keys = KeyBindings()
 
     def goes_on(event: KeyPressEvent) -> None:
@@ -211,11 +218,7 @@ def _keys(enter_goes_on: bool, note: Callable[[str], None]) -> KeyBindings:
     def breaks(event: KeyPressEvent) -> None:
         event.current_buffer.insert_text("\n")
 
-    @keys.add("enter")
-    def _(event: KeyPressEvent) -> None:
-        pasted = bool(event.app.key_processor.input_queue)  # a terminal that doesn't mark what is pasted
-        (goes_on if enter_goes_on and not pasted else breaks)(event)
-
+    keys.add("enter")(goes_on if enter_goes_on else breaks)
     keys.add("escape", "enter")(breaks if enter_goes_on else goes_on)
     keys.add(Keys.BracketedPaste)(lambda event: event.current_buffer.insert_text(cleaned(event.data)))
 

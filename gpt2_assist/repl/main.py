@@ -5,7 +5,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from gpt2_assist import __version__
-from gpt2_assist.console.terminal import end_on_signals
+from gpt2_assist.console.terminal import end_on_signals, ended_by_signals, interrupted
 from gpt2_assist.frontend.guard import guarded
 from gpt2_assist.frontend.help import Help
 
@@ -109,8 +109,14 @@ async def _run_session(args: argparse.Namespace, settings: "Settings", store: "S
         others = [name for name in store.names() if name != session.name]
         face.note(f"gpt2-assist {__version__} · {session.model} · write, and Enter: the model goes on · /help"
                   + (f" · /load {others[0]} opens the last session" if others else ""))
+    running = asyncio.ensure_future(front.run())
     try:
-        await front.run()
+        with ended_by_signals(running.cancel):
+            await running
+    except asyncio.CancelledError:
+        if not running.cancelled():
+            raise
+        raise SystemExit(interrupted()) from None
     finally:
         warming.cancel()
         state.session.close()

@@ -7,7 +7,9 @@ from gpt2_assist.errors import UsageError
 from gpt2_assist.repl.commands import Command
 from gpt2_assist.repl.face import Part
 from gpt2_assist.repl.state import Quit, State
-from gpt2_assist.writing import exporting, importing
+from gpt2_assist.writing.exporting import export as write_out
+from gpt2_assist.writing.exporting import would_replace
+from gpt2_assist.writing.importing import import_session
 from gpt2_assist.writing.session import Session
 from gpt2_assist.writing.store import SessionStore
 
@@ -96,17 +98,15 @@ async def find(state: State, argument: str) -> None:
 
 async def export(state: State, argument: str) -> None:
     path = os.path.expanduser(argument)
-    if exporting.would_replace(path) and not await state.face.sure(f"Replace {path}?"):
+    if would_replace(path) and not await state.face.sure(f"Replace {path}?"):
         state.face.note(f"{path} stays as it is")
         return
-    exporting.export(state.session, path)
+    write_out(state.session, path)
     state.face.note(f"written to {path}")
 
 
 async def read_in(state: State, argument: str) -> None:
-    story = importing.read(os.path.expanduser(argument))
-    session = new(state.store, state.session.model)
-    importing.put(story, session)
+    session = import_session(state.store, config.home() / "locks", os.path.expanduser(argument), state.session.model)
     await state.open(session)
     state.face.note(f"{argument} is the session {session.name}")
 

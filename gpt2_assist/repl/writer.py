@@ -53,7 +53,8 @@ class Writer:
 
     def __init__(self, face: Face, daemon: Daemon, precision: str, device: str) -> None:
         self._face, self.daemon = face, daemon
-        self._where = {"precision": precision, "device": device}
+        self.where = {"precision": precision, "device": device}
+        """What models are asked for with."""
         self.facts = Facts()
         self.marks_copied = False
         """Whether what is copied from the training texts is marked as it comes."""
@@ -74,14 +75,14 @@ class Writer:
     async def warm(self, model: str) -> None:
         """Starts the daemon and the model while the user begins to type."""
         try:
-            loaded = await self.daemon.load(model, **self._where)
+            loaded = await self.daemon.load(model, **self.where)
             self.facts.n_ctx = self.facts.n_ctx or loaded.n_ctx
         except AssistError:
             pass  # it will be said where somebody waits for it
 
     async def load(self, model: str) -> Loaded:
         """Makes a model ready, or raises the error that says why it can't be."""
-        loaded = await self.daemon.load(model, **self._where)
+        loaded = await self.daemon.load(model, **self.where)
         self.facts = Facts(n_ctx=loaded.n_ctx)
         return loaded
 
@@ -138,7 +139,7 @@ class Writer:
         _, tokens = await self._whole(session.model, prompt, first, asked)
         if not tokens:
             return []
-        begins = [(text, exp(logprob)) for text, logprob, _ in tokens[-1][2] if text.strip() and "\ufffd" not in text]
+        begins = [(text, exp(logprob)) for text, logprob in tokens[-1][2] if text.strip() and "\ufffd" not in text]
         rest = Generation(max_new_tokens=WORD_TOKENS, temperature=0.0, seed=0, heal=False)
         wholes = await asyncio.gather(*(self._whole(session.model, prompt + text, rest, asked, text)
                                         for text, _ in begins))
@@ -152,7 +153,7 @@ class Writer:
                      name: str = "") -> tuple[str, list]:
         text, tokens = "", []
         async with aclosing(self.daemon.generate(model, prompt, settings, "session", document=f"whole {name}",
-                                                 **self._where, **asked)) as messages:
+                                                 **self.where, **asked)) as messages:
             async for message in messages:
                 if message is None:
                     text, tokens = "", []
@@ -173,7 +174,7 @@ class Writer:
         streams = [_Once() for _ in numbers]
         try:
             async with aclosing(self.daemon.generate(session.model, prompt, settings, "session", document=session.name,
-                                                     **self._where, **asked)) as messages:
+                                                     **self.where, **asked)) as messages:
                 async for message in messages:
                     if message is None:  # the daemon was lost, and all comes again: the same seed gives the same text
                         for stream in streams:

@@ -284,10 +284,12 @@ def test_leaving_says_how_to_come_back_and_json_has_it_all(wordy_model, home, op
         text = written(terminal, home, "tale", 2)
         command(terminal, f"/export {home}/tale.json", "written to")
         assert json.loads((home / "tale.json").read_text())["text"] == text
-        command(terminal, f"/export {home}/tale.json", "Replace")
+        (home / "mine.txt").write_text("not to be lost")
+        command(terminal, f"/export {home}/mine.txt", "Replace")
         terminal.type("n")
         terminal.press("Enter")
         terminal.until(lambda: "stays as it is" in " ".join(terminal.screen().split()))
+        assert (home / "mine.txt").read_text() == "not to be lost"
         command(terminal, "/quit", "gpt2-repl -c")
     finally:
         terminal.close()

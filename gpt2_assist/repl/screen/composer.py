@@ -8,7 +8,8 @@ from prompt_toolkit.completion import Completer
 from prompt_toolkit.document import Document
 
 from gpt2_assist.completion.offers import Offers
-from gpt2_assist.errors import AssistError, StorageError
+from gpt2_assist.errors import AssistError, StorageError, UsageError
+from gpt2_assist.frontend.guard import recorded
 from gpt2_assist.repl import choosing_commands, commands, text_commands
 from gpt2_assist.repl.commands import Command
 from gpt2_assist.repl.screen.draft import Origins
@@ -24,6 +25,8 @@ from gpt2_assist.repl.writer import asked_of
 DRAFT_S = 1.0
 """How often the draft is saved, where it changed."""
 SUGGESTIONS = 3
+LOOKED_AT = 8000
+"""Characters of the text, at most, that what is offered follows from."""
 
 
 class Composer:
@@ -86,9 +89,15 @@ class Composer:
         self._begin(self._command("/quit"), stopping=True)
 
     async def _command(self, line: str) -> None:
-        await commands.run(self.table, self.state, line)
         if cleaned(self.draft.text) == line:
             self._empty()
+        try:
+            await commands.run(self.table, self.state, line)
+        except UsageError:
+            if not self.draft.text:  # to be mended
+                self.draft.reset(Document(line))
+                self._changed()
+            raise
 
     async def _go_on(self) -> None:
         trouble = self._write()
@@ -239,7 +248,9 @@ class Composer:
             self.offers.stop()
         else:
             session = self.state.session
-            self.offers.typed(session.text + self.draft.text, session.model, **asked_of(session))
+            before = session.text + self.draft.text
+            above = max(0, len(before) - LOOKED_AT)
+            self.offers.typed(before[above:], session.model, above, **self.state.writer.where, **asked_of(session))
 
     # Elsewhere
 
@@ -286,6 +297,8 @@ class Composer:
                 self.screen.app.exit()
         except AssistError as error:
             self.screen.note(str(error))
+        except Exception as error:  # the text is still there to be worked with
+            self.screen.note(recorded(error))
         self._moved()
         self.screen.changed()
 
