@@ -4,44 +4,14 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from plain_sampling import plain_sample
 
 from gpt2_assist.engine.engine import Sampling
+from gpt2_assist.engine.samplers import mirostat_of
 from gpt2_assist.engine.sampling import sample, uniform
-
-
-def slow_sample(logits, seen, sampling, index, number, allowed=None):
-    scores = [float(value) for value in logits]
-    for token in set(seen):
-        penalty = sampling.repetition_penalty
-        scores[token] = scores[token] / penalty if scores[token] > 0 else scores[token] * penalty
-    for token, bias in sampling.logit_bias.items():
-        scores[token] += bias
-    ids = range(len(scores)) if allowed is None else allowed
-    ranked = sorted(ids, key=lambda id: (-scores[id], id))
-    if sampling.temperature == 0:
-        return ranked[0]
-    top = scores[ranked[0]] / sampling.temperature
-    if sampling.top_k:
-        ranked = ranked[:sampling.top_k]
-    weight = {id: math.exp(scores[id] / sampling.temperature - top) for id in ranked}
-    total, kept, mass = sum(weight.values()), [], 0.0
-    for id in ranked:
-        if kept and mass >= sampling.top_p * total and sampling.top_p < 1:
-            break
-        kept.append(id)
-        mass += weight[id]
-    kept = [id for id in kept if weight[id] >= sampling.min_p]
-    if not (sampling.top_k or sampling.top_p < 1):
-        kept.sort()
-    threshold = uniform(sampling.seed, index, number) * sum(weight[id] for id in kept)
-    for id in kept:
-        threshold -= weight[id]
-        if threshold < 0:
-            return id
-    return kept[-1]
-
+from gpt2_assist.engine.settings import ORDER
 
 quarters = st.integers(-20, 20).map(lambda value: value / 4)
 top_ps, min_ps = st.sampled_from([1.0, 0.9, 0.5, 0.13]), st.sampled_from([0.0, 0.07, 0.4])
@@ -58,7 +28,7 @@ def test_it_draws_the_token_that_the_obvious_one_draws(data, logits, seed, top_k
     ids = data.draw(st.none() | st.sets(st.integers(0, len(logits) - 1), min_size=1).map(sorted))
     allowed = None if ids is None else np.array(ids, dtype=np.int64)
     values = np.array(logits, dtype=np.float32)
-    assert sample(values, seen, sampling, index, number, allowed).id == slow_sample(logits, seen, sampling, index,
+    assert sample(values, seen, sampling, index, number, allowed).id == plain_sample(logits, seen, sampling, index,
                                                                                    number, ids)
 
 
@@ -74,8 +44,46 @@ def test_it_does_so_over_large_vocabularies_with_many_ties(size, spread, tied, f
     sampling = Sampling(temperature, top_k, top_p, min_p, penalty, {3: 2.5} if biased else {}, seed)
     seen = dice.integers(0, size, 50).tolist()
     for number in range(3):
-        assert sample(logits, seen, sampling, 1, number, allowed).id == slow_sample(logits, seen, sampling, 1, number,
+        assert sample(logits, seen, sampling, 1, number, allowed).id == plain_sample(logits, seen, sampling, 1, number,
                                                                                     allowed)
+
+
+@st.composite
+def samplings(draw):
+    """Any samplers in any order, with settings that do something."""
+    def some(*values):
+        return draw(st.sampled_from(values))
+    cycle = some((), (), (0.7, 1.4, 0.3), (0, 2.0))
+    return Sampling(
+        some(0.5, 0.8, 1.0, 2.0), some(0, 0, 3, 11), some(1.0, 0.87, 0.43), some(0.0, 0.07), some(1.0, 1.7, 0.6),
+        some({}, {0: 1.25, 5: -100.0}), draw(seeds), typical_p=some(1.0, 0.91, 0.37), top_n_sigma=some(0.0, 1.1),
+        xtc_probability=some(0.0, 0.5, 1.0), xtc_threshold=some(0.03, 0.13), dry_multiplier=some(0.0, 0.8),
+        dry_base=some(1.75, 1.0), dry_allowed_length=some(1, 2), dynatemp_range=some(0.0, 0.0, 0.4, 3.0),
+        dynatemp_exponent=some(1.0, 0.6), temperatures=cycle, mirostat_tau=some(0.0, 0.0, 0.0, 1.3),
+        mirostat_eta=some(0.1, 1.0), samplers=tuple(draw(st.permutations(ORDER)))[draw(st.integers(0, 4)):],
+        dry_breakers=some(frozenset(), frozenset([2])), xtc_spared=some(frozenset(), frozenset([1, 3])))
+
+
+far = st.sampled_from([-np.inf, -1e30, 88.0, 1e5, -0.0])
+
+
+wild = st.lists(st.floats(-6, 6, width=32) | quarters | far, min_size=1, max_size=25).filter(lambda row: max(row) > -50)
+
+
+@given(wild, st.lists(st.integers(0, 4), max_size=30), samplings(), st.booleans(), indices, numbers)
+@settings(deadline=None)
+def test_with_any_samplers_in_any_order_it_draws_what_the_obvious_one_draws(logits, seen, sampling, few, index, number):
+    values = np.array(logits, np.float32)
+    allowed = np.arange(0, len(logits), 2) if few else None
+    assume(np.isfinite(values[allowed]).any() if few else True)
+    seen = [token % len(logits) for token in seen]
+    fast, plain = mirostat_of(sampling), [2 * sampling.mirostat_tau] if sampling.mirostat_tau else None
+    for further in range(3):
+        found = sample(values, seen, sampling, index, number + further, allowed, mirostat=fast).id
+        expected = plain_sample(values, seen, sampling, index, number + further, allowed, plain)
+        assert found == expected
+        assert not fast or math.isclose(fast.most, plain[0], abs_tol=1e-9)
+        seen.append(found)
 
 
 @given(seeds, indices, numbers)
