@@ -84,8 +84,11 @@ def settings_from(args: argparse.Namespace, stops: list[str]) -> Generation:
 
 
 def temperatures(text: str) -> float | list[float]:
-    """One temperature, or several with commas between. Raises ValueError."""
-    several = [float(part) for part in text.split(",")]
+    """One temperature, or several with commas between. Raises UsageError."""
+    try:
+        several = [float(part) for part in text.split(",")]
+    except ValueError:
+        raise UsageError(f"temperature must be a number, or several with commas between, not {text!r}.") from None
     return several if len(several) > 1 else several[0]
 
 

@@ -40,10 +40,10 @@ def _parsed(name: str, value: str) -> object:
         return [unescaped(part) for part in value.split()]
     if name == "samplers":
         return names(value)
+    if name == "temperature":
+        return temperatures(value)
     kind = next(entry.type for entry in fields(Generation) if entry.name == name)
     try:
-        if name == "temperature":
-            return temperatures(value)
         return float(value) if kind is float else int(value)
     except ValueError:
         raise UsageError(f"{name} must be a {'' if kind is float else 'whole '}number, not {value!r}.") from None
