@@ -7,6 +7,7 @@ ORDER = ("penalties", "dry", "top_n_sigma", "top_k", "typical_p", "top_p", "min_
 _BIAS = "logit_bias"
 _SCORING = frozenset(("penalties", "dry", _BIAS))
 """What changes scores; the others, but for the temperature, take tokens away."""
+_PLAIN = ("penalties", _BIAS, "dry", "top_k", "top_p", "min_p")
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,21 @@ class Sampling:
     def filtering(self) -> tuple[str, ...]:
         """The other steps."""
         return tuple(name for name in self.steps if name not in _SCORING)
+
+    @cached_property
+    def filtered_hot(self) -> bool | None:
+        """Whether filters see chances at the text's temperature, not at 1. None where that isn't all that a card's kernels
+        must know: with more samplers than those of _PLAIN, in another order, or a temperature that isn't given."""
+        others = [name for name in self.steps if name != "temperature"]
+        if (self.mirostat_tau > 0 or self.dynatemp_range > 0
+                or others != [name for name in _PLAIN if name in others]):
+            return None
+        place = self.steps.index("temperature") if len(others) < len(self.steps) else len(self.steps)
+        behind = self.steps[place:]
+        shares = {name in behind for name in ("top_p", "min_p") if name in others}
+        if "dry" in behind or len(shares) > 1:
+            return None
+        return False not in shares
 
     def temperature_of(self, number: int) -> float:
         """That of new token `number`: temperatures take turns, as in textgenrnn's interactive mode. 0 is greedy."""

@@ -13,7 +13,7 @@ from gpt2_assist.engine.cuda import shapes
 from gpt2_assist.engine.cuda.memory import budget
 from gpt2_assist.engine.cuda.plain import PlainKernels
 from gpt2_assist.engine.cuda.pool import DevicePages
-from gpt2_assist.engine.cuda.rows import BIASED, MOST_BEST, PENALISED, filtering_temperature
+from gpt2_assist.engine.cuda.rows import BIASED, MOST_BEST, PENALISED
 from gpt2_assist.engine.cuda.step import Step
 from gpt2_assist.engine.cuda.weights import KINDS, AdapterTable, Weights
 from gpt2_assist.engine.engine import Token
@@ -69,7 +69,7 @@ class _Part:
     @property
     def for_host(self) -> bool:
         """Whether the host chooses its tokens, by samplers that the kernels don't know."""
-        return filtering_temperature(self.sequence.sampling, 0) is None
+        return self.sequence.sampling.filtered_hot is None
 
 
 class CudaEngine(PagedEngine):

@@ -5,34 +5,15 @@ from gpt2_assist.engine.engine import Sampling
 from gpt2_assist.engine.pages import BLOCK
 
 (TOKEN, POSITION, ADAPTER, INDEX, NUMBER, SEED_LOW, SEED_HIGH, TOP_K, BEST, FLAGS, TEMPERATURE, TOP_P, MIN_P, PENALTY,
- STEP, FILTERING) = range(16)
+ FILTERING, STEP) = range(16)
 FIELDS = 16
 """Numbers of a row. TEMPERATURE, TOP_P, MIN_P, PENALTY and FILTERING are the bits of a float32. A row with POSITION -1
 is none. NUMBER: of the new token that the row decides. STEP: how many tokens the row has decided since it was told of.
 FILTERING: the temperature at which the filters see chances."""
 PENALISED, BIASED = 1, 2
 """Bits of FLAGS: whether the row's tokens seen so far count, whether it has scores to be added."""
-_KNOWN = ("penalties", "logit_bias", "dry", "top_k", "top_p", "min_p")
-"""What the kernels know, in their order. DRY is a bias to them."""
 MOST_BEST = 20
 """Likeliest tokens that a row can report. BEST: 0 for no log-probabilities, else one more than how many tokens."""
-
-
-def filtering_temperature(sampling: Sampling, number: int) -> float | None:
-    """The temperature at which the filters see the chances of new token `number`, 1 or its own. None where the samplers
-    are more than the kernels know, or stand in another order: then the host chooses."""
-    if sampling.mirostat_tau > 0 or sampling.dynatemp_range > 0:
-        return None
-    steps = [name for name in sampling.steps if name != "temperature"]
-    if steps != [name for name in _KNOWN if name in steps]:
-        return None
-    place = sampling.steps.index("temperature") if len(steps) < len(sampling.steps) else len(steps)
-    if "dry" in sampling.steps[place:]:
-        return None
-    shares = [name in sampling.steps[place:] for name in ("top_p", "min_p") if name in steps]
-    if any(shares) and not all(shares):
-        return None
-    return sampling.temperature_of(number) if all(shares) else 1.0
 
 
 class RowTable:
@@ -74,8 +55,8 @@ class RowTable:
         fields[SEED_LOW:SEED_HIGH + 1] = np.array([seed], np.uint64).view(np.int32)
         fields[TOP_K] = min(sampling.top_k, self._vocab_size) if "top_k" in steps else 0
         fields[BEST] = 0 if sampling.logprobs is None else 1 + min(sampling.logprobs, self._vocab_size, MOST_BEST)
-        numbers = [sampling.temperature_of(number), sampling.top_p if "top_p" in steps else 1.0,
-                   sampling.min_p if "min_p" in steps else 0.0, sampling.repetition_penalty]
-        fields[TEMPERATURE:PENALTY + 1] = np.array(numbers, np.float32).view(np.int32)
-        filtering = filtering_temperature(sampling, number)
-        fields[FILTERING] = np.float32(1.0 if filtering is None else filtering).view(np.int32)
+        temperature = sampling.temperature_of(number)
+        top_p, min_p = sampling.top_p if "top_p" in steps else 1.0, sampling.min_p if "min_p" in steps else 0.0
+        filtering = temperature if sampling.filtered_hot else 1.0
+        numbers = [temperature, top_p, min_p, sampling.repetition_penalty, filtering]
+        fields[TEMPERATURE:FILTERING + 1] = np.array(numbers, np.float32).view(np.int32)

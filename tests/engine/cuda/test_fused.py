@@ -167,7 +167,8 @@ def choose(step: Step, scores: np.ndarray, sampling: Sampling, index: int, numbe
     step.scores.logits[0] = step.scores.scores[0] = values
     blocks = torch.nn.functional.pad(values, (0, -V % shapes.SCORES), value=float("-inf")).view(-1, shapes.SCORES)
     top = blocks.amax(1)
-    for place, temperature in ((0, rows.filtering_temperature(sampling, number) or 1.0), (2, 1.0)):
+    filtering = sampling.temperature_of(number) if sampling.filtered_hot else 1.0
+    for place, temperature in ((0, filtering or 1.0), (2, 1.0)):
         weights = torch.exp((blocks - torch.where(top.isinf(), 0, top)[:, None]) / temperature)
         step.scores.figures[place, 0], step.scores.figures[place + 1, 0] = top, weights.sum(1)
     step._kernels.choose(replace(step._rows, count=1), step.scores)
