@@ -69,8 +69,8 @@ class Sampling:
 
     @cached_property
     def filtered_hot(self) -> bool | None:
-        """Whether filters see chances at the text's temperature, not at 1. None where that isn't all that a card's kernels
-        must know: with more samplers than those of _PLAIN, in another order, or a temperature that isn't given."""
+        """Whether filters see chances at the text's temperature, not at 1. None where a card's kernels don't know the
+        samplers: others than those of _PLAIN, another order, or a temperature that isn't given."""
         others = [name for name in self.steps if name != "temperature"]
         if (self.mirostat_tau > 0 or self.dynatemp_range > 0
                 or others != [name for name in _PLAIN if name in others]):

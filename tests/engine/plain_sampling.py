@@ -109,7 +109,8 @@ def _top_p(score, heat, sampling, index, number):
 
 def _min_p(score, heat, sampling, index, number):
     shares = _shares(score, heat)
-    return {id: score[id] for id in score if shares[id] >= sampling.min_p * max(shares.values())}
+    least = sampling.min_p * max(shares.values())
+    return {id: score[id] for id in score if shares[id] >= least}
 
 
 def _top_n_sigma(score, heat, sampling, index, number):

@@ -86,10 +86,42 @@ def test_with_any_samplers_in_any_order_it_draws_what_the_obvious_one_draws(logi
         seen.append(found)
 
 
-@given(seeds, indices, numbers)
-def test_the_random_number_is_philoxs(seed, index, number):
-    bits = np.random.Philox(key=[seed, index], counter=[0, 0, 0, number]).random_raw()
-    assert uniform(seed, index, number) == (int(bits) >> 11) / 2**53
+@pytest.mark.parametrize("spread", [0.1, 1.0, 6.0])
+@pytest.mark.parametrize("sampling", [
+    Sampling(1.0, typical_p=0.9), Sampling(1.0, typical_p=0.1), Sampling(1.5, top_n_sigma=1.0), Sampling(
+        dynatemp_range=0.5), Sampling(1.0, xtc_probability=1.0, xtc_threshold=0.01), Sampling(mirostat_tau=5.0),
+    Sampling(1.0, dry_multiplier=1.0, top_k=50)], ids=lambda sampling: " ".join(sampling.steps))
+def test_so_it_does_with_the_others_over_a_large_vocabulary(sampling, spread):
+    dice = np.random.default_rng(3)
+    logits = (dice.standard_normal(4000) * spread).astype(np.float32)
+    logits[:1500:2] = logits[1:1500:2]
+    seen = dice.integers(0, 9, 200).tolist()
+    for number in range(3):
+        fast, plain = mirostat_of(sampling), [2 * sampling.mirostat_tau] if sampling.mirostat_tau else None
+        assert sample(logits, seen, sampling, 1, number, mirostat=fast).id == plain_sample(
+            logits, seen, sampling, 1, number, mirostat=plain)
+
+
+@given(seeds, indices, numbers, st.integers(0, 1))
+def test_the_random_numbers_are_philoxs(seed, index, number, stream):
+    bits = np.random.Philox(key=[seed, index], counter=[0, 0, stream, number]).random_raw()
+    assert uniform(seed, index, number, stream) == (int(bits) >> 11) / 2**53
+
+
+def test_what_decides_whether_a_sampler_acts_tells_nothing_of_the_draw():
+    pairs = np.array([[uniform(7, 0, number, stream) for stream in (0, 1)] for number in range(2000)])
+    assert abs(np.corrcoef(pairs.T)[0, 1]) < 0.08
+
+
+def test_wild_logits_give_a_token_whatever_the_samplers():
+    everything = Sampling(1.0, 3, 0.9, 0.1, 1.2, {0: 1.0}, typical_p=0.5, top_n_sigma=1.0, xtc_probability=1.0,
+                          dry_multiplier=1.0, dynatemp_range=0.5)
+    for value in (np.nan, np.inf, -np.inf, 3e38):
+        logits = np.array([1.0, value, 0.0, value], np.float32)
+        for sampling in (everything, Sampling(mirostat_tau=1.0)):
+            assert sample(logits, [1, 2, 1], sampling, 0, 0, mirostat=mirostat_of(sampling)).id in range(4)
+    flat = np.full(5, -np.inf, np.float32)
+    assert sample(flat, [1], everything, 0, 0).id in range(5)
 
 
 def test_ids_that_the_model_lacks_are_never_drawn():

@@ -245,7 +245,8 @@ def test_what_needs_more_room_is_left_to_the_host(choice):
 
 
 @pytest.mark.slow
-def test_a_fused_engine_leaves_no_token_out_that_the_host_must_choose():
+@pytest.mark.parametrize("new", [False, True])
+def test_a_fused_engine_leaves_no_token_out_that_the_host_must_choose(new):
     from gpt2_assist.engine.cuda.cuda_engine import CudaEngine
     config = gpt2.decoder(1, 1, 16, 64, V)
     weights = steps.random_weights(config, 3)
@@ -253,13 +254,16 @@ def test_a_fused_engine_leaves_no_token_out_that_the_host_must_choose():
     for fused in (False, True):
         engine = CudaEngine(config, weights, "fp32", DEVICE, 1 << 20, fused=fused)
         engine.burst_s = 0.1  # several steps at once, of whose tokens the host must choose some
-        sequences = [engine.open([1, 2, 3], Sampling(seed=seed, temperature=temperature, top_p=0.98), seed)
-                     for seed, temperature in enumerate((5.0, 0.01, 5.0))]
+        samplings = [Sampling(temperature, top_p=0.98) for temperature in (5.0, 0.01, 5.0)]
+        samplings += [Sampling(0.7, 30, xtc_probability=1.0), Sampling(0.7, 30, dry_multiplier=4.0),
+                      Sampling(temperatures=(0.3, 0.9), top_k=9)] if new else []
+        sequences = [engine.open([1, 2, 3, 1, 2], replace(sampling, seed=seed), seed)
+                     for seed, sampling in enumerate(samplings)]
         for sequence in sequences:
             engine.prefill(sequence)
-        while any(len(sequence.tokens) < 7 for sequence in sequences):
+        while any(len(sequence.tokens) < 9 for sequence in sequences):
             engine.decode(sequences)
-        found.append([sequence.tokens[:7] for sequence in sequences])
+        found.append([sequence.tokens[:9] for sequence in sequences])
     assert found[0] == found[1]
 
 
