@@ -93,8 +93,9 @@ def fits(counts: Counter, chances: np.ndarray) -> bool:
     return chi < len(pairs) - 1 + 4 * np.sqrt(2 * len(pairs))
 
 
-@pytest.mark.parametrize("name", SAMPLERS)
-@pytest.mark.parametrize("kind", ["cpu-int8", "cuda-fp32"])
+@pytest.mark.parametrize(("kind", "name"), [
+    *(("cpu-int8", name) for name in SAMPLERS), ("cuda-fp32", "dry"), ("cuda-fp32", "mirostat"),
+    *(pytest.param("cuda-fp32", name, marks=pytest.mark.slow) for name in SAMPLERS if name not in ("dry", "mirostat"))])
 def test_drafts_and_a_restart_in_the_middle_change_no_text(kind, name):
     sampling = replace(SAMPLERS[name], seed=3,
                        logit_bias=dict.fromkeys(range(9), 9.0))  # among few tokens drafts are often right
