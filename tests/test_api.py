@@ -67,6 +67,7 @@ def test_what_numpy_and_gpt_2_simple_hand_over_means_the_same(generate, tmp_path
     ("generate", {"destination_path": "a\0b"}, "zero byte"), ("generate", {"seed": "x"}, "seed"),
     ("generate", {"unique": None, "stop": [1]}, "stop"), ("generate", {"stop": b"x"}, "stop"),
     ("generate", {"stop": {"a": 1}}, "stop"), ("generate", {"heal": "yes"}, "heal"),
+    ("generate", {"samplers": ["topp"]}, "topp"), ("generate", {"temperatures": "hot"}, "temperatures"),
     ("generate", {"min_p": "x"}, "min_p"), ("generate", {"logit_bias": {5: 1}}, "logit_bias"),
     ("generate", {"return_as_list": True}, "return_as_list"), ("generate", {"n": 3}, "setting n"),
     ("generate_to_file", {}, "destination_path"), ("generate_to_file", {"destination_path": 3}, "destination_path"),

@@ -1,28 +1,15 @@
 """The interface that a worker drives. Token ids in, token ids out; no text, no sockets, no threads of its own."""
 from collections.abc import Mapping
 from collections.abc import Sequence as SequenceOf
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 import numpy as np
 
 from gpt2_assist.architectures.description import Decoder
+from gpt2_assist.engine.settings import Sampling
 from gpt2_assist.errors import UsageError
 from gpt2_assist.model.adapter import Adapter
-
-
-@dataclass(frozen=True)
-class Sampling:
-    """How the next token is chosen; names and meanings as in messages.Generation."""
-
-    temperature: float = 0.8
-    top_k: int = 0
-    top_p: float = 1.0
-    min_p: float = 0.0
-    repetition_penalty: float = 1.0
-    logit_bias: dict[int, float] = field(default_factory=dict)
-    seed: int = 0
-    logprobs: int | None = None
 
 
 @dataclass(frozen=True)
@@ -98,7 +85,9 @@ class Engine(Protocol[Own]):
         No more than about `most_new` tokens will be wanted, where that is known: it changes what is prepared, no token.
         `rules` say what may come; None that everything may.
 
-        Costs no model time. Randomness comes from (seed, index, number of new tokens so far), nothing else.
+        Costs no model time. Randomness comes from (seed, index, number of new tokens so far), nothing else. What
+        mirostat draws follows from the chances of all tokens before: such a sample takes no `new_tokens`, but begins
+        anew.
         """
 
     def prefill(self, sequence: Own) -> bool:

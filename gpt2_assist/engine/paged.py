@@ -11,6 +11,7 @@ from gpt2_assist.engine.costs import MOST_ROWS, StepCosts
 from gpt2_assist.engine.drafts import Drafter, History
 from gpt2_assist.engine.engine import NO_LIMIT, Sampling, Token, TokenRules, checked_tokens
 from gpt2_assist.engine.prefix_tree import Branch, PrefixTree
+from gpt2_assist.engine.samplers import mirostat_of
 from gpt2_assist.engine.window import window_start
 
 _FIRST_TRUSTED = 3
@@ -24,6 +25,7 @@ class PagedSequence:
         self.most_new, self.rules = most_new, rules
         self.tokens, self.prompt_tokens, self.cached_tokens = tokens, prompt_tokens, cached_tokens
         self.sampling, self.index, self.adapter = sampling, index, adapter
+        self.mirostat = mirostat_of(sampling, tokens[prompt_tokens:])
         self.start = 0
         self.branch: Branch | None = None
         self.drafter: Drafter | None = None

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 
 from gpt2_assist.engine.engine import Sampling, Token
+from gpt2_assist.engine.samplers import mirostat_of
 from gpt2_assist.engine.sampling import sample
 from gpt2_assist.engine.window import window_start
 from gpt2_assist.model.transformer import Transformer
@@ -22,8 +23,9 @@ def reference_logits(model: Transformer, tokens: Sequence[int]) -> torch.Tensor:
 def reference_generate(model: Transformer, prompt: Sequence[int], sampling: Sampling, count: int,
                        index: int = 0) -> list[Token]:
     """`count` new tokens of sample `index`."""
-    tokens, new = list(prompt), []
+    tokens, new, mirostat = list(prompt), [], mirostat_of(sampling)
     for number in range(count):
-        new.append(sample(reference_logits(model, tokens).numpy(), tokens, sampling, index, number))
+        logits = reference_logits(model, tokens).numpy()
+        new.append(sample(logits, tokens, sampling, index, number, mirostat=mirostat))
         tokens.append(new[-1].id)
     return new

@@ -9,6 +9,7 @@ from gpt2_assist.architectures.description import Decoder
 from gpt2_assist.engine.engine import NO_LIMIT, Sampling, Token, TokenRules, checked_tokens
 from gpt2_assist.engine.forward import Forward, LowRank, Segment
 from gpt2_assist.engine.kv_cache import BLOCK, KeysValues, PrefixCache
+from gpt2_assist.engine.samplers import mirostat_of
 from gpt2_assist.engine.sampling import sample
 from gpt2_assist.engine.window import window_start
 from gpt2_assist.errors import UsageError
@@ -27,6 +28,7 @@ class TorchSequence:
                  index: int, adapter: int, rules: TokenRules | None) -> None:
         self.tokens, self.prompt_tokens, self.cached_tokens = tokens, prompt_tokens, cached_tokens
         self.sampling, self.index, self.adapter, self.rules = sampling, index, adapter, rules
+        self.mirostat = mirostat_of(sampling, tokens[prompt_tokens:])
         self.start = 0
         self.cache: KeysValues | None = None
 
@@ -102,7 +104,8 @@ class TorchEngine:
                 logits = self._forward.logits(row).cpu().numpy()
                 rules, before = sequence.rules, sequence.tokens[sequence.prompt_tokens:]
                 token = sample(logits, sequence.tokens, sequence.sampling, sequence.index, len(before),
-                               rules.allowed(before) if rules else None, rules.refused(before) if rules else None)
+                               rules.allowed(before) if rules else None, rules.refused(before) if rules else None,
+                               sequence.mirostat)
                 tokens.append([token])
                 sequence.tokens.append(token.id)
         return tokens

@@ -4,7 +4,7 @@ from typing import Any, ClassVar
 
 from gpt2_assist.errors import UsageError
 
-PROTOCOL_VERSION = 5
+PROTOCOL_VERSION = 6
 MAX_FRAME_BYTES = 8 * 1024 * 1024
 MAX_DEPTH = 16
 MAX_REQUESTS_PER_CLIENT = 256
@@ -16,7 +16,15 @@ MAX_NEW_TOKENS = 1_000_000
 MAX_STOP_STRINGS = 32
 MAX_STOP_CHARACTERS = 1024
 MAX_PIECES = 64
+MAX_TEMPERATURES = 64
 PRIORITIES = ("keystroke", "session", "bulk")
+SAMPLERS = ("penalties", "dry", "top_n_sigma", "top_k", "typical_p", "top_p", "min_p", "xtc", "temperature")
+"""What changes the chances of the next token, in llama.cpp's order."""
+_SAMPLER_LIMITS = {
+    "typical_p": (0.0, 1.0), "top_n_sigma": (0.0, 100.0), "xtc_probability": (0.0, 1.0), "xtc_threshold": (0.0, 1.0),
+    "dry_multiplier": (0.0, 100.0), "dry_base": (1.0, 10.0), "dry_allowed_length": (1, 100),
+    "dynatemp_range": (0.0, 100.0), "dynatemp_exponent": (0.0, 100.0), "mirostat_tau": (0.0, 100.0),
+    "mirostat_eta": (0.0, 10.0)}
 
 
 @dataclass(frozen=True)
@@ -61,6 +69,34 @@ class Generation:
     max_copied: int | None = None
     """New tokens in a row, at most, that stand so in the texts that the model was fine-tuned on; None is off."""
 
+    typical_p: float = 1.0
+    """1 is off: of the tokens that surprise about as much as is to be expected, those are left that hold this share."""
+    top_n_sigma: float = 0.0
+    """0 is off: tokens whose score is lower than the best by more than so many standard deviations are dropped."""
+    xtc_probability: float = 0.0
+    """0 is off: with this probability the likeliest tokens are dropped, the least likely of them stays."""
+    xtc_threshold: float = 0.1
+    """From which probability on a token is one of these. Above 0.5 there is never more than one."""
+    dry_multiplier: float = 0.0
+    """0 is off: what would go on with a repetition of dry_allowed_length tokens loses so much of its score, and more by
+    the factor dry_base for each token beyond these."""
+    dry_base: float = 1.75
+    dry_allowed_length: int = 2
+    dry_breakers: list = field(default_factory=lambda: ["\n", ":", '"', "*"])
+    """Texts over which no repetition reaches: that of a token that holds one."""
+    dynatemp_range: float = 0.0
+    """0 is off: temperature is up to so much lower where the model is sure, and higher where it isn't."""
+    dynatemp_exponent: float = 1.0
+    """Of what stands for how unsure it is, from 0 to 1."""
+    temperatures: list = field(default_factory=list)
+    """In place of temperature, if there are any: new tokens take them in turn."""
+    mirostat_tau: float = 0.0
+    """0 is off: mirostat 2 in place of all that drops tokens: the text surprises by so many bits a token."""
+    mirostat_eta: float = 0.1
+    """How quickly it learns from what came."""
+    samplers: list = field(default_factory=lambda: list(SAMPLERS))
+    """Which of SAMPLERS count, one after the other."""
+
     def validate(self) -> None:
         """Raises UsageError with a sentence that names the setting."""
         if self.max_copied is not None:
@@ -74,15 +110,29 @@ class Generation:
             raise UsageError(f"repetition_penalty must be between 0.01 and 100, not {self.repetition_penalty}.")
         _within("n", self.n, 1, MAX_SAMPLES)
         _within("first_index", self.first_index, 0, (1 << 31) - 1)
+        for name, (low, high) in _SAMPLER_LIMITS.items():
+            _within(name, getattr(self, name), low, high)
+        for temperature in self.temperatures:
+            _within("a temperature", temperature, 0.0, 100.0)
+        for name, values, most in (("temperatures", self.temperatures, MAX_TEMPERATURES),
+                                   ("texts in dry_breakers", self.dry_breakers, MAX_STOP_STRINGS)):
+            if len(values) > most:
+                raise UsageError(f"There are {len(values)} {name}; at most {most} are allowed.")
+        for name in self.samplers:
+            if name not in SAMPLERS:
+                raise UsageError(f"There is no sampler {str(name)[:20]!r}; there are {', '.join(SAMPLERS)}.")
+            if self.samplers.count(name) > 1:
+                raise UsageError(f"The sampler {name} is named twice.")
         if self.seed is not None:
             _within("seed", self.seed, 0, (1 << 63) - 1)
         if self.logprobs is not None:
             _within("logprobs", self.logprobs, 0, 20)
         if len(self.stop) > MAX_STOP_STRINGS:
             raise UsageError(f"There are {len(self.stop)} stop strings; at most {MAX_STOP_STRINGS} are allowed.")
-        for text in self.stop:
-            if not isinstance(text, str) or not 0 < len(text) <= MAX_STOP_CHARACTERS:
-                raise UsageError(f"A stop string must have 1 to {MAX_STOP_CHARACTERS} characters.")
+        for kind, texts in (("stop string", self.stop), ("text of dry_breakers", self.dry_breakers)):
+            for text in texts:
+                if not isinstance(text, str) or not 0 < len(text) <= MAX_STOP_CHARACTERS:
+                    raise UsageError(f"A {kind} must have 1 to {MAX_STOP_CHARACTERS} characters.")
         for token in self.stop_tokens:
             _within("a stop token", token, 0, (1 << 31) - 1)
         for pair in self.logit_bias:

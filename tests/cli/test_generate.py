@@ -51,6 +51,15 @@ def test_include_prefix_and_truncate_work_by_themselves(generate):
     assert generate(PROMPT, "--stop", cut) == generate(PROMPT, "--truncate", cut)
 
 
+def test_samplers_are_set_by_flags_and_several_temperatures_take_turns(generate):
+    text = generate(PROMPT)
+    assert generate(PROMPT, "--temperature", "0.8,0.8") == text != generate(PROMPT, "--temperature", "0.8,0,2")
+    assert generate(PROMPT, "--samplers", "") == generate(PROMPT, "--temperature", "1", "--top-k", "0") != text
+    dry = "--dry-multiplier", "5", "--dry-allowed-length", "1"
+    assert generate(PROMPT, *dry, "--dry-breaker", "\\n") != text
+    assert generate(PROMPT, *dry, "--samplers", "top_k,temperature") == text
+
+
 def test_samples_are_the_same_at_every_batch_size_and_as_json_lines(generate):
     lines = generate(PROMPT, "-n", 5, "--json").splitlines()
     samples = [json.loads(line) for line in lines]
@@ -86,6 +95,9 @@ def test_a_file_appears_whole_and_a_refused_one_leaves_the_old(generate, tiny_mo
 @pytest.mark.parametrize(("arguments", "stdin", "code", "sentence"), [
     (["a", "--prefix", "b"], b"", 2, "once"),
     (["a", "--temperature", "-1"], b"", 2, "temperature"),
+    (["a", "--temperature", "0.5,hot"], b"", 2, "temperature"),
+    (["a", "--samplers", "top_k,top_q"], b"", 2, "no sampler 'top_q'"),
+    (["a", "--dry-multiplier", "1", "--dry-breaker", ""], b"", 2, "dry_breakers"),
     (["a", "--logit-bias", "x"], b"", 2, "ID=BIAS"),
     (["a", "-n", "0"], b"", 2, "-n"),
     (["a", "--model", "no-such"], b"", 3, "gpt2-assist pull"),

@@ -18,7 +18,8 @@ from gpt2_assist.engine.engine import NO_LIMIT, Sampling
 _OWN = [kind for kind in ALL_KINDS if kind not in ("cuda-fp32", "cuda-int8")]  # bf16's way is theirs, and slow
 KINDS = over_architectures(_OWN)
 SAMPLINGS = (Sampling(temperature=0), Sampling(seed=1, top_k=20), Sampling(seed=2, temperature=0.4),
-             Sampling(seed=3, top_p=0.9, repetition_penalty=1.3))
+             Sampling(seed=3, top_p=0.9, repetition_penalty=1.3),
+             Sampling(seed=4, top_k=30, temperatures=(0.4, 0.9), dry_multiplier=0.8, xtc_probability=0.5))
 LONGEST = 90
 
 
@@ -65,7 +66,7 @@ def one_round(kind: str, dice: random.Random) -> int:
         act = dice.choice(["open", "open", "prefill", "decode", "decode", "decode", "close", "idle", "logits"])
         if act == "open" and len(live) < 6:
             prompt = text(dice.randrange(9), dice.choice([1, 2, 17, 39, 64, 100, 148, 150, 230]))
-            sampling, index = dice.randrange(4), dice.randrange(3)
+            sampling, index = dice.randrange(len(SAMPLINGS)), dice.randrange(3)
             adapter = dice.choice([0, 0, 1, 2])
             expected = alone(kind, prompt, sampling, index, adapter)
             restarted = dice.randrange(20) if dice.random() < 0.3 else 0

@@ -73,3 +73,21 @@ def test_other_files_pieces_are_few():
     many = [["a", "b"]] * (MAX_PIECES + 1)
     with pytest.raises(UsageError, match=str(MAX_PIECES)):
         Generate(1, "m", "p", Generation(), beside=many).validate()
+
+
+@pytest.mark.parametrize(("given", "words"), [
+    ({"typical_p": 1.5}, "typical_p must be a number between 0 and 1"), ({"typical_p": "x"}, "typical_p"),
+    ({"top_n_sigma": -1.0}, "top_n_sigma"), ({"xtc_probability": 2}, "xtc_probability"),
+    ({"xtc_threshold": float("nan")}, "xtc_threshold"), ({"dry_multiplier": -0.1}, "dry_multiplier"),
+    ({"dry_base": 0.5}, "dry_base"), ({"dry_allowed_length": 0}, "dry_allowed_length"),
+    ({"dry_allowed_length": 1.5}, "a whole number"), ({"dry_breakers": [""]}, "dry_breakers must have 1 to"),
+    ({"dry_breakers": [5]}, "dry_breakers"), ({"dry_breakers": ["a"] * 99}, "99 texts in dry_breakers"),
+    ({"dynatemp_range": -1.0}, "dynatemp_range"), ({"dynatemp_exponent": 1e9}, "dynatemp_exponent"),
+    ({"temperatures": [0.5, -1.0]}, "a temperature"), ({"temperatures": [[1]]}, "a temperature"),
+    ({"temperatures": [1.0] * 65}, "65 temperatures"), ({"mirostat_tau": -5.0}, "mirostat_tau"),
+    ({"mirostat_eta": 11.0}, "mirostat_eta"), ({"samplers": ["top_k", "topp"]}, "no sampler 'topp'; there are penal"),
+    ({"samplers": [["x"]]}, "no sampler"), ({"samplers": ["dry", "dry"]}, "dry is named twice")])
+def test_a_sampler_setting_that_means_nothing_is_refused_by_one_sentence(given, words):
+    with pytest.raises(UsageError) as refused:
+        Generation(**given).validate()
+    assert words in str(refused.value) and str(refused.value).endswith(".") and "\n" not in str(refused.value)

@@ -2,8 +2,9 @@
 import time
 from collections.abc import Callable
 
+from gpt2_assist.daemon.worker.sampler_settings import sampling_of
 from gpt2_assist.daemon.worker.vocabulary import Vocabulary
-from gpt2_assist.engine.engine import NO_LIMIT, Engine, Sampling, Sequence, Token
+from gpt2_assist.engine.engine import NO_LIMIT, Engine, Sequence, Token
 from gpt2_assist.ipc.messages import Chunk, Finished, Generate, Resume, SampleDone
 from gpt2_assist.text.healing import Respelling
 from gpt2_assist.text.stream import TextStream
@@ -33,11 +34,7 @@ class Request:
             self.most_tokens = n_ctx - len(self.prompt)  # a window that moved would have lost its first control token
         self.stops = vocabulary.stop_strings(settings.stop)
         self.stop_tokens = vocabulary.stop_tokens(settings.stop_tokens, self.message.suffix is not None)
-        self.sampling = Sampling(
-            temperature=settings.temperature, top_k=settings.top_k, top_p=settings.top_p, min_p=settings.min_p,
-            repetition_penalty=settings.repetition_penalty,
-            logit_bias={token: float(bias) for token, bias in settings.logit_bias},
-            seed=self._seed, logprobs=settings.logprobs)
+        self.sampling = sampling_of(settings, self._seed, vocabulary, self.stop_tokens)
         self.rules = vocabulary.rules(self.spelling, self.stop_tokens, settings.max_copied)
         delivered = message.tokens if isinstance(message, Resume) else [None] * settings.n
         done = message.done if isinstance(message, Resume) else []
@@ -77,6 +74,8 @@ class Sample:
         self._respelling = Respelling(request.vocabulary.healing, request.spelling)
         self._delivered = list(delivered or [])
         self._silent = delivered is not None
+        self._repeated = len(self._delivered) if request.sampling.mirostat_tau > 0 else 0
+        """So many tokens that were delivered are still decoded again: what mirostat draws follows from all before."""
         self._decoded = self._new = 0
         self._stop_token = False
         self.heard = False
@@ -100,7 +99,8 @@ class Sample:
             self._end(reason)
         else:
             self.sequence = engine.open(self.request.prompt, self.request.sampling,
-                                        self._settings.first_index + self.index, self._delivered,
+                                        self._settings.first_index + self.index,
+                                        () if self._repeated else self._delivered,
                                         self.request.adapter, self._most_new(), self.request.rules)
 
     def _most_new(self) -> int:
@@ -114,6 +114,9 @@ class Sample:
 
     def take(self, token: Token) -> None:
         """The next token: sends what has become safe to show, and ends where an end is reached."""
+        if self._repeated:
+            self._repeated -= 1
+            return
         before = self._new
         text = self._read(token.id)
         self._held.append(token.id)

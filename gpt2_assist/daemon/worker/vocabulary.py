@@ -29,7 +29,10 @@ class Vocabulary:
         self._index = None
         self.infill = infill_of(card.infill, tokenizer)
         self._encoded = lru_cache(_TEXTS)(partial(tokenizer.encode, plain=True))
-        self.healing = Healing(tokenizer.ordinary_tokens(), tokenizer.encode)
+        tokens = tokenizer.ordinary_tokens()
+        self.healing = Healing(tokens, tokenizer.encode)
+        self.holding = lru_cache(_TEXTS)(partial(_holding, tokens))
+        """From a text to the ids of the tokens that hold it."""
 
     def of(self, card: Card, copies: Path | None, tokenizer: TextTokenizer | None = None) -> "Vocabulary":
         """That of a model with the same tokenizer, or with its own."""
@@ -136,3 +139,8 @@ class Vocabulary:
     def shown(self, token: int) -> str:
         """A token by itself, for tables of log-probabilities."""
         return self.tokenizer.token_bytes(token).decode("utf-8", "replace")
+
+
+def _holding(tokens: list[bytes], text: str) -> frozenset[int]:
+    data = text.encode()
+    return frozenset(id for id, token in enumerate(tokens) if data in token)

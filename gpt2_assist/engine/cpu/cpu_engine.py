@@ -155,7 +155,8 @@ class CpuEngine(PagedEngine):
             rules, before = sequence.rules, sequence.new_tokens if sequence.rules else []
             new.append(sample(row, sequence.tokens, sequence.sampling, sequence.index,
                               len(sequence.tokens) - sequence.prompt_tokens,
-                              rules.allowed(before) if rules else None, rules.refused(before) if rules else None))
+                              rules.allowed(before) if rules else None, rules.refused(before) if rules else None,
+                              sequence.mirostat))
             sequence.tokens.append(new[-1].id)
             if place == len(draft) or new[-1].id != draft[place]:
                 break

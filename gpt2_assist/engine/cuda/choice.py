@@ -9,9 +9,9 @@ import triton.language as tl
 from gpt2_assist.engine.cuda import rows, shapes
 
 (_TOKEN, _POSITION, _INDEX, _NUMBER, _SEED_LOW, _SEED_HIGH, _TOP_K, _BEST, _FLAGS, _TEMPERATURE, _TOP_P, _MIN_P,
- _STEP) = (tl.constexpr(value) for value in (
+ _STEP, _FILTERING) = (tl.constexpr(value) for value in (
      rows.TOKEN, rows.POSITION, rows.INDEX, rows.NUMBER, rows.SEED_LOW, rows.SEED_HIGH, rows.TOP_K, rows.BEST,
-     rows.FLAGS, rows.TEMPERATURE, rows.TOP_P, rows.MIN_P, rows.STEP))
+     rows.FLAGS, rows.TEMPERATURE, rows.TOP_P, rows.MIN_P, rows.STEP, rows.FILTERING))
 _FIELDS, _PENALISED, _MOST_BEST = (tl.constexpr(value) for value in (rows.FIELDS, rows.PENALISED, rows.MOST_BEST))
 _MOST, _BLOCK = tl.constexpr(shapes.MOST_ROWS), tl.constexpr(shapes.SCORES)
 _NEAR, _ROOM = tl.constexpr(shapes.NEAR), tl.constexpr(shapes.ROOM)
@@ -124,11 +124,12 @@ def among_all(scores, shares, top, temperature, drawn, N, COUNT: tl.constexpr):
 
 
 @triton.jit
-def among_best(scores, tops, shares, top, temperature, top_k, top_p, min_p, drawn, N, ids, found, places,
+def among_best(scores, tops, shares, top, filtering, temperature, top_k, top_p, min_p, drawn, N, ids, found, places,
                BLOCKS: tl.constexpr):
-    """(place, whether it is known): drawn from what the filters leave."""
+    """(place, whether it is known): drawn at `temperature` from what the filters leave, which see chances at another,
+    as do `shares`."""
     by_value = (top_k > 0) | (top_p < 1.0)
-    reach = -temperature * tl.log(tl.maximum(min_p, 1e-38))
+    reach = -filtering * tl.log(tl.maximum(min_p, 1e-38))
     least = key(top - reach - 1e-5 * (tl.abs(top) + reach))
     if by_value:
         least = highest(key(tops), tl.where(top_k > 0, top_k, _NEAR))
@@ -138,17 +139,19 @@ def among_best(scores, tops, shares, top, temperature, top_k, top_p, min_p, draw
     i = tl.arange(0, _ROOM)
     value = tl.load(found + i, mask=i < count, other=float("-inf"))
     place = tl.load(places + i, mask=i < count, other=0)
-    weights = tl.exp((value - top) / temperature)
-    rank, before = standing(found, value, count, top, temperature, by_value)
+    chances = tl.exp((value - top) / filtering)
+    rank, ahead = standing(found, value, count, top, filtering, by_value)
+    before = ahead
+    if filtering != temperature:
+        rank, before = standing(found, value, count, top, temperature, by_value)
     kept = (i < count) & ((top_k == 0) | (rank < top_k))
-    weights = tl.where(kept, weights, 0.0)
-    best = tl.sum(weights, 0)
+    best = tl.sum(tl.where(kept, chances, 0.0), 0)
     all = tl.where(top_k == 0, tl.sum(shares, 0), best)
     # A nucleus that goes beyond what is looked at is not known; that all scores are looked at shows in `least`.
     share = tl.where(top_p < 1.0, top_p * all, 0.0)
     known = known & ((best >= share) | (least <= key(tl.full((), float("-inf"), tl.float32))))
-    kept = kept & ((before < tl.where(top_p < 1.0, share, float("inf"))) | (rank == 0)) & (weights >= min_p)
-    weights = tl.where(kept, weights, 0.0)
+    kept = kept & ((ahead < tl.where(top_p < 1.0, share, float("inf"))) | (rank == 0)) & (chances >= min_p)
+    weights = tl.where(kept, tl.exp((value - top) / temperature), 0.0)
     rank = tl.where(by_value, rank, tl.cumsum(kept.to(tl.int32), 0) - 1)
     before = tl.where(by_value, before, tl.cumsum(weights, 0) - weights)
     target = drawn * tl.sum(weights, 0)
@@ -201,6 +204,7 @@ def choose(fields, logits, scores, maxima, sums, own_maxima, own_sums, seen, ids
     tops = tl.load(maxima + row * COUNT + b, mask=b < COUNT, other=float("-inf"))
     top = tl.max(tops, 0)
     temperature = tl.load(at + _TEMPERATURE).to(tl.float32, bitcast=True)
+    filtering = tl.load(at + _FILTERING).to(tl.float32, bitcast=True)
     top_p = tl.load(at + _TOP_P).to(tl.float32, bitcast=True)
     min_p = tl.load(at + _MIN_P).to(tl.float32, bitcast=True)
     top_k = tl.load(at + _TOP_K)
@@ -211,12 +215,12 @@ def choose(fields, logits, scores, maxima, sums, own_maxima, own_sums, seen, ids
         low = tl.load(at + _SEED_LOW).to(tl.uint32, bitcast=True).to(tl.uint64)
         high = tl.load(at + _SEED_HIGH).to(tl.uint32, bitcast=True).to(tl.uint64)
         drawn = uniform(low | (high << 32), tl.load(at + _INDEX).to(tl.uint64), number.to(tl.uint64))
-        shares = tl.load(sums + row * COUNT + b, mask=b < COUNT, other=0.0) * tl.exp((tops - top) / temperature)
+        shares = tl.load(sums + row * COUNT + b, mask=b < COUNT, other=0.0) * tl.exp((tops - top) / filtering)
         if (top_k == 0) & (top_p >= 1.0) & (min_p <= 0.0):
             place = among_all(scores, shares, top, temperature, drawn, N, COUNT)
         else:
-            place, known = among_best(scores, tops, shares, top, temperature, top_k, top_p, min_p, drawn, N, ids, found,
-                                      places, BLOCKS)
+            place, known = among_best(scores, tops, shares, top, filtering, temperature, top_k, top_p, min_p, drawn, N,
+                                      ids, found, places, BLOCKS)
     else:
         place = certain(scores, tops, top, N, COUNT)
     place = tl.where(known, tl.minimum(place, N - 1), 0)

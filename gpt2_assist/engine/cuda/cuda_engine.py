@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from gpt2_assist.architectures.description import Decoder
+from gpt2_assist.engine import dry
 from gpt2_assist.engine.cuda import shapes
 from gpt2_assist.engine.cuda.memory import budget
 from gpt2_assist.engine.cuda.plain import PlainKernels
@@ -64,6 +65,11 @@ class _Part:
     rules: list[_Rules] = field(default_factory=lambda: [(None, None)])
     """For the token behind none, one, … all of the draft's."""
     row: int = 0
+
+    @property
+    def for_host(self) -> bool:
+        """Whether the host chooses its tokens, by samplers that the kernels don't know."""
+        return self.sequence.sampling.filtered_hot is None
 
 
 class CudaEngine(PagedEngine):
@@ -191,7 +197,7 @@ class CudaEngine(PagedEngine):
                 (step, last) for step in range(times)]
             new: list[Token] = []
             for number, (step, row) in enumerate(places):
-                if tokens[step, row] >= 0:
+                if tokens[step, row] >= 0 and not part.for_host:
                     token = _token(tokens[step, row], chances, best, step, row, part.sequence.sampling.logprobs)
                 elif times == 1:
                     token = self._chosen_here(part, row, part.rules[number])
@@ -221,6 +227,7 @@ class CudaEngine(PagedEngine):
         if count > len(group) or any(
                 (part.sequence.rules and not part.sequence.rules.over(part.sequence.new_tokens))
                 or len(part.sequence.tokens) == part.sequence.prompt_tokens
+                or part.for_host or part.sequence.sampling.temperatures or part.sequence.sampling.dry_multiplier > 0
                 or part.sequence.sampling.top_k > shapes.NEAR or self._singly.get(part.sequence) for part in group):
             return 1
         wanted = int(self.burst_s / max(self._costs.one, 1e-6)) if self._costs.one else 1
@@ -252,17 +259,22 @@ class CudaEngine(PagedEngine):
         """Sends what the row's scores depend on beside its logits; the row's flags."""
         sequence, sampling, flags = part.sequence, part.sequence.sampling, 0
         scores = self._step.scores
-        if sampling.repetition_penalty != 1.0:
+        if "penalties" in sampling.steps:
             seen = np.zeros(self.vocab_size, np.int8)
             seen[[*sequence.tokens, *part.draft[:drafted]]] = 1
             scores.seen[row].copy_(torch.from_numpy(seen))
             flags |= PENALISED
         allowed, refused = part.rules[drafted]
-        if sampling.logit_bias or allowed is not None or (refused is not None and len(refused)):
+        repeated = ()
+        if "dry" in sampling.steps and not part.for_host:
+            repeated = dry.penalties([*sequence.tokens, *part.draft[:drafted]], sampling)
+        if repeated or sampling.logit_bias or allowed is not None or (refused is not None and len(refused)):
             biases = np.zeros(self.vocab_size, np.float32)
             for token, bias in sampling.logit_bias.items():
                 if token < self.vocab_size:
                     biases[token] = bias
+            if repeated:
+                biases[repeated[0]] -= repeated[1]
             if refused is not None and len(refused):
                 biases[refused[refused < self.vocab_size]] = _REFUSED
             if allowed is not None:
@@ -289,7 +301,7 @@ class CudaEngine(PagedEngine):
         sequence = part.sequence
         self._singly[sequence] = _SINGLY + 1
         return sample(self._row_of(row), sequence.tokens, sequence.sampling, sequence.index,
-                      len(sequence.tokens) - sequence.prompt_tokens, *rules)
+                      len(sequence.tokens) - sequence.prompt_tokens, *rules, sequence.mirostat)
 
     def _row_of(self, row: int) -> np.ndarray:
         return self._step.scores.logits[row].cpu().numpy().copy()

@@ -15,8 +15,8 @@ from triton import knobs
 from gpt2_assist.engine.cuda import rows, shapes
 from gpt2_assist.engine.pages import BLOCK
 
-_FIELDS, _TOKEN, _POSITION, _ADAPTER, _FLAGS, _TEMPERATURE, _PENALTY = (tl.constexpr(value) for value in (
-    rows.FIELDS, rows.TOKEN, rows.POSITION, rows.ADAPTER, rows.FLAGS, rows.TEMPERATURE, rows.PENALTY))
+_FIELDS, _TOKEN, _POSITION, _ADAPTER, _FLAGS, _FILTERING, _PENALTY = (tl.constexpr(value) for value in (
+    rows.FIELDS, rows.TOKEN, rows.POSITION, rows.ADAPTER, rows.FLAGS, rows.FILTERING, rows.PENALTY))
 _PENALISED, _BIASED = tl.constexpr(rows.PENALISED), tl.constexpr(rows.BIASED)
 _PAGE = tl.constexpr(BLOCK)
 _KEYS = tl.constexpr(shapes.KEYS)
@@ -432,7 +432,8 @@ def head(fields, x, figures, norm_weight, norm_bias, matrix, scales, seen, biase
          K: tl.constexpr, N: tl.constexpr, KIND: tl.constexpr, ROWS: tl.constexpr,
          BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_K: tl.constexpr):
     """Logits, and scores: logits with repetition penalty and bias. Of each block of N's columns, one a program: maximum
-    and sum of exp((score - maximum) / temperature), and the same of the logits themselves at temperature 1."""
+    and sum of exp((score - maximum) / temperature), the filters', and the same of the logits themselves at temperature
+    1."""
     m = tl.arange(0, BLOCK_M)
     n = tl.program_id(0) * BLOCK_N + tl.arange(0, BLOCK_N)
     positions = tl.load(fields + m * _FIELDS + _POSITION, mask=m < ROWS, other=-1)
@@ -460,7 +461,7 @@ def head(fields, x, figures, norm_weight, norm_bias, matrix, scales, seen, biase
     own = tl.where(counted != 0, changed, own)
     own += tl.load(biases + at, mask=inside & ((flags & _BIASED) != 0)[:, None], other=0.0)
     tl.store(scores + at, own, mask=inside)
-    temperature = tl.load(fields + m * _FIELDS + _TEMPERATURE, mask=there, other=0).to(tl.float32, bitcast=True)
+    temperature = tl.load(fields + m * _FIELDS + _FILTERING, mask=there, other=0).to(tl.float32, bitcast=True)
     top = tl.max(own, 1)
     least = tl.where(top == float("-inf"), 0.0, top)
     weights = tl.exp((own - least[:, None]) / tl.where(temperature == 0.0, 1.0, temperature)[:, None])

@@ -125,7 +125,7 @@ class PlainKernels:
         counted = (scores.seen[:rows.count] != 0) & (table[:, fields.FLAGS] & fields.PENALISED != 0)[:, None]
         own = torch.where(counted, torch.where(logits > 0, logits / penalty, logits * penalty), logits)
         own += torch.where((table[:, fields.FLAGS] & fields.BIASED != 0)[:, None], scores.biases[:rows.count], 0)
-        temperature = table[:, fields.TEMPERATURE].contiguous().view(torch.float32)
+        temperature = table[:, fields.FILTERING].contiguous().view(torch.float32)
         scores.logits[:rows.count][there], scores.scores[:rows.count][there] = logits[there], own[there]
         for place, (values, scale) in enumerate(((own, temperature), (logits, torch.ones_like(temperature)))):
             padding = -values.shape[1] % shapes.SCORES
@@ -141,7 +141,10 @@ class PlainKernels:
             table = rows.fields[row].cpu().numpy()
             temperature, top_p, min_p, _ = table[fields.TEMPERATURE:fields.PENALTY + 1].view(np.float32).tolist()
             seed = int(table[fields.SEED_LOW:fields.SEED_HIGH + 1].view(np.uint64)[0])
-            sampling = Sampling(temperature, int(table[fields.TOP_K]), top_p, min_p, seed=seed)
+            filtering = table[fields.FILTERING:fields.FILTERING + 1].view(np.float32)[0]
+            order = ("top_k", "top_p", "min_p", "temperature") if filtering == 1 else (
+                "top_k", "temperature", "top_p", "min_p")
+            sampling = Sampling(temperature, int(table[fields.TOP_K]), top_p, min_p, seed=seed, samplers=order)
             step, best = int(table[fields.STEP]), int(table[fields.BEST])
             chosen = drawn(scores.scores[row].cpu().numpy(), sampling, int(table[fields.INDEX]),
                            int(table[fields.NUMBER]))

@@ -5,10 +5,11 @@ from gpt2_assist.engine.engine import Sampling
 from gpt2_assist.engine.pages import BLOCK
 
 (TOKEN, POSITION, ADAPTER, INDEX, NUMBER, SEED_LOW, SEED_HIGH, TOP_K, BEST, FLAGS, TEMPERATURE, TOP_P, MIN_P, PENALTY,
- STEP) = range(15)
+ FILTERING, STEP) = range(16)
 FIELDS = 16
-"""Numbers of a row. TEMPERATURE, TOP_P, MIN_P and PENALTY are the bits of a float32. A row with POSITION -1 is none.
-NUMBER: of the new token that the row decides. STEP: how many tokens the row has decided since it was told of."""
+"""Numbers of a row. TEMPERATURE, TOP_P, MIN_P, PENALTY and FILTERING are the bits of a float32. A row with POSITION -1
+is none. NUMBER: of the new token that the row decides. STEP: how many tokens the row has decided since it was told of.
+FILTERING: the temperature at which the filters see chances."""
 PENALISED, BIASED = 1, 2
 """Bits of FLAGS: whether the row's tokens seen so far count, whether it has scores to be added."""
 MOST_BEST = 20
@@ -47,13 +48,15 @@ class RowTable:
         self.pages[table, len(pages):] = 0
 
     def put_sampling(self, row: int, sampling: Sampling, index: int, number: int, flags: int) -> None:
-        """How the row's next token is chosen."""
-        fields = self.fields[row]
+        """How the row's next token is chosen, as far as the kernels know."""
+        fields, steps = self.fields[row], sampling.steps
         seed = sampling.seed & (1 << 64) - 1
         fields[INDEX], fields[NUMBER], fields[FLAGS] = index, number, flags
         fields[SEED_LOW:SEED_HIGH + 1] = np.array([seed], np.uint64).view(np.int32)
-        fields[TOP_K] = min(sampling.top_k, self._vocab_size)
+        fields[TOP_K] = min(sampling.top_k, self._vocab_size) if "top_k" in steps else 0
         fields[BEST] = 0 if sampling.logprobs is None else 1 + min(sampling.logprobs, self._vocab_size, MOST_BEST)
-        fields[TEMPERATURE:PENALTY + 1] = np.array(
-            [sampling.temperature, sampling.top_p, sampling.min_p, sampling.repetition_penalty],
-            np.float32).view(np.int32)
+        temperature = sampling.temperature_of(number)
+        top_p, min_p = sampling.top_p if "top_p" in steps else 1.0, sampling.min_p if "min_p" in steps else 0.0
+        filtering = temperature if sampling.filtered_hot else 1.0
+        numbers = [temperature, top_p, min_p, sampling.repetition_penalty, filtering]
+        fields[TEMPERATURE:FILTERING + 1] = np.array(numbers, np.float32).view(np.int32)

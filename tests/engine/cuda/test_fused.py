@@ -167,7 +167,8 @@ def choose(step: Step, scores: np.ndarray, sampling: Sampling, index: int, numbe
     step.scores.logits[0] = step.scores.scores[0] = values
     blocks = torch.nn.functional.pad(values, (0, -V % shapes.SCORES), value=float("-inf")).view(-1, shapes.SCORES)
     top = blocks.amax(1)
-    for place, temperature in ((0, sampling.temperature or 1.0), (2, 1.0)):
+    filtering = sampling.temperature_of(number) if sampling.filtered_hot else 1.0
+    for place, temperature in ((0, filtering or 1.0), (2, 1.0)):
         weights = torch.exp((blocks - torch.where(top.isinf(), 0, top)[:, None]) / temperature)
         step.scores.figures[place, 0], step.scores.figures[place + 1, 0] = top, weights.sum(1)
     step._kernels.choose(replace(step._rows, count=1), step.scores)
@@ -191,11 +192,15 @@ def scores_of(kind: str, dice: np.random.Generator) -> np.ndarray:
     return (dice.standard_normal(V) * 0.1).astype(np.float32)
 
 
+HOT = ("top_k", "temperature", "top_p", "min_p")
+"""An order in which the filters see chances at the text's temperature, not at 1."""
 FILTERS = [Sampling(temperature=0), Sampling(temperature=1.0), Sampling(temperature=0.7, top_k=40),
-           Sampling(temperature=1.3, top_k=1), Sampling(temperature=0.8, top_p=0.9),
+           Sampling(temperature=1.3, top_k=1), Sampling(temperature=0.8, top_p=0.9, samplers=HOT),
            Sampling(temperature=0.5, top_k=100, top_p=0.8), Sampling(temperature=0.6, min_p=0.05),
            Sampling(temperature=0.9, top_k=30, top_p=0.95, min_p=0.01), Sampling(temperature=1e-4),
-           Sampling(temperature=0.3, top_p=0.3)]
+           Sampling(temperature=0.3, top_p=0.3), Sampling(temperature=0.4, top_p=0.5, samplers=HOT),
+           Sampling(temperature=0.7, top_k=60, top_p=0.9, min_p=0.02, samplers=HOT),
+           Sampling(temperatures=(0.3, 0.6), top_p=0.4, min_p=0.01)]
 
 
 def near_an_edge(scores: np.ndarray, sampling: Sampling, found: int, index: int, number: int) -> bool:
@@ -210,7 +215,7 @@ def near_an_edge(scores: np.ndarray, sampling: Sampling, found: int, index: int,
 
 
 @pytest.mark.parametrize(("kind", "sampling"), [
-    pytest.param(kind, sampling, marks=() if kind == "few" and place in (0, 7) else pytest.mark.slow)
+    pytest.param(kind, sampling, marks=() if kind == "few" and place in (0, 7, 11) else pytest.mark.slow)
     for kind in ("model-like", "few", "ties", "flat") for place, sampling in enumerate(FILTERS)])
 def test_it_chooses_what_the_hosts_sampling_does(choice, sampling, kind):
     dice = np.random.default_rng([FILTERS.index(sampling), len(kind)])
@@ -240,7 +245,8 @@ def test_what_needs_more_room_is_left_to_the_host(choice):
 
 
 @pytest.mark.slow
-def test_a_fused_engine_leaves_no_token_out_that_the_host_must_choose():
+@pytest.mark.parametrize("new", [False, True])
+def test_a_fused_engine_leaves_no_token_out_that_the_host_must_choose(new):
     from gpt2_assist.engine.cuda.cuda_engine import CudaEngine
     config = gpt2.decoder(1, 1, 16, 64, V)
     weights = steps.random_weights(config, 3)
@@ -248,13 +254,16 @@ def test_a_fused_engine_leaves_no_token_out_that_the_host_must_choose():
     for fused in (False, True):
         engine = CudaEngine(config, weights, "fp32", DEVICE, 1 << 20, fused=fused)
         engine.burst_s = 0.1  # several steps at once, of whose tokens the host must choose some
-        sequences = [engine.open([1, 2, 3], Sampling(seed=seed, temperature=temperature, top_p=0.98), seed)
-                     for seed, temperature in enumerate((5.0, 0.01, 5.0))]
+        samplings = [Sampling(temperature, top_p=0.98) for temperature in (5.0, 0.01, 5.0)]
+        samplings += [Sampling(0.7, 30, xtc_probability=1.0), Sampling(0.7, 30, dry_multiplier=4.0),
+                      Sampling(temperatures=(0.3, 0.9), top_k=9)] if new else []
+        sequences = [engine.open([1, 2, 3, 1, 2], replace(sampling, seed=seed), seed)
+                     for seed, sampling in enumerate(samplings)]
         for sequence in sequences:
             engine.prefill(sequence)
-        while any(len(sequence.tokens) < 7 for sequence in sequences):
+        while any(len(sequence.tokens) < 9 for sequence in sequences):
             engine.decode(sequences)
-        found.append([sequence.tokens[:7] for sequence in sequences])
+        found.append([sequence.tokens[:9] for sequence in sequences])
     assert found[0] == found[1]
 
 
