@@ -163,8 +163,8 @@ def ended_by_signals(end: Callable[[], object]) -> Generator[None]:
     loop = asyncio.get_running_loop()
 
     def heard(number: int, frame: object) -> None:
-        global _stopped_by
-        _stopped_by = number
+        global _stopped_by, _unwinding
+        _stopped_by, _unwinding = number, True
         loop.call_soon_threadsafe(end)
 
     before = {number: signal.signal(number, heard) for number in _ENDINGS

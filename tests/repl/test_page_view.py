@@ -48,6 +48,16 @@ def test_a_growing_text_moves_up_by_the_row_and_no_further():
     assert all(0 <= later - earlier <= 6 for earlier, later in zip(tops, tops[1:])) and tops[-1] > 100
 
 
+def test_a_text_that_became_shorter_still_fills_the_screen():
+    text = "\n".join(f"line {number}" for number in range(100))
+    view = PageView()
+    view.show(Styled.of([("", text)]), len(text), 40, 10, 0)
+    for end in (text.index("line 95"), text.index("line 5")):
+        rows = plain(view.show(Styled.of([("", text[:end])]), end, 40, 10, end).rows)
+        assert rows == [*text[:end].split("\n")][-10:]
+    assert len(view.show(Styled.of([("", text)]), len(text), 40, 30, len(text)).rows) == 30
+
+
 def test_scrolling_leaves_the_cursor_and_comes_back_to_it():
     text = "\n".join(f"line {number}" for number in range(100))
     view, styled = PageView(), Styled.of([("", text)])

@@ -26,7 +26,7 @@ KEYS = ["Enter", "M-Enter", "M-r", "M-Up", "M-Down", "C-_", "M-_", "C-c", "PPage
         "Right", "Home", "End", "C-e", "C-a", "M-f", "M-b", "Tab", "Escape", "C-r", "M-t", "M-w", "C-l", "BSpace", "q"]
 COMMANDS = ["/words", "/undo 2", "/redo", "/alts 2", "/set max_new_tokens 9", "/help", "/tree", "/why", "/mark here",
             "/goto here", "/nothing", "/set temperature 0", "/set", "/show", "/memory rain", "/sessions"]
-PASTES = ["two\nlines", "/quit\nin prose", "tab\tand \x1b[31mred\x1b[0m", "漢字とかな " * 20, "é́́", "\n\n\n",
+PASTES = ["two\nlines", "/words\nin prose", "tab\tand \x1b[31mred\x1b[0m", "漢字とかな " * 20, "é́́", "\n\n\n",
           "long " * 300]
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(bool(MISSING), reason=MISSING),

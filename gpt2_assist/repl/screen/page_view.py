@@ -78,6 +78,9 @@ class PageView:
         if self.follows and here not in rows:
             self.top = self._top_for(here, height, ruled) if here > self.top else here
             rows = self._from(self.top, height, ruled)
+        if self.follows and len(rows) < height and self.top:  # the text became shorter, or the screen higher
+            self.top = self._top_for(self.wrapped.row(len(styled.text)), height, ruled)
+            rows = self._from(self.top, height, ruled)
         shown: list[Fragments] = []
         place = None
         for row in rows:
