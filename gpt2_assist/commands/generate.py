@@ -7,6 +7,7 @@ from gpt2_assist.commands.prompt import read_beside, read_prompt, read_suffix
 from gpt2_assist.errors import UsageError
 from gpt2_assist.frontend.help import SUMMARIES, Help
 from gpt2_assist.frontend.sampling import add_sampling_arguments, settings_from
+from gpt2_assist.text.valid import valid
 
 _DEFAULT_BATCH = 8
 _EXAMPLE = """example:
@@ -32,6 +33,10 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
                         help="read it from a file; with either, a line end at the end of the prompt's file stays")
     parser.add_argument("--beside", type=Path, action="append", default=[], metavar="FILE",
                         help="with a suffix: another file that the model is to have seen; may be repeated")
+    parser.add_argument("--memory", default="", metavar="S",
+                        help="what the model always reads first, however long the prompt is")
+    parser.add_argument("--note", default="", metavar="S", help="what it reads some paragraphs before the prompt's end")
+    parser.add_argument("--note-depth", type=int, default=3, metavar="N", help="how many (default 3)")
     parser.add_argument("--include-prefix", "--echo", action="store_true", help="print the prompt before each sample")
     parser.add_argument("--truncate", metavar="S", help="cut each sample at the first S, which is read as in --stop")
     parser.add_argument("-n", type=int, default=1, metavar="N", help="so many samples (default 1)")
@@ -72,7 +77,8 @@ def run(args: argparse.Namespace) -> int:
     from gpt2_assist.ipc.client import Client
     from gpt2_assist.ipc.messages import MAX_SAMPLES
     request = SeriesRequest(model, prompt, settings, args.precision or defaults.precision,
-                            args.device or defaults.device, suffix, beside)
+                            args.device or defaults.device, suffix, beside, valid(args.memory), valid(args.note),
+                            args.note_depth)
     copied = known = None
     if args.unique or args.show_copied:
         from gpt2_assist.frontend.copied import Copied, Known

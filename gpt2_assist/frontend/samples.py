@@ -31,6 +31,10 @@ class SeriesRequest:
     suffix: str | None = None
     beside: tuple[tuple[str, str], ...] = ()
     """Paths and texts of other files; they count only with a suffix."""
+    memory: str = ""
+    note: str = ""
+    note_depth: int = 3
+    """These three as in messages.Generate."""
 
 
 def generate_series(client: Client, request: SeriesRequest, count: int, batch_size: int,
@@ -47,7 +51,8 @@ def generate_series(client: Client, request: SeriesRequest, count: int, batch_si
         reported = 0
         stream = client.generate(request.model, request.prompt, settings, "session" if count == 1 else "bulk",
                                  precision=request.precision, device=request.device, suffix=request.suffix,
-                                 beside=list(request.beside))
+                                 beside=list(request.beside), memory=request.memory, note=request.note,
+                                 note_depth=request.note_depth)
         done: set[int] = set()
         with on_interrupt(stream.cancel):
             for message in stream:

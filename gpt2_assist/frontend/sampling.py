@@ -27,6 +27,7 @@ def add_sampling_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--temperature", type=temperatures, metavar="T[,T...]", default=_DEFAULTS["temperature"],
                         help="0 is greedy, higher is bolder; of several, tokens take them in turn "
                              f"(default {_DEFAULTS['temperature']})")
+    flag("finish-within", int, "N", "go on by N tokens at most to end a sentence or a paragraph")
     flag("top-k", int, "K", "draw from the K likeliest tokens; 0 is off")
     flag("top-p", float, "P", "draw from the likeliest tokens that hold the share P; 1 is off")
     flag("min-p", float, "P", "drop tokens less likely than P times the likeliest; 0 is off")

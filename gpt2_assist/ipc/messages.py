@@ -16,6 +16,7 @@ MAX_NEW_TOKENS = 1_000_000
 MAX_STOP_STRINGS = 32
 MAX_STOP_CHARACTERS = 1024
 MAX_PIECES = 64
+MAX_NOTE_DEPTH = 1000
 MAX_TEMPERATURES = 64
 PRIORITIES = ("keystroke", "session", "bulk")
 SAMPLERS = ("penalties", "dry", "top_n_sigma", "top_k", "typical_p", "top_p", "min_p", "xtc", "temperature")
@@ -66,6 +67,9 @@ class Generation:
     """Whether a prompt that ends inside a word goes on as if the word had been whole: the tokens of its end are taken
     back, and the first new ones spell it again. Those are no new tokens: they are not counted and not shown."""
 
+    finish_within: int = 0
+    """Past max_new_tokens a sample goes on by so many tokens at most, until a sentence or a paragraph ends."""
+
     max_copied: int | None = None
     """New tokens in a row, at most, that stand so in the texts that the model was fine-tuned on; None is off."""
 
@@ -102,6 +106,7 @@ class Generation:
         if self.max_copied is not None:
             _within("max_copied", self.max_copied, 1, MAX_NEW_TOKENS)
         _within("max_new_tokens", self.max_new_tokens, 0, MAX_NEW_TOKENS)
+        _within("finish_within", self.finish_within, 0, MAX_NEW_TOKENS)
         _within("temperature", self.temperature, 0.0, 100.0)
         _within("top_k", self.top_k, 0, 1 << 31)
         _within("top_p", self.top_p, 0.0, 1.0)
@@ -174,6 +179,12 @@ class Generate:
     """If set, an earlier unfinished request of this client with the same document is cancelled."""
     precision: str = "auto"
     device: str = "auto"
+    memory: str = ""
+    """Read before the prompt, whatever of that no longer fits the model's window."""
+    note: str = ""
+    """Read within the prompt, before the paragraph that stands `note_depth` paragraphs before the last. With memory or
+    note the window doesn't move: where it is full, the sample ends."""
+    note_depth: int = 3
     suffix: str | None = None
     """What follows behind the new text, which is to fit in between; None: nothing is known of it. The entries below
     count only with it."""
@@ -189,6 +200,9 @@ class Generate:
         self.settings.validate()
         if self.priority not in PRIORITIES:
             raise UsageError(f"There is no priority {self.priority[:20]!r}; say {', '.join(PRIORITIES)}.")
+        _within("note_depth", self.note_depth, 0, MAX_NOTE_DEPTH)
+        if (self.memory or self.note) and self.suffix is not None:
+            raise UsageError("Memory and note belong to text that is gone on with, not to what is filled in.")
         if len(self.beside) > MAX_PIECES:
             raise UsageError(f"There are {len(self.beside)} pieces of other files; at most {MAX_PIECES} are allowed.")
         for piece in self.beside:
@@ -278,6 +292,8 @@ class Finished:
     context: int
     """Tokens in the context at the end, of the first sample."""
     n_ctx: int
+    seen: int
+    """Characters at the prompt's end that the model saw when it began."""
     seconds: float
     """From the worker's acceptance to the last token."""
 

@@ -3,14 +3,14 @@ from math import exp
 
 from gpt2_assist.errors import UsageError
 from gpt2_assist.repl.commands import Command
-from gpt2_assist.repl.state import State
+from gpt2_assist.repl.open_session import OpenSession
 
 CONSIDERED = 10
 _END = 60
 """Characters of the text that a choice shows."""
 
 
-async def pick(state: State, argument: str) -> None:
+async def pick(state: OpenSession, argument: str) -> None:
     """Word after word, until the user wants none; then they are a passage."""
     session, chosen = state.session, ""
     while words := await state.writer.next_words(session, session.text + chosen, CONSIDERED):
@@ -26,7 +26,7 @@ async def pick(state: State, argument: str) -> None:
     state.face.changed()
 
 
-async def considered(state: State, argument: str) -> None:
+async def considered(state: OpenSession, argument: str) -> None:
     """What else could have stood at a word of the last reply. Choosing one branches there, and the model goes on."""
     session, last = state.session, state.session.last
     if last is None or last.author != "model":

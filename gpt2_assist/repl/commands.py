@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 
 from gpt2_assist.errors import UsageError
-from gpt2_assist.repl.state import State
+from gpt2_assist.repl.open_session import OpenSession
 
 _NAME = re.compile(r"/[a-z]", re.IGNORECASE)
 GROUPS = ("The text", "Other ways it could go", "How the model writes", "Sessions", "Else")
@@ -18,8 +18,8 @@ class Command:
     """Its arguments as help shows them: in brackets what can be left out; empty where it takes none."""
     group: str
     help: str
-    run: Callable[[State, str], Awaitable[None]]
-    names: Callable[[State], Iterable[str]] = lambda state: ()
+    run: Callable[[OpenSession, str], Awaitable[None]]
+    names: Callable[[OpenSession], Iterable[str]] = lambda state: ()
     """What its argument may be, for completion."""
 
 
@@ -33,7 +33,7 @@ def as_text(entered: str) -> str:
     return entered[1:] if entered.startswith("//") else entered
 
 
-async def run(table: dict[str, Command], state: State, line: str) -> None:
+async def run(table: dict[str, Command], state: OpenSession, line: str) -> None:
     """Does what a command says. Raises AssistError, and Quit where the user wants to leave."""
     name, _, argument = line.strip().partition(" ")
     command, argument = table.get(name.lower()), argument.strip()

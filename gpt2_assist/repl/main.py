@@ -86,22 +86,22 @@ async def _run_session(args: argparse.Namespace, settings: "Settings", store: "S
     from gpt2_assist import config
     from gpt2_assist.completion.daemon import Daemon
     from gpt2_assist.completion.offers import Offers
-    from gpt2_assist.repl import lines
+    from gpt2_assist.repl import line_mode
+    from gpt2_assist.repl.open_session import OpenSession
     from gpt2_assist.repl.screen import keys
     from gpt2_assist.repl.screen.composer import Composer
-    from gpt2_assist.repl.state import State
     from gpt2_assist.repl.table import CommandCompleter, command_table
     from gpt2_assist.repl.writer import Writer
     plain = args.plain or not _capable()
-    table = command_table(lines.KEYS if plain else keys.HELP)
+    table = command_table(line_mode.KEYS if plain else keys.HELP)
     completer = CommandCompleter(table)
     vi, goes_on = settings.keys == "vi", settings.enter == "goes-on"
-    front = lines.Lines(table, completer, config.home() / "history", vi, goes_on) if plain else Composer(
+    front = line_mode.LineMode(table, completer, config.home() / "history", vi, goes_on) if plain else Composer(
         table, completer, vi, goes_on)
-    face = front if isinstance(front, lines.Lines) else front.screen
+    face = front if isinstance(front, line_mode.LineMode) else front.screen
     daemon = Daemon("repl")
     writer = Writer(face, daemon, settings.precision, settings.device)
-    state = completer.state = front.state = State(store, session, writer, face)
+    state = completer.state = front.state = OpenSession(store, session, writer, face)
     if isinstance(front, Composer):
         front.offers = Offers(daemon, front.screen.changed)
     warming = asyncio.ensure_future(writer.warm(session.model))

@@ -6,7 +6,7 @@ from gpt2_assist import config
 from gpt2_assist.errors import UsageError
 from gpt2_assist.repl.commands import Command
 from gpt2_assist.repl.face import Part
-from gpt2_assist.repl.state import Quit, State
+from gpt2_assist.repl.open_session import OpenSession, Quit
 from gpt2_assist.writing.exporting import export as write_out
 from gpt2_assist.writing.exporting import would_replace
 from gpt2_assist.writing.importing import import_session
@@ -28,7 +28,7 @@ def reopen(store: SessionStore, name: str) -> Session:
     return Session.reopen(store, config.home() / "locks", name)
 
 
-async def begin(state: State, argument: str) -> None:
+async def begin(state: OpenSession, argument: str) -> None:
     if argument in state.store.names():
         raise UsageError(f"There is a session {argument} already; /load {argument} opens it.")
     before = state.session
@@ -38,7 +38,7 @@ async def begin(state: State, argument: str) -> None:
     state.face.note(f"session {session.name}")
 
 
-async def load(state: State, argument: str) -> None:
+async def load(state: OpenSession, argument: str) -> None:
     if not argument:
         await sessions(state, argument)
     elif argument == state.session.name:
@@ -48,7 +48,7 @@ async def load(state: State, argument: str) -> None:
         state.face.note(f"session {argument}")
 
 
-async def sessions(state: State, argument: str) -> None:
+async def sessions(state: OpenSession, argument: str) -> None:
     recent = state.store.recent()[:SHOWN]
     if not recent:
         raise UsageError("There are no sessions yet: what you write makes one.")
@@ -59,7 +59,7 @@ async def sessions(state: State, argument: str) -> None:
     await state.face.page("Sessions", parts)
 
 
-async def save(state: State, argument: str) -> None:
+async def save(state: OpenSession, argument: str) -> None:
     if argument:
         state.session.rename(argument)
     else:
@@ -68,14 +68,14 @@ async def save(state: State, argument: str) -> None:
     state.face.note(f"saved as {state.session.name}")
 
 
-async def copy(state: State, argument: str) -> None:
+async def copy(state: OpenSession, argument: str) -> None:
     session = state.session.copy(argument)
     name = state.session.name
     await state.open(session)
     state.face.note(f"{argument} is a copy of {name}, and open now")
 
 
-async def delete(state: State, argument: str) -> None:
+async def delete(state: OpenSession, argument: str) -> None:
     if argument == state.session.name:
         raise UsageError(f"{argument} is open here; /new or /load another one first.")
     reopen(state.store, argument).close()  # raises where there is none, or another terminal has it open
@@ -86,7 +86,7 @@ async def delete(state: State, argument: str) -> None:
         state.face.note(f"{argument} stays")
 
 
-async def find(state: State, argument: str) -> None:
+async def find(state: OpenSession, argument: str) -> None:
     found = state.store.search(argument, SHOWN)
     if not found:
         raise UsageError(f"Nothing in your sessions has {argument!r}.")
@@ -96,7 +96,7 @@ async def find(state: State, argument: str) -> None:
     await state.face.page(f"Found: {argument}", parts)
 
 
-async def export(state: State, argument: str) -> None:
+async def export(state: OpenSession, argument: str) -> None:
     path = os.path.expanduser(argument)
     if would_replace(path) and not await state.face.sure(f"Replace {path}?"):
         state.face.note(f"{path} stays as it is")
@@ -105,13 +105,13 @@ async def export(state: State, argument: str) -> None:
     state.face.note(f"written to {path}")
 
 
-async def read_in(state: State, argument: str) -> None:
+async def read_in(state: OpenSession, argument: str) -> None:
     session = import_session(state.store, config.home() / "locks", os.path.expanduser(argument), state.session.model)
     await state.open(session)
     state.face.note(f"{argument} is the session {session.name}")
 
 
-async def leave(state: State, argument: str) -> None:
+async def leave(state: OpenSession, argument: str) -> None:
     if not state.session.saved:
         try:
             state.session.save()

@@ -8,7 +8,7 @@ from gpt2_assist.repl import presets
 from gpt2_assist.repl import settings as session_settings
 from gpt2_assist.repl.commands import Command
 from gpt2_assist.repl.face import Part
-from gpt2_assist.repl.state import State
+from gpt2_assist.repl.open_session import OpenSession
 from gpt2_assist.repl.writer import STOPPED
 
 HOW = "How the model writes"
@@ -16,7 +16,7 @@ DEEPEST = 100
 """Paragraphs from the end at which a note can stand."""
 
 
-async def model(state: State, argument: str) -> None:
+async def model(state: OpenSession, argument: str) -> None:
     from gpt2_assist.model.store import find_model, list_models
     if not argument:
         names = [model.name for model in list_models()]
@@ -31,7 +31,7 @@ async def model(state: State, argument: str) -> None:
                     f"{loaded.precision} on {loaded.device}")
 
 
-async def change(state: State, argument: str) -> None:
+async def change(state: OpenSession, argument: str) -> None:
     if not argument:
         state.face.note("\n".join(session_settings.shown(state.settings)))
         return
@@ -40,15 +40,15 @@ async def change(state: State, argument: str) -> None:
     state.face.note(next(line for line in session_settings.shown(state.settings) if line.startswith(f"{name} =")))
 
 
-def keep(state: State, settings: Generation) -> None:
+def keep(state: OpenSession, settings: Generation) -> None:
     """Makes these the session's settings."""
-    defaults = asdict(Generation())
+    defaults = asdict(session_settings.DEFAULT)
     state.session.settings = {name: value for name, value in asdict(settings).items() if value != defaults[name]}
     state.session.save()
     state.face.changed()
 
 
-async def preset(state: State, argument: str) -> None:
+async def preset(state: OpenSession, argument: str) -> None:
     verb, _, name = argument.partition(" ")
     if verb == "save":
         if not name.strip():
@@ -63,12 +63,13 @@ async def preset(state: State, argument: str) -> None:
         return
     if argument not in known:
         raise UsageError(f"There is no preset {argument!r}; there are {', '.join(known)}.")
-    kept = Generation(max_new_tokens=state.settings.max_new_tokens)
-    keep(state, replace(kept, **known[argument]))
+    kept = state.settings
+    keep(state, replace(session_settings.DEFAULT, max_new_tokens=kept.max_new_tokens, finish_within=kept.finish_within,
+                        **known[argument]))
     state.face.note(f"{argument}: {presets.words(known[argument])}")
 
 
-async def memory(state: State, argument: str) -> None:
+async def memory(state: OpenSession, argument: str) -> None:
     if argument:
         state.session.memory = "" if argument == "-" else argument
         state.session.save()
@@ -77,7 +78,7 @@ async def memory(state: State, argument: str) -> None:
                     "There is no memory; /memory TEXT is what the model always reads first.")
 
 
-async def note(state: State, argument: str) -> None:
+async def note(state: OpenSession, argument: str) -> None:
     session = state.session
     if argument == "-":
         session.note = ""
@@ -92,7 +93,7 @@ async def note(state: State, argument: str) -> None:
                     else "There is no note; /note 3 TEXT is read three paragraphs before the end.")
 
 
-async def ban(state: State, argument: str) -> None:
+async def ban(state: OpenSession, argument: str) -> None:
     banned = state.session.banned
     if argument == "-":
         banned = []
@@ -109,28 +110,7 @@ async def ban(state: State, argument: str) -> None:
                     "Nothing is banned; /ban PHRASE is never written, /ban - PHRASE may be again.")
 
 
-async def bias(state: State, argument: str) -> None:
-    session = state.session
-    if argument == "-":
-        session.bias = []
-    elif argument:
-        text, _, number = argument.rpartition(" ")
-        try:
-            entry = [text, float(number)]
-        except ValueError:
-            entry = ["", 0.0]
-        if not text:
-            raise UsageError("/bias wants a text and a number: above 0 the model writes it more, below 0 less.")
-        kept = [pair for pair in session.bias if pair[0] != text]
-        kept += [entry] if entry[1] else []
-        replace(state.settings, bias=kept).validate()
-        session.bias = kept
-    session.save()
-    state.face.note("\n".join(f"{number:+g} {text}" for text, number in session.bias)
-                    or "Nothing is written more or less than the model would; /bias TEXT NUMBER changes that.")
-
-
-async def why(state: State, argument: str) -> None:
+async def why(state: OpenSession, argument: str) -> None:
     replays = argument == "replay"
     number = state.passage(argument) if argument and not replays else state.session.current
     if not number:
@@ -145,7 +125,7 @@ async def why(state: State, argument: str) -> None:
     await state.face.page(f"Passage {number}", _made(state, number))
 
 
-def _made(state: State, number: int) -> list[Part]:
+def _made(state: OpenSession, number: int) -> list[Part]:
     passage = state.session.passage(number)
     how = json.loads(passage.how)
     defaults = asdict(Generation())
@@ -161,7 +141,7 @@ def _made(state: State, number: int) -> list[Part]:
     return parts
 
 
-async def _replay(state: State, number: int) -> None:
+async def _replay(state: OpenSession, number: int) -> None:
     passage = state.session.passage(number)
     text, _ = await state.writer.again(state.session, number)
     stopped = json.loads(passage.how).get("finish_reason") in STOPPED
@@ -178,7 +158,6 @@ COMMANDS = (
     Command("/memory", "[TEXT]", HOW, "what the model always reads first; - takes it away", memory),
     Command("/note", "[DEPTH TEXT]", HOW, "what it reads so many paragraphs before the end; - takes it away", note),
     Command("/ban", "[PHRASE]", HOW, "never written; - PHRASE may be again, - alone: everything", ban),
-    Command("/bias", "[TEXT NUMBER]", HOW, "written more, or below 0 less; - takes all away", bias),
     Command("/why", "[N | replay]", HOW, "how the last passage was made, or passage N; replay: made again, is it the "
                                          "same?", why),
 )

@@ -5,11 +5,12 @@ from gpt2_assist.errors import UsageError
 from gpt2_assist.frontend.sampling import names, temperatures, unescaped
 from gpt2_assist.ipc.messages import Generation
 
-NAMES = ("max_new_tokens", "temperature", "top_k", "top_p", "min_p", "repetition_penalty", "stop", "seed",
-         "max_copied", "dry_multiplier", "dry_base", "dry_allowed_length", "dry_breakers", "xtc_probability",
+NAMES = ("max_new_tokens", "finish_within", "temperature", "top_k", "top_p", "min_p", "repetition_penalty", "stop",
+         "seed", "max_copied", "dry_multiplier", "dry_base", "dry_allowed_length", "dry_breakers", "xtc_probability",
          "xtc_threshold", "typical_p", "top_n_sigma", "dynatemp_range", "dynatemp_exponent",
          "mirostat_tau", "mirostat_eta", "samplers")
-_DEFAULT = Generation()
+DEFAULT = Generation(finish_within=48)
+"""Where a session sets nothing: a reply ends with a sentence, if it can."""
 
 
 def shown(settings: Generation) -> list[str]:
@@ -21,7 +22,7 @@ def changed(settings: Generation, name: str, value: str | None) -> Generation:
     """The settings with one of them changed; None sets its default. Raises UsageError."""
     if name not in NAMES:
         raise UsageError(f"There is no setting {name!r}; there are {', '.join(NAMES)}.")
-    parsed = getattr(_DEFAULT, name) if value is None else _parsed(name, value)
+    parsed = getattr(DEFAULT, name) if value is None else _parsed(name, value)
     if name == "temperature":
         several = isinstance(parsed, list)
         new = replace(settings, temperatures=parsed if several else [],

@@ -8,14 +8,14 @@ from gpt2_assist.errors import UsageError
 from gpt2_assist.repl import choosing_commands, session_commands, setting_commands, text_commands
 from gpt2_assist.repl.commands import GROUPS, Command
 from gpt2_assist.repl.face import Part
-from gpt2_assist.repl.state import State
+from gpt2_assist.repl.open_session import OpenSession
 
 Keys = tuple[tuple[str, str], ...]
 
 
 def command_table(keys: Keys) -> dict[str, Command]:
     """By their names. `keys`, and what they do, stand in the help."""
-    async def help_me(state: State, argument: str) -> None:
+    async def help_me(state: OpenSession, argument: str) -> None:
         if not argument:
             await state.face.page("Help", _help(table, keys))
             return
@@ -46,7 +46,7 @@ class CommandCompleter(Completer):
 
     def __init__(self, table: dict[str, Command]) -> None:
         self._table = table
-        self.state: State | None = None
+        self.state: OpenSession | None = None
 
     def get_completions(self, document: Document, complete_event: CompleteEvent) -> Iterator[Completion]:
         line = document.text_before_cursor

@@ -4,7 +4,7 @@ import re
 from gpt2_assist.errors import UsageError
 from gpt2_assist.repl.commands import Command, count
 from gpt2_assist.repl.face import Part
-from gpt2_assist.repl.state import State
+from gpt2_assist.repl.open_session import OpenSession
 from gpt2_assist.repl.tree import tree_rows
 
 MOST_ALTERNATIVES = 16
@@ -13,7 +13,7 @@ TEXT, WAYS = "The text", "Other ways it could go"
 _WORD = re.compile(r"\w+(?:['’-]\w+)*")
 
 
-async def undo(state: State, argument: str) -> None:
+async def undo(state: OpenSession, argument: str) -> None:
     for step in range(count(argument, MOST_STEPS)):
         if not state.session.undo():
             if not step:
@@ -22,7 +22,7 @@ async def undo(state: State, argument: str) -> None:
     state.face.changed()
 
 
-async def redo(state: State, argument: str) -> None:
+async def redo(state: OpenSession, argument: str) -> None:
     for step in range(count(argument, MOST_STEPS)):
         if not state.session.redo():
             if not step:
@@ -31,11 +31,11 @@ async def redo(state: State, argument: str) -> None:
     state.face.changed()
 
 
-async def retry(state: State, argument: str) -> None:
+async def retry(state: OpenSession, argument: str) -> None:
     await alternatives(state, "1")
 
 
-async def alternatives(state: State, argument: str) -> None:
+async def alternatives(state: OpenSession, argument: str) -> None:
     """New replies in place of the last one, which stays beside them."""
     last = state.session.last
     if last is None:
@@ -44,17 +44,17 @@ async def alternatives(state: State, argument: str) -> None:
     await state.go_on(last.parent if last.author == "model" else None, n)
 
 
-async def branch(state: State, argument: str) -> None:
+async def branch(state: OpenSession, argument: str) -> None:
     state.session.goto(state.passage(argument))
     state.face.changed()
 
 
-async def goto(state: State, argument: str) -> None:
+async def goto(state: OpenSession, argument: str) -> None:
     state.session.choose(state.passage(argument))
     state.face.changed()
 
 
-async def mark(state: State, argument: str) -> None:
+async def mark(state: OpenSession, argument: str) -> None:
     if not argument:
         marked = state.bookmarks()
         state.face.note("\n".join(f"{name}  (passage {number})" for name, number in marked.items())
@@ -68,7 +68,7 @@ async def mark(state: State, argument: str) -> None:
     state.face.note(f"marked here: {argument}; /goto {argument} comes back")
 
 
-async def tree(state: State, argument: str) -> None:
+async def tree(state: OpenSession, argument: str) -> None:
     parts: list[Part] = []
     for row in tree_rows(state.session):
         (style, head), (author, words) = row.parts()
@@ -76,7 +76,7 @@ async def tree(state: State, argument: str) -> None:
     await state.face.page("Passages", parts or [("note", "There are no passages yet.")])
 
 
-async def edit(state: State, argument: str) -> None:
+async def edit(state: OpenSession, argument: str) -> None:
     before = state.session.text
     text = await state.face.edit(before)
     if text is not None and text != before:
@@ -85,14 +85,14 @@ async def edit(state: State, argument: str) -> None:
     state.face.changed()
 
 
-async def show(state: State, argument: str) -> None:
+async def show(state: OpenSession, argument: str) -> None:
     path = state.session.path
     if argument:
         path = path[-count(argument, len(path) or 1):]
     await state.face.page(state.session.name, [(passage.author, passage.text) for passage in path])
 
 
-async def words(state: State, argument: str) -> None:
+async def words(state: OpenSession, argument: str) -> None:
     counts = {"user": 0, "model": 0, "edit": 0}
     for passage in state.session.path:
         counts[passage.author] += len(_WORD.findall(passage.text))
@@ -103,7 +103,7 @@ async def words(state: State, argument: str) -> None:
                     f"{counts['user'] + counts['edit']:,} words yours, {counts['model']:,} the model's")
 
 
-async def copied(state: State, argument: str) -> None:
+async def copied(state: OpenSession, argument: str) -> None:
     from gpt2_assist.frontend.copied import Copied
     if argument:
         if argument not in ("on", "off"):

@@ -13,6 +13,8 @@ from gpt2_assist.completion.daemon import Daemon
 from gpt2_assist.errors import AssistError, StorageError, UsageError
 from gpt2_assist.frontend.sampling import new_seed
 from gpt2_assist.ipc.messages import Chunk, Finished, Generation, Loaded, Loading, SampleDone
+from gpt2_assist.model.fingerprint import fingerprint
+from gpt2_assist.model.store import find_model
 from gpt2_assist.repl.face import Face
 from gpt2_assist.writing.session import Session
 
@@ -42,8 +44,8 @@ class Facts:
     context: int = 0
     """Tokens that the model saw at the end."""
     n_ctx: int = 0
-    seen: int | None = None
-    """Where in the text its view began, if it didn't see all."""
+    seen: int = 0
+    """Where in the text its view began."""
     words: str = ""
     """What is being waited for."""
 
@@ -56,6 +58,7 @@ class Writer:
         self.where = {"precision": precision, "device": device}
         """What models are asked for with."""
         self.facts = Facts()
+        self._loaded: Loaded | None = None
         self.marks_copied = False
         """Whether what is copied from the training texts is marked as it comes."""
         self._copied: dict[tuple[str, int], Copied | None] = {}
@@ -75,14 +78,14 @@ class Writer:
     async def warm(self, model: str) -> None:
         """Starts the daemon and the model while the user begins to type."""
         try:
-            loaded = await self.daemon.load(model, **self.where)
+            self._loaded = loaded = await self.daemon.load(model, **self.where)
             self.facts.n_ctx = self.facts.n_ctx or loaded.n_ctx
         except AssistError:
             pass  # it will be said where somebody waits for it
 
     async def load(self, model: str) -> Loaded:
         """Makes a model ready, or raises the error that says why it can't be."""
-        loaded = await self.daemon.load(model, **self.where)
+        self._loaded = loaded = await self.daemon.load(model, **self.where)
         self.facts = Facts(n_ctx=loaded.n_ctx)
         return loaded
 
@@ -92,7 +95,8 @@ class Writer:
         settings = replace(settings, seed=new_seed() if settings.seed is None else settings.seed)
         parent = session.current if parent is None else parent
         prompt, asked = session.text_at(parent), asked_of(session)
-        how = {"model": session.model, "settings": asdict(settings), **asked}
+        how = {"model": session.model, **await asyncio.to_thread(self._identity, session.model),
+               "settings": asdict(settings), **asked}
         replies = [session.begin_reply({**how, "index": index}, parent) for index in range(settings.n)]
         facts: list[dict] = [{"finish_reason": "interrupted"} for _ in replies]
         work = asyncio.ensure_future(self._stream(session, prompt, settings, asked, [reply.number for reply in replies],
@@ -139,7 +143,7 @@ class Writer:
         _, tokens = await self._whole(session.model, prompt, first, asked)
         if not tokens:
             return []
-        begins = [(text, exp(logprob)) for text, logprob in tokens[-1][2] if text.strip() and "\ufffd" not in text]
+        begins = [(text, exp(logprob)) for text, logprob in tokens[-1][2] if _is_text(text)]
         rest = Generation(max_new_tokens=WORD_TOKENS, temperature=0.0, seed=0, heal=False)
         wholes = await asyncio.gather(*(self._whole(session.model, prompt + text, rest, asked, text)
                                         for text, _ in begins))
@@ -161,6 +165,14 @@ class Writer:
                     text += message.text
                     tokens += message.logprobs
         return text, _without_prompt(text, tokens)
+
+    def _identity(self, model: str) -> dict:
+        """By which a passage says later which weights wrote it, and in which precision, as far as that is known."""
+        precision = {"precision": self._loaded.precision} if self._loaded and self._loaded.model == model else {}
+        try:
+            return {**precision, "hash": fingerprint(find_model(model))}
+        except (AssistError, OSError):
+            return precision
 
     def forget(self) -> None:
         """Another session is open: what is known of the last work isn't of its text."""
@@ -210,8 +222,9 @@ class Writer:
 
     def _finished(self, message: Finished, length: int, facts: list[dict]) -> None:
         self.facts.context, self.facts.n_ctx = message.context, message.n_ctx
+        self.facts.seen = length - message.seen
         for known in facts:
-            known["prompt_tokens"] = message.prompt_tokens
+            known["seen"] = message.seen
 
     def _marks(self, model: str) -> "CopyMarks | None":
         """None where nothing is known of the model's training texts, or what is known can't be read: that is said."""
@@ -225,6 +238,11 @@ class Writer:
         except AssistError as error:
             self._face.note(str(error))
             return None
+
+
+def _is_text(token: str) -> bool:
+    """Whether a token can stand in a text by itself: no part of a character, no white space, no sign for the model."""
+    return bool(token.strip()) and "\ufffd" not in token and not (token.startswith("<|") and token.endswith("|>"))
 
 
 def _without_prompt(text: str, tokens: list) -> list:

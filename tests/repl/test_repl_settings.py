@@ -3,7 +3,7 @@ import pytest
 
 from gpt2_assist.errors import UsageError
 from gpt2_assist.ipc.messages import Generation
-from gpt2_assist.repl.settings import NAMES, changed, shown
+from gpt2_assist.repl.settings import DEFAULT, NAMES, changed, shown
 
 
 def line(settings: Generation, name: str) -> str:
@@ -27,7 +27,7 @@ def test_samplers_their_order_and_what_breaks_a_repetition():
     assert (settings.dry_multiplier, settings.dry_allowed_length) == (0.8, 3)
     for name in NAMES:
         settings = changed(settings, name, None)
-    assert settings == Generation()
+    assert settings == DEFAULT
 
 
 @pytest.mark.parametrize(("name", "value"), [

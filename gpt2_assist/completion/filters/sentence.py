@@ -3,13 +3,10 @@ paragraphs, `blank_lines` ends them.)"""
 import re
 
 from gpt2_assist.completion.filters.draft import Draft, Place
+from gpt2_assist.text.sentences import NO_END
 
 _END = re.compile(r"[.!?…]++[\"'”’»)\]}*_]*+(?=\s+(\S))|[。！？]+[」』”’）]*(?=[^。！？」』”’）])")
 _PERHAPS_END = re.compile(r"[.!?…][\"'”’»)\]}*_]*(\s+)\Z")
-_NO_END = frozenset({
-    "adm", "approx", "brig", "capt", "cf", "cmdr", "col", "dr", "e.g", "fr", "gen", "gov", "hon", "i.e", "lt", "maj",
-    "messrs", "mr", "mrs", "ms", "mt", "mx", "pres", "prof", "rep", "rev", "sen", "sgt", "sr", "st", "viz", "vs"})
-"""Abbreviations that stand before what they belong to."""
 _BEFORE_NUMBERS = frozenset({"art", "ch", "eq", "fig", "figs", "no", "nos", "p", "par", "pp", "sec", "vol"})
 _ENTRY = r"(?:[-*+][ \t]|\#{1,6}[ \t]|>|\||```|\d{1,3}[.)][ \t])"
 _ENTRY_BEHIND = re.compile(rf"\n[ \t]*{_ENTRY}")
@@ -54,4 +51,4 @@ def _ends(text: str, found: re.Match) -> bool:
     if len(word.rpartition(".")[2]) == 1 and word[-1].isupper() and word != "I":
         return False
     known = word.lower()
-    return known not in _NO_END and not (known in _BEFORE_NUMBERS and following.isdigit())
+    return known not in NO_END and not (known in _BEFORE_NUMBERS and following.isdigit())

@@ -92,7 +92,7 @@ class Job:
         for index, tokens in enumerate(self.tokens):
             if index not in self.done:
                 self.relay(SampleDone(self.number, index, "cancelled", len(tokens or [])))
-        self.relay(Finished(self.number, self.request.model, self.request.settings.seed or 0, 0, 0, 0, 0, 0.0))
+        self.relay(Finished(self.number, self.request.model, self.request.settings.seed or 0, 0, 0, 0, 0, 0, 0.0))
 
     def abandon(self) -> None:
         """The client is gone: nothing more is said."""

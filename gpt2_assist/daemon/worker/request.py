@@ -5,8 +5,10 @@ from collections.abc import Callable
 from gpt2_assist.daemon.worker.sampler_settings import sampling_of
 from gpt2_assist.daemon.worker.vocabulary import Vocabulary
 from gpt2_assist.engine.engine import NO_LIMIT, Engine, Sequence, Token
+from gpt2_assist.engine.window import window_start
 from gpt2_assist.ipc.messages import Chunk, Finished, Generate, Resume, SampleDone
 from gpt2_assist.text.healing import Respelling
+from gpt2_assist.text.sentences import TAIL, ends_sentence
 from gpt2_assist.text.stream import TextStream
 
 Send = Callable[[object], None]
@@ -27,11 +29,19 @@ class Request:
         self.vocabulary, self._send = vocabulary, send
         self._n_ctx, self.most_tokens = n_ctx, NO_LIMIT
         """Tokens that a sample can have, those included that spell the prompt's end again."""
-        if self.message.suffix is None:
-            self.prompt, self.spelling = vocabulary.prompt(self.message.prompt, settings.heal, settings.begins)
-        else:
+        self._seen = len(self.message.prompt)
+        """Characters at the prompt's end that the model sees when it begins."""
+        if self.message.suffix is not None:
             self.prompt, self.spelling = vocabulary.infill_prompt(self.message, n_ctx)
             self.most_tokens = n_ctx - len(self.prompt)  # a window that moved would have lost its first control token
+        elif self.message.memory or self.message.note:
+            self.prompt, self.spelling, self._seen = vocabulary.pinned_prompt(self.message, n_ctx)
+            self.most_tokens = n_ctx - len(self.prompt)  # or the memory
+        else:
+            self.prompt, self.spelling = vocabulary.prompt(self.message.prompt, settings.heal, settings.begins)
+            if start := window_start(len(self.prompt), n_ctx):
+                seen = vocabulary.characters(self.prompt[start:]) + len(self.spelling)
+                self._seen = min(self._seen, seen)
         self.stops = vocabulary.stop_strings(settings.stop)
         self.stop_tokens = vocabulary.stop_tokens(settings.stop_tokens, self.message.suffix is not None)
         self.sampling = sampling_of(settings, self._seed, vocabulary, self.stop_tokens)
@@ -54,7 +64,7 @@ class Request:
     def finish(self) -> None:
         """Says that all samples have ended."""
         self._send(Finished(self.id, self.message.model, self._seed, len(self.prompt), self._cached,
-                            self._context, self._n_ctx, time.monotonic() - self._begun))
+                            self._context, self._n_ctx, self._seen, time.monotonic() - self._begun))
 
 
 class Sample:
@@ -80,6 +90,8 @@ class Sample:
         self._stop_token = False
         self.heard = False
         """Whether something of it was sent."""
+        self._tail = ""
+        """The end of the text, where it matters whether a sentence ends."""
         self._held: list[int] = []
         self._held_logprobs: list = []
 
@@ -105,7 +117,7 @@ class Sample:
 
     def _most_new(self) -> int:
         """Tokens that will be wanted at most: what spells the prompt's end again counts here, a byte or more each."""
-        wanted = self._settings.max_new_tokens + len(self.request.spelling)
+        wanted = self._settings.max_new_tokens + self._settings.finish_within + len(self.request.spelling)
         return min(self.request.most_tokens, wanted if self._settings.max_new_tokens > 0 else NO_LIMIT)
 
     def prefilled(self) -> None:
@@ -149,13 +161,18 @@ class Sample:
                 return ""
         self._new += 1
         self._stop_token = token in self.request.stop_tokens
-        return self._stream.feed(b"" if self._stop_token else data)
+        text = self._stream.feed(b"" if self._stop_token else data)
+        if self._settings.finish_within:
+            self._tail = (self._tail + text)[-TAIL:]
+        return text
 
     def _reason(self) -> str:
         if self._stream.stopped or self._stop_token:
             return "stop"
+        more = self._new - self._settings.max_new_tokens
+        whole = more >= self._settings.finish_within or ends_sentence(self._tail)
         full = self._decoded >= self.request.most_tokens
-        return "length" if full or 0 < self._settings.max_new_tokens <= self._new else ""
+        return "length" if full or 0 < self._settings.max_new_tokens <= self._new and whole else ""
 
     def _flush(self, text: str) -> None:
         self._send(Chunk(self.request.id, self.index, text, self._held, self._held_logprobs))

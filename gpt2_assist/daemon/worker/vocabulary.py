@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from gpt2_assist.daemon.worker.pinned import note_place, pinned_prompt
 from gpt2_assist.daemon.worker.token_rules import Refused, RequestRules
 from gpt2_assist.errors import UsageError
 from gpt2_assist.ipc.messages import Generate
@@ -60,6 +61,30 @@ class Vocabulary:
             taken -= 1
         kept = len(ids) - taken
         return [*before, *ids[:kept]] or begin, b"".join(map(self.tokenizer.token_bytes, ids[kept:]))
+
+    def pinned_prompt(self, message: Generate, n_ctx: int) -> tuple[list[int], bytes, int]:
+        """As `prompt`, with the memory before all else, and the note some paragraphs before the end; also how many
+        characters at the text's end that holds. Raises UsageError where they leave the text too little room."""
+        settings = message.settings
+        before, text = self._opened(message.prompt) if settings.begins else ([], message.prompt)
+        begin = before or ([] if self.tokenizer.begin_of_text is None else [self.tokenizer.begin_of_text])
+        place = note_place(text, message.note_depth) if message.note else 0
+        earlier = self.tokenizer.encode_unsettled(text[:place])[0] if place else []
+        ids, unsettled = self.tokenizer.encode_unsettled(text[place:])
+        taken = self.healing.taken(ids, unsettled) if settings.heal else 0
+        kept = len(ids) - taken
+        head = [*begin, *(self._encoded(f"{message.memory}\n") if message.memory else [])]
+        note = self._encoded(f"{message.note}\n") if message.note else []
+        kept_text = [*earlier, *ids[:kept]]
+        prompt, start = pinned_prompt(kept_text, len(earlier), head, note, n_ctx,
+                                      settings.max_new_tokens + settings.finish_within)
+        spelling = b"".join(map(self.tokenizer.token_bytes, ids[kept:]))
+        seen = self.characters([*kept_text[start:], *ids[kept:]]) if start else len(message.prompt)
+        return prompt, spelling, min(seen, len(message.prompt))
+
+    def characters(self, ids: list[int]) -> int:
+        """Of the text that these tokens are."""
+        return len(b"".join(map(self.tokenizer.token_bytes, ids)).decode("utf-8", "replace"))
 
     def _opened(self, text: str) -> tuple[list[int], str]:
         """Token ids of what the card puts before a text's beginning, and the text without those of its marks that it

@@ -12,13 +12,13 @@ from gpt2_assist.errors import AssistError, StorageError, UsageError
 from gpt2_assist.frontend.guard import recorded
 from gpt2_assist.repl import choosing_commands, commands, text_commands
 from gpt2_assist.repl.commands import Command
+from gpt2_assist.repl.open_session import OpenSession, Quit
 from gpt2_assist.repl.screen.draft import Origins
 from gpt2_assist.repl.screen.keys import writing_keys
-from gpt2_assist.repl.screen.screen import Screen
+from gpt2_assist.repl.screen.screen import WritingScreen
 from gpt2_assist.repl.screen.story import Story
 from gpt2_assist.repl.screen.story_control import Picture
 from gpt2_assist.repl.screen.tree_page import TreePage
-from gpt2_assist.repl.state import Quit, State
 from gpt2_assist.repl.typed import cleaned
 from gpt2_assist.repl.writer import asked_of
 
@@ -32,7 +32,7 @@ LOOKED_AT = 8000
 class Composer:
     """Holds the draft, and the one thing that is being done for it."""
 
-    state: State
+    state: OpenSession
     offers: Offers
 
     def __init__(self, table: dict[str, Command], completer: Completer, vi: bool, enter_goes_on: bool) -> None:
@@ -47,7 +47,7 @@ class Composer:
         """What taking back has put into the draft."""
         self._work: asyncio.Task | None = None
         self._kept = ("", 0)
-        self.screen = Screen(self.draft, self._picture, self._status, self._alternatives, writing_keys(self), vi)
+        self.screen = WritingScreen(self.draft, self._picture, self._status, self._alternatives, writing_keys(self), vi)
 
     async def run(self) -> None:
         """Until the user leaves."""
@@ -321,8 +321,7 @@ class Composer:
     def _picture(self) -> Picture:
         styled, same = self._story.picture(self.state.session, self._origins.parts(), self.offer)
         written = len(styled.text) - len(self.offer) - len(self.draft.text)
-        seen = self.state.writer.facts.seen
-        return styled, written + self.draft.cursor_position, same, seen or 0
+        return styled, written + self.draft.cursor_position, same, self.state.writer.facts.seen
 
     def _status(self) -> list[str]:
         session, facts, settings = self.state.session, self.state.writer.facts, self.state.settings

@@ -43,7 +43,7 @@ ESCAPE_S = 0.05
 YES = frozenset(("y", "yes"))
 
 
-class Screen:
+class WritingScreen:
     """See Face. Shows what it is given; what keys do is Composer's."""
 
     def __init__(self, draft: Buffer, picture: Callable[[], Picture], status: Callable[[], Sequence[str]],

@@ -5,9 +5,9 @@ from prompt_toolkit.layout.controls import UIContent, UIControl
 
 from gpt2_assist.console.terminal import visible
 from gpt2_assist.errors import AssistError
-from gpt2_assist.repl.screen.screen import Screen
+from gpt2_assist.repl.open_session import OpenSession
+from gpt2_assist.repl.screen.screen import WritingScreen
 from gpt2_assist.repl.screen.wrapping import breadth
-from gpt2_assist.repl.state import State
 from gpt2_assist.repl.tree import difference, tree_rows
 
 TITLE = "Passages: Enter opens  b bookmark  d hide  = difference  q back"
@@ -16,7 +16,7 @@ TITLE = "Passages: Enter opens  b bookmark  d hide  = difference  q back"
 class TreePage(UIControl):
     title = TITLE
 
-    def __init__(self, screen: Screen, state: State) -> None:
+    def __init__(self, screen: WritingScreen, state: OpenSession) -> None:
         self._screen, self._state = screen, state
         self._rows = tree_rows(state.session)
         numbers = [row.passage.number for row in self._rows]

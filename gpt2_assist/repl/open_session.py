@@ -5,6 +5,7 @@ from typing import Any
 from gpt2_assist.errors import UsageError
 from gpt2_assist.ipc.messages import Generation
 from gpt2_assist.repl.face import Face
+from gpt2_assist.repl.settings import DEFAULT
 from gpt2_assist.repl.writer import Writer
 from gpt2_assist.writing.session import Session
 from gpt2_assist.writing.store import SessionStore
@@ -17,7 +18,7 @@ class Quit(Exception):
 
 
 @dataclass
-class State:
+class OpenSession:
     store: SessionStore
     session: Session
     writer: Writer
@@ -27,8 +28,8 @@ class State:
     def settings(self) -> Generation:
         """How the session wants its text. Entries that this version doesn't know are left aside."""
         session = self.session
-        wanted: dict[str, Any] = {**session.settings, "banned": session.banned, "bias": session.bias}
-        return Generation(**{name: value for name, value in wanted.items() if name in _SETTINGS})
+        wanted: dict[str, Any] = {**session.settings, "banned": session.banned}
+        return replace(DEFAULT, **{name: value for name, value in wanted.items() if name in _SETTINGS})
 
     async def go_on(self, parent: int | None = None, n: int = 1) -> None:
         """The model goes on from the end, or behind a passage. Raises AssistError."""

@@ -26,7 +26,7 @@ from gpt2_assist.repl import commands, external_editor
 from gpt2_assist.repl.commands import Command
 from gpt2_assist.repl.face import Part
 from gpt2_assist.repl.flowing import Flow
-from gpt2_assist.repl.state import Quit, State
+from gpt2_assist.repl.open_session import OpenSession, Quit
 from gpt2_assist.repl.typed import cleaned
 from gpt2_assist.text.valid import valid
 from gpt2_assist.writing.joining import joined
@@ -44,10 +44,10 @@ KEYS = (("Enter", "the model goes on from your words, or by itself"), ("Alt-Ente
                                                                                     "suspend; leave"))
 
 
-class Lines:
+class LineMode:
     """See Face."""
 
-    state: State
+    state: OpenSession
 
     def __init__(self, table: dict[str, Command], completer: Completer, history: Path, vi: bool,
                  enter_goes_on: bool) -> None:
