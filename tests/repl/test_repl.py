@@ -2,11 +2,14 @@
 import json
 import os
 import re
+import shutil
 import signal
 import sys
 
 import pexpect
 import pytest
+from safetensors.numpy import load_file, save_file
+from tokenizers import Tokenizer
 
 from gpt2_assist.console.terminal import visible
 from gpt2_assist.writing.store import SessionStore
@@ -168,3 +171,71 @@ def test_what_was_typed_in_another_encoding_is_text_and_history(tiny_model, home
     enter(child, "/quit")
     child.expect(pexpect.EOF)
     assert "caf\ufffd au lait" in (home / "history").read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def silent_model(tiny_model, tmp_path):
+    """One that ends every text at once."""
+    folder = shutil.copytree(tiny_model, tmp_path / "silent", ignore=shutil.ignore_patterns("prepared-*"))
+    weights = load_file(folder / "model.safetensors")
+    end = Tokenizer.from_file(str(folder / "tokenizer.json")).token_to_id("<|endoftext|>")
+    weights["wte.weight"][end, 0] = 1000
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    return folder
+
+
+def test_a_reply_that_is_empty_is_said_and_leaves_nothing_behind(silent_model, home):
+    child = start(silent_model, "--session", "silent")
+    enter(child, "Once upon a time", "nothing to add")
+    enter(child, "/quit")
+    child.expect(pexpect.EOF)
+    store = SessionStore(home / "sessions.sqlite")
+    assert [passage.text for passage in store.read("silent").passages.values()] == ["Once upon a time"]
+    store.close()
+
+
+def test_where_the_output_is_a_file_it_says_what_it_waits_for(tiny_model, home):
+    child = pexpect.spawn("sh", ["-c", f"{sys.executable} -m gpt2_assist.repl.main --model {tiny_model} > {home}/out"],
+                          encoding="utf-8", timeout=60)
+    child.expect("Ctrl-D")
+    child.send("Once upon a time\r\x04")
+    child.expect(pexpect.EOF)
+    assert (home / "out").read_text().strip()
+
+
+@pytest.mark.parametrize("plain", ["--plain", pytest.param("", marks=pytest.mark.slow)])
+def test_a_terminal_that_has_no_other_letters_gets_what_it_can_show(tiny_model, home, plain):
+    command = ["-m", "gpt2_assist.repl.main", "--model", str(tiny_model), *filter(None, [plain])]
+    child = pexpect.spawn(sys.executable, command,
+                          encoding="utf-8", codec_errors="replace", dimensions=(24, 80), timeout=60,
+                          env={**os.environ, "TERM": "xterm", "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0",
+                               "LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PROMPT_TOOLKIT_NO_CPR": "1"})
+    child.expect("gpt2-assist")
+    enter(child, "/set max_new_tokens 9", "max_new_tokens = 9")
+    enter(child, "Once")
+    enter(child, "/words", "characters")
+    enter(child, "/quit")
+    child.expect(pexpect.EOF)
+    child.close()
+    assert child.exitstatus == 0 and "Traceback" not in child.before and not (home / "error.log").exists()
+
+
+def test_what_is_typed_ahead_survives_ctrl_c_and_echo_stays_off_after_fg(tiny_model, home):
+    shell = pexpect.spawn("bash", ["--norc"], encoding="utf-8", codec_errors="replace", dimensions=(24, 99), timeout=60,
+                          env={**os.environ, "TERM": "xterm", "NO_COLOR": "1", "PROMPT_TOOLKIT_NO_CPR": "1"})
+    shell.send(f"{sys.executable} -m gpt2_assist.repl.main --plain --model {tiny_model} --session ahead\r")
+    shell.expect_exact(PROMPT)
+    enter(shell, "/set max_new_tokens 1000000", "max_new_tokens = 1000000")
+    enter(shell, "The fox", r"(?s)The fox.{300}")
+    shell.send("\x1a")
+    shell.expect("Stopped")
+    shell.send("fg\r")
+    shell.expect("(?s)gpt2_assist.repl.main.{300}")
+    shell.send("typed ahead")
+    shell.expect("(?s).{300}")
+    assert "typed ahead" not in shell.after
+    shell.sendintr()
+    shell.expect_exact("typed ahead")
+    shell.send("\r")
+    enter(shell, "/set max_new_tokens 3")
+    shell.close(force=True)
