@@ -112,8 +112,8 @@ def test_a_text_is_said_to_be_a_copy_and_from_where(by_heart):
 
 
 def test_a_writing_session_says_what_is_copied(by_heart):
-    child = pexpect.spawn(sys.executable, ["-m", "gpt2_assist.repl.main", "--model", by_heart], encoding="utf-8",
-                          timeout=30, dimensions=(40, 200),
+    child = pexpect.spawn(sys.executable, ["-m", "gpt2_assist.repl.main", "--plain", "--model", by_heart],
+                          encoding="utf-8", timeout=30, dimensions=(40, 200),
                           env={**os.environ, "TERM": "xterm", "NO_COLOR": "1", "PROMPT_TOOLKIT_NO_CPR": "1"})
     child.expect("the model goes on")
     child.send("/set max_copied 3\r")
@@ -147,8 +147,8 @@ def test_copied_words_are_marked_as_they_come(by_heart):
                           encoding="utf-8", timeout=60, dimensions=(40, 400), env=terminal)
     child.expect(pexpect.EOF)
     assert "⟦" in child.before
-    child = pexpect.spawn(sys.executable, ["-m", "gpt2_assist.repl.main", "--model", by_heart], encoding="utf-8",
-                          timeout=30, dimensions=(40, 400), env=terminal)
+    child = pexpect.spawn(sys.executable, ["-m", "gpt2_assist.repl.main", "--plain", "--model", by_heart],
+                          encoding="utf-8", timeout=30, dimensions=(40, 400), env=terminal)
     child.expect("the model goes on")
     for line, answer in (("/copied perhaps", "on or off"), ("/copied on", "marked from now on"),
                          ("/set temperature 0", "temperature = 0"), ("", "⟦.+⟧"), ("/copied off", "no marks"),
