@@ -74,7 +74,7 @@ def settings_from(args: argparse.Namespace, stops: list[str]) -> Generation:
     if args.dry_breaker is not None:
         given["dry_breakers"] = [valid(unescaped(text)) for text in args.dry_breaker]
     if args.samplers is not None:
-        given["samplers"] = names(args.samplers)
+        given["samplers"] = sampler_names(args.samplers)
     settings = Generation(
         **given, logit_bias=[_bias(entry) for entry in args.logit_bias],
         stop=[valid(unescaped(stop)) for stop in [*args.stop, *stops]],
@@ -93,7 +93,7 @@ def temperatures(text: str) -> float | list[float]:
     return several if len(several) > 1 else several[0]
 
 
-def names(text: str) -> list[str]:
+def sampler_names(text: str) -> list[str]:
     """Names with commas between."""
     return [name.strip() for name in text.split(",") if name.strip()]
 

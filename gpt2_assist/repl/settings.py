@@ -2,7 +2,7 @@
 from dataclasses import fields, replace
 
 from gpt2_assist.errors import UsageError
-from gpt2_assist.frontend.sampling import names, temperatures, unescaped
+from gpt2_assist.frontend.sampling import sampler_names, temperatures, unescaped
 from gpt2_assist.ipc.messages import Generation
 
 NAMES = ("max_new_tokens", "finish_within", "temperature", "top_k", "top_p", "min_p", "repetition_penalty", "stop",
@@ -40,7 +40,7 @@ def _parsed(name: str, value: str) -> object:
     if name == "dry_breakers":
         return [unescaped(part) for part in value.split()]
     if name == "samplers":
-        return names(value)
+        return sampler_names(value)
     if name == "temperature":
         return temperatures(value)
     kind = next(entry.type for entry in fields(Generation) if entry.name == name)

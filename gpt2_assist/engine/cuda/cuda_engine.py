@@ -267,7 +267,7 @@ class CudaEngine(PagedEngine):
         allowed, refused = part.rules[drafted]
         repeated = ()
         if "dry" in sampling.steps and not part.for_host:
-            repeated = dry.penalties([*sequence.tokens, *part.draft[:drafted]], sampling)
+            repeated = dry.penalties([*sequence.tokens[-dry.REACH:], *part.draft[:drafted]], sampling)
         if repeated or sampling.logit_bias or allowed is not None or (refused is not None and len(refused)):
             biases = np.zeros(self.vocab_size, np.float32)
             for token, bias in sampling.logit_bias.items():
