@@ -191,6 +191,9 @@ class Writer:
                     if message is None:  # the daemon was lost, and all comes again: the same seed gives the same text
                         for stream in streams:
                             stream.again()
+                        for text, copied in marks.finish() if marks else []:
+                            self._face.came(text, copied)
+                        marks = None  # they follow tokens, of which some come twice now
                     elif isinstance(message, Loading):
                         self.facts.words = message.words or f"loading {message.model}"
                         self._face.changed()

@@ -47,7 +47,8 @@ class Composer:
         """What taking back has put into the draft."""
         self._work: asyncio.Task | None = None
         self._kept = ("", 0)
-        self.screen = WritingScreen(self.draft, self._picture, self._status, self._alternatives, writing_keys(self), vi)
+        self.screen = WritingScreen(self.draft, self._picture, self._status, self._alternatives, self._came,
+                                    writing_keys(self), vi)
 
     async def run(self) -> None:
         """Until the user leaves."""
@@ -322,6 +323,9 @@ class Composer:
         styled, same = self._story.picture(self.state.session, self._origins.parts(), self.offer)
         written = len(styled.text) - len(self.offer) - len(self.draft.text)
         return styled, written + self.draft.cursor_position, same, self.state.writer.facts.seen
+
+    def _came(self, text: str, copied: bool) -> None:
+        self._story.came(self.state.session.current, text, copied)
 
     def _status(self) -> list[str]:
         session, facts, settings = self.state.session, self.state.writer.facts, self.state.settings

@@ -47,10 +47,13 @@ class WritingScreen:
     """See Face. Shows what it is given; what keys do is Composer's."""
 
     def __init__(self, draft: Buffer, picture: Callable[[], Picture], status: Callable[[], Sequence[str]],
-                 alternatives: Callable[[], str], keys: KeyBindings, vi: bool = False) -> None:
-        """`status`: fields of the bottom line. `alternatives`: what else the last words could have been, in a line."""
+                 alternatives: Callable[[], str], came: Callable[[str, bool], None], keys: KeyBindings,
+                 vi: bool = False) -> None:
+        """`status`: fields of the bottom line. `alternatives`: what else the last words could have been, in a line.
+        `came` hears what Face.came does."""
         self.story = StoryControl(draft, picture)
         self._status, self._alternatives = status, alternatives
+        self._came = came
         self._said = ""
         self._page: Window | None = None
         """What stands in the story's place."""
@@ -91,6 +94,7 @@ class WritingScreen:
         self.app.invalidate()
 
     def came(self, text: str, copied: bool = False) -> None:
+        self._came(text, copied)
         self.app.invalidate()
 
     def changed(self) -> None:

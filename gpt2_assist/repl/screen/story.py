@@ -1,5 +1,6 @@
 """The story as it is shown: a session's passages, then the draft, then what is offered to follow it."""
 from gpt2_assist.repl.screen.page_view import Styled
+from gpt2_assist.writing.passage import Passage
 from gpt2_assist.writing.session import Session
 
 STYLES = {"user": "class:user", "model": "class:model", "edit": "class:edit"}
@@ -12,6 +13,18 @@ class Story:
         self._passages: list[tuple[int, int]] = []
         """Number and length of each passage that is in `_written`."""
         self._written = Styled("", (), ())
+        self._copied: dict[int, list[tuple[int, int]]] = {}
+        """By passage, which of its characters are copied from the texts that the model learned from."""
+        self._came: dict[int, int] = {}
+        """By passage, of how many characters that is known."""
+
+    def came(self, number: int, text: str, copied: bool) -> None:
+        """The next words of a reply, and whether they are copied."""
+        start = self._came.get(number, 0)
+        self._came[number] = start + len(text)
+        if copied:
+            self._copied.setdefault(number, []).append((start, start + len(text)))
+            self._passages = []  # its style is another one now
 
     def picture(self, session: Session, draft: list[tuple[str, str]], offer: str) -> tuple[Styled, int]:
         """All of it, and how many characters of it are as they were at the last call."""
@@ -38,5 +51,12 @@ class Story:
             if before != after:
                 break
         self._passages = now
-        self._written = Styled.of([(STYLES[passage.author], passage.text) for passage in path])
+        self._written = Styled.of([part for passage in path for part in self._parts(passage)])
         return same
+
+    def _parts(self, passage: Passage) -> list[tuple[str, str]]:
+        style, at, parts = STYLES[passage.author], 0, []
+        for start, end in self._copied.get(passage.number, ()):
+            parts += [(style, passage.text[at:start]), (f"{style} class:copied", passage.text[start:end])]
+            at = end
+        return [*parts, (style, passage.text[at:])]
