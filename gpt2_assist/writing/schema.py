@@ -43,6 +43,11 @@ create index not_indexed on passages (session, number) where indexed = 0
 """
 
 
+def is_current(connection: sqlite3.Connection) -> bool:
+    """Whether the tables are of this version."""
+    return connection.execute("pragma user_version").fetchone() == (VERSION,)
+
+
 def migrate(connection: sqlite3.Connection) -> None:
     """Brings the tables to this version, within the caller's transaction. Raises StorageError for a newer one."""
     version, = connection.execute("pragma user_version").fetchone()

@@ -23,6 +23,13 @@ def prepare(connection: sqlite3.Connection) -> bool:
     return True
 
 
+def is_prepared(connection: sqlite3.Connection) -> bool:
+    """Whether there is nothing to prepare."""
+    there = connection.execute("select 1 from sqlite_master where name = 'words'").fetchone()
+    return bool(there) and not connection.execute(
+        "select 1 from passages where finished = 1 and indexed = 0 limit 1").fetchone()
+
+
 def index(connection: sqlite3.Connection, session: int) -> None:
     """Puts in what a session has finished since it was last called."""
     _index_where(connection, "session = ? and finished = 1 and indexed = 0", (session,))

@@ -13,7 +13,7 @@ from gpt2_assist.files.modes import tighten
 from gpt2_assist.text.valid import valid
 from gpt2_assist.writing import searching
 from gpt2_assist.writing.passage import Passage
-from gpt2_assist.writing.schema import migrate
+from gpt2_assist.writing.schema import is_current, migrate
 
 _COLUMNS = "number, parent, author, text, how, created, hidden, bookmark, chosen, tokens, finished"
 _WRITE_PASSAGE = (
@@ -71,9 +71,11 @@ class SessionStore:
             _make_private_file(path)
             self._connection = sqlite3.connect(path, isolation_level=None, timeout=10)
             self._connection.execute("pragma journal_mode = wal")
-            with self._transaction():
-                migrate(self._connection)
-                self._indexed = searching.prepare(self._connection)
+            self._indexed = True
+            if not (is_current(self._connection) and searching.is_prepared(self._connection)):
+                with self._transaction():  # which others wait for: only where there is something to do
+                    migrate(self._connection)
+                    self._indexed = searching.prepare(self._connection)
 
     def names(self) -> list[str]:
         """Session names, the last changed first."""
