@@ -138,7 +138,8 @@ class Generation:
                 if not isinstance(text, str) or not 0 < len(text) <= MAX_STOP_CHARACTERS:
                     raise UsageError(f"A {kind} must have 1 to {MAX_STOP_CHARACTERS} characters.")
         if len(self.banned) > MAX_BANNED_PHRASES:
-            raise UsageError(f"There are {len(self.banned)} banned phrases; at most {MAX_BANNED_PHRASES:,} are allowed.")
+            raise UsageError(f"There are {len(self.banned):,} banned phrases; at most {MAX_BANNED_PHRASES:,} are "
+                             "allowed.")
         for text in self.banned:
             if not isinstance(text, str) or not 0 < len(text) <= MAX_BANNED_CHARACTERS:
                 raise UsageError(f"A banned phrase must have 1 to {MAX_BANNED_CHARACTERS} characters.")

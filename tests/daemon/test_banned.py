@@ -2,6 +2,9 @@
 import codecs
 import os
 import signal
+import subprocess
+import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -76,7 +79,7 @@ def asked(phrases: list[str], id: int = 1, **more) -> Generate:
     return Generate(id, "tiny", "The model", Generation(**settings))
 
 
-class Fixed:
+class PlaceRules:
     """Rules for one place."""
 
     def __init__(self, refused: set[int]) -> None:
@@ -157,7 +160,7 @@ def reference(weights, vocabulary: Vocabulary, message: Generate) -> tuple[list[
 
 def next_token(weights, prompt, new, sampling, refused):
     engine = TorchEngine(*weights, "fp32", "cpu")
-    sequence = engine.open(prompt, sampling, 0, new, 0, 1 << 20, Fixed(refused))
+    sequence = engine.open(prompt, sampling, 0, new, 0, 1 << 20, PlaceRules(refused))
     while not engine.prefill(sequence):
         pass
     return engine.decode([sequence])[0][0].id
@@ -172,7 +175,7 @@ def test_the_text_is_that_of_a_plain_reference(weights, vocabulary, phrases_of, 
     assert ids_of(heard) == expected
     text = text_of(heard).casefold()
     assert not any(phrase.casefold() in text for phrase in request.settings.banned)
-    assert returns or name == "letters"
+    assert returns or name != "pieces"
 
 
 @pytest.mark.parametrize("name", LISTS)
@@ -227,6 +230,16 @@ def test_a_stop_string_that_comes_first_ends_the_text(weights, vocabulary):
 def test_what_can_not_be_banned_is_said(phrases, sentence):
     with pytest.raises(UsageError, match=sentence):
         Generation(banned=phrases).validate()
+
+
+@pytest.fixture
+def daemon(tmp_path, monkeypatch):
+    with tempfile.TemporaryDirectory(prefix="g2a-") as folder:
+        monkeypatch.setenv("GPT2_ASSIST_RUNTIME", str(Path(folder) / "run"))
+        monkeypatch.setenv("GPT2_ASSIST_HOME", str(tmp_path))
+        yield
+        subprocess.run([sys.executable, "-m", "gpt2_assist.cli", "daemon", "stop"], check=True,
+                       stdout=subprocess.DEVNULL)
 
 
 def test_a_worker_killed_in_mid_stream_changes_nothing(daemon, tiny_model, phrases_of):
