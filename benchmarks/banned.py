@@ -52,15 +52,15 @@ def main() -> None:
     healing = Healing(ordinary, tokenizer.encode)
     text = "\n".join(page.read_text() for page in sorted(PAGES.glob("*.md")))[:60_000]
     tokens, logits = tokenizer.encode(text), np.zeros(len(ordinary), np.float32)
-    rows = []
+    rows: list[list[object]] = [["0", 0.0, 0.0]]  # without phrases none of this runs
     for count in (1, 10, 10_000):
         began = time.perf_counter()
         phrases = BannedPhrases(ordinary, phrases_of(text, count))
         built = time.perf_counter() - began
         costs = [micros(Banning(phrases, tokenizer.token_bytes, healing, b"", None, frozenset()), tokens, logits)
                  for _ in range(args.rounds)]
-        rows.append([f"{count:,}", f"{median(costs):.1f}", f"{built:.2f}"])
-    show(["phrases", "µs a token", "s to build"], rows)
+        rows.append([f"{count:,}", median(costs), built])
+    show("What banned phrases cost", ["phrases", "µs a token", "s to build"], rows)
 
 
 if __name__ == "__main__":

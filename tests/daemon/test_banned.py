@@ -10,10 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from gpt2_assist.daemon.worker.banning import Banning
 from gpt2_assist.daemon.worker.request import Request, Vocabulary
 from gpt2_assist.daemon.worker.sampler_settings import sampling_of
 from gpt2_assist.daemon.worker.scheduler import Scheduler
 from gpt2_assist.engine.cpu.cpu_engine import CpuEngine
+from gpt2_assist.engine.cuda.cuda_engine import CudaEngine
+from gpt2_assist.engine.engine import Token
 from gpt2_assist.engine.torch_engine import TorchEngine
 from gpt2_assist.errors import UsageError
 from gpt2_assist.ipc.client import Client
@@ -21,6 +24,8 @@ from gpt2_assist.ipc.messages import Chunk, Generate, Generation, Resume, Sample
 from gpt2_assist.model.card import Card
 from gpt2_assist.model.prepared import open_prepared, prepare
 from gpt2_assist.model.weights import load_weights
+from gpt2_assist.text.banned import BannedPhrases
+from gpt2_assist.text.healing import Healing
 from gpt2_assist.text.tokenizer import TextTokenizer
 
 LISTS = {"letters": (["e", "T"], 0), "pieces": ([], 3), "wild": (["ß", "é", "\u0130", "ſ", " a", "xyz" * 30], 2)}
@@ -202,11 +207,40 @@ def test_drafts_change_nothing(tiny_model, vocabulary, phrases_of, speculate):
     assert ids_of(first) == ids_of(again) == ids_of(fresh)
 
 
-def test_a_text_that_can_only_be_banned_ends(weights, vocabulary):
-    heard = served(TorchEngine(*weights, "fp32", "cpu"), vocabulary,
-                   asked([chr(code) for code in range(0x250)] + ["\ufffd"], max_new_tokens=5))
-    assert not text_of(chunks_of(heard)).isascii() or not text_of(chunks_of(heard))
-    assert [message.finish_reason for message in heard if isinstance(message, SampleDone)][0] in ("stop", "length")
+def test_where_every_letter_is_banned_the_text_goes_on_without_or_ends(weights, vocabulary):
+    letters = [chr(code) for code in range(0x250) if chr(code).isalpha()]
+    heard = served(TorchEngine(*weights, "fp32", "cpu"), vocabulary, asked(letters))
+    text = text_of(chunks_of(heard))
+    assert text and not set(text.casefold()) & set(letters)
+    assert [message.finish_reason for message in heard if isinstance(message, SampleDone)] == ["length"]
+
+
+@pytest.mark.slow
+def test_a_cards_engine_has_the_same_text(weights, vocabulary, phrases_of):
+    request = asked(phrases_of("pieces"), **MORE["drawn"])
+    expected = chunks_of(served(TorchEngine(*weights, "fp32", "cpu"), vocabulary, request))
+    assert ids_of(chunks_of(served(CudaEngine(*weights, "fp32", "cpu"), vocabulary, request))) == ids_of(expected)
+
+
+def test_a_token_that_comes_for_want_of_others_is_known():
+    tokens = [b"a", b"b", b"ab", b"c"]
+    banning = Banning(BannedPhrases(tokens, ["ab", "c"]), tokens.__getitem__, Healing(tokens, lambda text: []), b"", None,
+                      frozenset())
+    assert [banning.exhausted(Token(id)) for id in range(4)] == [False, False, True, True]
+    assert banning.take(Token(0)) and not banning.settled()
+    assert not banning.take(Token(1)) and banning.tokens == []
+    assert [banning.exhausted(Token(id)) for id in range(4)] == [True, False, True, True]
+    assert sorted(banning.rules.refused([])) == [0, 2, 3]
+    assert sorted(banning.rules.refused([1])) == [2, 3]
+    assert banning.take(Token(1)) and [token.id for token in banning.settled()] == [1]
+
+
+def test_samples_side_by_side_are_those_that_come_alone(weights, vocabulary, phrases_of):
+    phrases = phrases_of("pieces")
+    together = chunks_of(served(TorchEngine(*weights, "fp32", "cpu"), vocabulary, asked(phrases, n=3), asked([], id=2)))
+    for index in range(3):
+        alone = chunks_of(served(TorchEngine(*weights, "fp32", "cpu"), vocabulary, asked(phrases, first_index=index)))
+        assert ids_of([chunk for chunk in together if (chunk.id, chunk.index) == (1, index)]) == ids_of(alone)
 
 
 def test_what_spells_the_prompts_end_is_no_new_text(weights, vocabulary):
