@@ -224,8 +224,8 @@ def test_a_cards_engine_has_the_same_text(weights, vocabulary, phrases_of):
 
 def test_a_token_that_comes_for_want_of_others_is_known():
     tokens = [b"a", b"b", b"ab", b"c"]
-    banning = Banning(BannedPhrases(tokens, ["ab", "c"]), tokens.__getitem__, Healing(tokens, lambda text: []), b"", None,
-                      frozenset())
+    phrases, healing = BannedPhrases(tokens, ["ab", "c"]), Healing(tokens, lambda text: [])
+    banning = Banning(phrases, tokens.__getitem__, healing, b"", None, frozenset())
     assert [banning.exhausted(Token(id)) for id in range(4)] == [False, False, True, True]
     assert banning.take(Token(0)) and not banning.settled()
     assert not banning.take(Token(1)) and banning.tokens == []
@@ -276,6 +276,7 @@ def daemon(tmp_path, monkeypatch):
                        stdout=subprocess.DEVNULL)
 
 
+@pytest.mark.slow
 def test_a_worker_killed_in_mid_stream_changes_nothing(daemon, tiny_model, phrases_of):
     with Client.connect("test") as client, Client.connect("killer") as killer:
         def heard(kills: int, **more) -> tuple[str, list[int]]:

@@ -21,7 +21,8 @@ _TEXTS = 256
 """Texts around a cursor whose tokens are remembered: they stay as they are while somebody types."""
 
 _LISTS = 2
-"""Lists of banned phrases that are remembered: 10,000 phrases take some 30 MB and half a second."""
+"""Lists of banned phrases that are remembered: 10,000 take 30 MB and half a second, with 100 characters each
+240 MB and three."""
 
 
 class Vocabulary:
