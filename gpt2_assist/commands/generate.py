@@ -3,7 +3,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from gpt2_assist.commands.prompt import read_beside, read_prompt, read_suffix
+from gpt2_assist.commands.prompt import read_banned, read_beside, read_prompt, read_suffix
 from gpt2_assist.errors import UsageError
 from gpt2_assist.frontend.help import SUMMARIES, Help
 from gpt2_assist.frontend.sampling import add_sampling_arguments, settings_from
@@ -64,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
     prompt = read_prompt(args.prompt, args.prefix, args.file, lambda: _begins_texts(model), suffix is not None)
     stops = [] if args.truncate is None else [args.truncate]
     beside = read_beside(args.beside, suffix)
-    settings = settings_from(args, stops)
+    settings = settings_from(args, stops, read_banned(args.ban_file))
     batch_size = _DEFAULT_BATCH if args.batch_size is None else args.batch_size
     for name, value in (("-n", args.n), ("--batch-size", batch_size)):
         if not 1 <= value <= 1_000_000:

@@ -1,4 +1,4 @@
-"""Where a command's prompt comes from: an argument, a file or standard input."""
+"""Where a command's prompt and phrases come from: an argument, a file or standard input."""
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -46,6 +46,11 @@ def read_beside(files: Sequence[Path], suffix: str | None) -> tuple[tuple[str, s
     if files and suffix is None:
         raise UsageError("--beside is for filling in: give what follows with --suffix or --suffix-file.")
     return tuple((valid(file.name), _text(str(file), True)) for file in files)
+
+
+def read_banned(file: Path | None) -> list[str]:
+    """The lines of a file of phrases, less the empty ones. Raises UsageError, DataError."""
+    return [] if file is None else [line for line in _text(str(file), True).splitlines() if line.strip()]
 
 
 def _text(path: str, whole: bool) -> str:

@@ -2,7 +2,9 @@
 import argparse
 import re
 import secrets
+from collections.abc import Sequence
 from dataclasses import fields
+from pathlib import Path
 
 from gpt2_assist.errors import UsageError
 from gpt2_assist.ipc.messages import SAMPLERS, Generation
@@ -56,6 +58,9 @@ def add_sampling_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--stop", action="append", default=[], metavar="S",
                         help="end a sample before the text S, in which \\n is a line's end, \\t a tab and \\\\ a "
                              "backslash; may be repeated")
+    parser.add_argument("--ban", action="append", default=[], metavar="PHRASE",
+                        help="a phrase that new text never holds, in whatever case, read as in --stop; may be repeated")
+    parser.add_argument("--ban-file", type=Path, metavar="FILE", help="ban each line of a file, as it stands")
     parser.add_argument("--stop-token", action="append", type=int, default=[], metavar="ID",
                         help="end a sample at this token id; may be repeated")
     parser.add_argument("--seed", type=int, metavar="S", help="the same seed gives the same text again")
@@ -67,8 +72,8 @@ def add_sampling_arguments(parser: argparse.ArgumentParser) -> None:
                         help="go on from the prompt's own tokens, even where they end inside a word")
 
 
-def settings_from(args: argparse.Namespace, stops: list[str]) -> Generation:
-    """The settings of parsed flags, with a seed in any case. Raises UsageError."""
+def settings_from(args: argparse.Namespace, stops: list[str], banned: Sequence[str] = ()) -> Generation:
+    """The settings of parsed flags, with a seed in any case; `banned`: phrases beside theirs. Raises UsageError."""
     given = {name: getattr(args, name) for name in _PLAIN}
     given["temperatures" if isinstance(args.temperature, list) else "temperature"] = args.temperature
     if args.dry_breaker is not None:
@@ -78,6 +83,7 @@ def settings_from(args: argparse.Namespace, stops: list[str]) -> Generation:
     settings = Generation(
         **given, logit_bias=[_bias(entry) for entry in args.logit_bias],
         stop=[valid(unescaped(stop)) for stop in [*args.stop, *stops]],
+        banned=[*(valid(unescaped(phrase)) for phrase in args.ban), *banned],
         stop_tokens=args.stop_token, seed=new_seed() if args.seed is None else args.seed, logprobs=args.logprobs,
         heal=not args.no_heal, max_copied=args.max_copied)
     settings.validate()

@@ -15,6 +15,8 @@ MAX_SAMPLES = 64
 MAX_NEW_TOKENS = 1_000_000
 MAX_STOP_STRINGS = 32
 MAX_STOP_CHARACTERS = 1024
+MAX_BANNED_PHRASES = 10_000
+MAX_BANNED_CHARACTERS = 100
 MAX_PIECES = 64
 MAX_NOTE_DEPTH = 1000
 MAX_TEMPERATURES = 64
@@ -47,6 +49,8 @@ class Generation:
     """Pairs [token id, bias]."""
     stop: list = field(default_factory=list)
     """Strings that end a sample; they are not part of its text."""
+    banned: list = field(default_factory=list)
+    """Phrases that new text never holds, in whatever case: where one comes, the sample goes back to where it begins."""
     stop_tokens: list = field(default_factory=list)
     """Token ids that end a sample, besides the model's own end of text."""
     seed: int | None = None
@@ -138,6 +142,12 @@ class Generation:
             for text in texts:
                 if not isinstance(text, str) or not 0 < len(text) <= MAX_STOP_CHARACTERS:
                     raise UsageError(f"A {kind} must have 1 to {MAX_STOP_CHARACTERS} characters.")
+        if len(self.banned) > MAX_BANNED_PHRASES:
+            raise UsageError(f"There are {len(self.banned):,} banned phrases; at most {MAX_BANNED_PHRASES:,} are "
+                             "allowed.")
+        for text in self.banned:
+            if not isinstance(text, str) or not 0 < len(text) <= MAX_BANNED_CHARACTERS:
+                raise UsageError(f"A banned phrase must have 1 to {MAX_BANNED_CHARACTERS} characters.")
         for token in self.stop_tokens:
             _within("a stop token", token, 0, (1 << 31) - 1)
         for pair in self.logit_bias:

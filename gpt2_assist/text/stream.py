@@ -1,5 +1,6 @@
 """From the bytes of decoded tokens to text that can be shown at once: whole characters, no part of a stop string."""
 import codecs
+from copy import copy
 
 from gpt2_assist.text.stops import StopMatcher
 
@@ -26,6 +27,15 @@ class TextStream:
         whole = text.rstrip(_BROKEN)
         self._broken = "" if self.stopped else text[len(whole):]
         return whole
+
+    def would_stop(self, data: bytes) -> bool:
+        """Whether a stop string would be found if `data` came next."""
+        other = copy(self)
+        other._characters = codecs.getincrementaldecoder("utf-8")("replace")
+        other._characters.setstate(self._characters.getstate())
+        other._matcher = copy(self._matcher)
+        other.feed(data)
+        return other.stopped
 
     def finish(self) -> str:
         """The rest, when the sample ends without a stop string. Of a character that was cut off nothing is left."""

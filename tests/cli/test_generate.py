@@ -60,6 +60,15 @@ def test_samplers_are_set_by_flags_and_several_temperatures_take_turns(generate)
     assert generate(PROMPT, *dry, "--samplers", "top_k,temperature") == text
 
 
+def test_phrases_are_banned_by_flags_and_files(generate, tmp_path):
+    text = generate(PROMPT)
+    banned = next(text[place:place + 2] for place in range(4, len(text)) if text[place:place + 2].isalnum())
+    (tmp_path / "phrases.txt").write_text(f"never\n\n{banned.upper()}\n")
+    other = generate(PROMPT, "--ban", banned)
+    assert banned.casefold() not in other.casefold()
+    assert generate(PROMPT, "--ban", "never", "--ban-file", tmp_path / "phrases.txt") == other
+
+
 def test_samples_are_the_same_at_every_batch_size_and_as_json_lines(generate):
     lines = generate(PROMPT, "-n", 5, "--json").splitlines()
     samples = [json.loads(line) for line in lines]
@@ -98,6 +107,8 @@ def test_a_file_appears_whole_and_a_refused_one_leaves_the_old(generate, tiny_mo
     (["a", "--temperature", "0.5,hot"], b"", 2, "temperature"),
     (["a", "--samplers", "top_k,top_q"], b"", 2, "no sampler 'top_q'"),
     (["a", "--dry-multiplier", "1", "--dry-breaker", ""], b"", 2, "dry_breakers"),
+    (["a", "--ban", ""], b"", 2, "banned phrase"),
+    (["a", "--ban-file", "/no/such/file"], b"", 4, "No such file"),
     (["a", "--logit-bias", "x"], b"", 2, "ID=BIAS"),
     (["a", "-n", "0"], b"", 2, "-n"),
     (["a", "--model", "no-such"], b"", 3, "gpt2-assist pull"),

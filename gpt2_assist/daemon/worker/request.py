@@ -2,6 +2,7 @@
 import time
 from collections.abc import Callable
 
+from gpt2_assist.daemon.worker.banning import Banning
 from gpt2_assist.daemon.worker.sampler_settings import sampling_of
 from gpt2_assist.daemon.worker.vocabulary import Vocabulary
 from gpt2_assist.engine.engine import NO_LIMIT, Engine, Sequence, Token
@@ -48,6 +49,7 @@ class Request:
         self.rules = vocabulary.rules(self.spelling, self.stop_tokens, settings.max_copied)
         delivered = message.tokens if isinstance(message, Resume) else [None] * settings.n
         done = message.done if isinstance(message, Resume) else []
+        self.banned = vocabulary.banned(tuple(settings.banned)) if settings.banned else None
         self.samples = [Sample(self, index, delivered[index], send) for index in range(settings.n) if index not in done]
         self._begun = time.monotonic()
         self._cached = self._context = 0
@@ -84,8 +86,17 @@ class Sample:
         self._respelling = Respelling(request.vocabulary.healing, request.spelling)
         self._delivered = list(delivered or [])
         self._silent = delivered is not None
-        self._repeated = len(self._delivered) if request.sampling.mirostat_tau > 0 else 0
-        """So many tokens that were delivered are still decoded again: what mirostat draws follows from all before."""
+        self._anew = request.sampling.mirostat_tau > 0
+        """Whether its sequences begin at the prompt in any case: what mirostat draws follows from all before."""
+        self._unsent = len(self._delivered) if self._anew else 0
+        """So many tokens that were delivered are still to come once more."""
+        self._repeated = 0
+        """So many tokens come once more of a sequence that was opened again."""
+        self._banning = None if request.banned is None else Banning(
+            request.banned, request.vocabulary.tokenizer.token_bytes, request.vocabulary.healing, request.spelling,
+            request.rules, request.stop_tokens)
+        self.went_back = False
+        """Whether a banned phrase has come: the sequence is of no use then, until `reopen`."""
         self._decoded = self._new = 0
         self._stop_token = False
         self.heard = False
@@ -104,16 +115,32 @@ class Sample:
         """Begins, or goes on behind what was delivered before a crash, which may have been all."""
         if self._settings.echo and not self._silent:
             self._send(Chunk(self.request.id, self.index, self.request.message.prompt, [], []))
-        for token in self._delivered:
+        known = [] if self._anew else self._delivered
+        for token in known:
             self._read(token)
         reason = self._reason()
         if reason:
             self._end(reason)
-        else:
-            self.sequence = engine.open(self.request.prompt, self.request.sampling,
-                                        self._settings.first_index + self.index,
-                                        () if self._repeated else self._delivered,
-                                        self.request.adapter, self._most_new(), self.request.rules)
+            return
+        if self._banning:
+            self._banning.known(known)
+        self.sequence = self._sequence(engine, known)
+
+    def reopen(self, engine: Engine) -> None:
+        """Goes on before the banned phrase that has come."""
+        if self.sequence is None or self._banning is None:
+            raise ValueError("the sample has not gone back")
+        cached = self.sequence.cached_tokens
+        engine.close(self.sequence)
+        self.sequence = self._sequence(engine, [] if self._anew else self._banning.tokens)
+        self.sequence.cached_tokens = cached
+        self._repeated = len(self._banning.tokens) if self._anew else 0
+        self.went_back = False
+
+    def _sequence(self, engine: Engine, known: list[int]) -> Sequence:
+        rules = self._banning.rules if self._banning else self.request.rules
+        return engine.open(self.request.prompt, self.request.sampling, self._settings.first_index + self.index, known,
+                           self.request.adapter, self._most_new(), rules)
 
     def _most_new(self) -> int:
         """Tokens that will be wanted at most: what spells the prompt's end again counts here, a byte or more each."""
@@ -126,13 +153,47 @@ class Sample:
 
     def take(self, token: Token) -> None:
         """The next token: sends what has become safe to show, and ends where an end is reached."""
-        if self._repeated:
+        if self._banning is None:
+            self._settle(token)
+        elif self._repeated:
             self._repeated -= 1
-            return
+        elif self._banning.exhausted(token):
+            self._settle_rest()
+            if not self.ended:
+                self._flush(self._stream.finish())
+                self._end("stop")
+        elif not self._banning.take(token):
+            self.went_back = True
+        elif self._ends_with(token.id):
+            self._settle_rest()
+        else:
+            for settled in self._banning.settled():
+                self._settle(settled)
+
+    def _settle_rest(self) -> None:
+        """Takes the tokens that waited for a banned phrase: nothing comes behind them."""
+        for token in self._banning.settle_all() if self._banning else []:
+            if not self.ended:
+                self._settle(token)
+
+    def _ends_with(self, token: int) -> bool:
+        """Whether the text ends with the latest of the tokens that may be taken back."""
+        full = len(self._banning.tokens) >= self.request.most_tokens
+        count = self._new + self._banning.waiting_new
+        most = self._settings.max_new_tokens + self._settings.finish_within
+        return (token in self.request.stop_tokens or full or 0 < self._settings.max_new_tokens and most <= count
+                or bool(self.request.stops) and self._stream.would_stop(self._banning.waiting))
+
+    def _settle(self, token: Token) -> None:
+        """A token that stays."""
         before = self._new
         text = self._read(token.id)
-        self._held.append(token.id)
-        if self._settings.logprobs is not None and self._new > before:
+        if self._unsent:
+            self._unsent -= 1
+            text = ""
+        else:
+            self._held.append(token.id)
+        if self._settings.logprobs is not None and self._held and self._new > before:
             shown = self.request.vocabulary.shown
             best = [[shown(id), value] for id, value in token.best]
             self._held_logprobs.append([shown(token.id), token.logprob, best])
@@ -145,6 +206,8 @@ class Sample:
             self._end(reason)
 
     def cancel(self) -> None:
+        if not self.ended:
+            self._settle_rest()
         if not self.ended:
             if self._held:
                 self._flush("" if self._stream.stopped else self._stream.finish())

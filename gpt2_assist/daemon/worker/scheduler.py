@@ -126,9 +126,11 @@ class Scheduler:
             first = not sample.heard
             self.decoded_tokens += len(tokens)
             for token in tokens:
-                if sample.ended:  # by the token before, or with its request, by an error in a sibling
+                if sample.ended or sample.went_back:  # by the token before, or with its request, by a sibling's error
                     break
                 self._guarded(sample, lambda sample=sample, token=token: sample.take(token))
+            if sample.went_back and not sample.ended:
+                self._guarded(sample, lambda sample=sample: sample.reopen(self._engine))
             if sample.ended and sample.sequence is not None:
                 self._close(sample)
                 self._settle(sample.request)
