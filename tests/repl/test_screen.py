@@ -10,8 +10,8 @@ import pytest
 from tmux import MISSING, Terminal
 
 from gpt2_assist.ipc.client import Client
-from gpt2_assist.writing.session import Session
-from gpt2_assist.writing.store import SessionStore
+from gpt2_assist.writing.passage import Passage
+from gpt2_assist.writing.store import SavedSession, SessionStore
 from gpt2_assist.writing.tree import PassageTree
 
 pytestmark = [pytest.mark.skipif(bool(MISSING), reason=MISSING)]
@@ -42,19 +42,22 @@ def open_screen(home, request):
         terminal.close()
 
 
-def session_of(home: Path, name: str) -> Session:
-    """As it lies on the disk, read as a second terminal would."""
+def saved_session(home: Path, name: str) -> SavedSession | None:
+    """As it lies on the disk."""
     store = SessionStore(home / "sessions.sqlite")
     try:
-        session = Session.reopen(store, home / "other-locks", name)
-        session.close()
-        return session
+        return store.read(name)
     finally:
         store.close()
 
 
+def path_of(home: Path, name: str) -> list[Passage]:
+    saved = saved_session(home, name)
+    return PassageTree(saved.passages.values()).path(saved.state.current) if saved else []
+
+
 def text_of(home: Path, name: str) -> str:
-    return session_of(home, name).text
+    return "".join(passage.text for passage in path_of(home, name))
 
 
 def command(terminal: Terminal, line: str, answer: str = "") -> None:
@@ -72,10 +75,7 @@ def busy(terminal: Terminal) -> bool:
 def written(terminal: Terminal, home: Path, name: str, passages: int) -> str:
     """The text once it has so many passages, all of them finished, and the screen knows."""
     def done() -> str:
-        store = SessionStore(home / "sessions.sqlite")
-        saved = store.read(name)
-        store.close()
-        path = PassageTree(saved.passages.values()).path(saved.state.current) if saved else []
+        path = path_of(home, name)
         whole = len(path) == passages and all(passage.finished for passage in path) and not busy(terminal)
         return "".join(passage.text for passage in path) if whole else ""
     return terminal.until(done)
@@ -123,9 +123,8 @@ def test_a_retry_that_comes_to_nothing_leaves_what_was(wordy_model, home, open_s
     first = written(terminal, home, "tale", 2)
     terminal.press("M-r", "C-c")
     terminal.until(lambda: not busy(terminal))
-    session = session_of(home, "tale")
-    assert session.text == first or first in [
-        "Once upon a time" + passage.text for passage in session.alternatives()]
+    assert text_of(home, "tale") == first or first in [
+        "Once upon a time" + passage.text for passage in saved_session(home, "tale").passages.values()]
 
 
 def test_ones_own_words_come_back_to_be_changed(wordy_model, home, open_screen):
@@ -184,8 +183,7 @@ def test_what_is_typed_while_the_model_writes_is_kept(wordy_model, home, open_sc
 def test_a_draft_outlives_its_terminal(wordy_model, home, open_screen):
     terminal = open_screen(wordy_model, "--session", "tale")
     terminal.type("nobody has sent this")
-    terminal.until(lambda: "tale" in SessionStore(home / "sessions.sqlite").names()
-                   and session_of(home, "tale").draft == "nobody has sent this")
+    terminal.until(lambda: (saved := saved_session(home, "tale")) and saved.state.draft == "nobody has sent this")
     os.kill(terminal.pid(), signal.SIGKILL)
     terminal.close()
     again = open_screen(wordy_model, "-c")
@@ -208,8 +206,7 @@ def test_a_killed_daemon_ends_no_reply(wordy_model, home, open_screen):
     command(terminal, "/set max_new_tokens 400", "max_new_tokens = 400")
     command(terminal, "/set seed 7", "seed = 7")
     command(terminal, "One")
-    terminal.until(lambda: "tale" in SessionStore(home / "sessions.sqlite").names()
-                   and len(text_of(home, "tale")) > 10)
+    terminal.until(lambda: len(text_of(home, "tale")) > 10)
     with Client.connect("test", start=False) as client:
         os.kill(client.status()["pid"], signal.SIGKILL)
     killed = written(terminal, home, "tale", 2)
@@ -228,9 +225,8 @@ def test_the_editor_changes_what_it_changes_and_nothing_else(wordy_model, home, 
     before = written(terminal, home, "tale", 2)
     terminal.press("C-g")
     terminal.until(lambda: "Once under" in terminal.screen())
-    session = terminal.until(lambda: (found := session_of(home, "tale")).text != before and found)
-    assert session.text == before.replace("upon", "under")
-    assert session.path[-1].author == "model"
+    terminal.until(lambda: text_of(home, "tale") == before.replace("upon", "under"))
+    assert path_of(home, "tale")[-1].author == "model"
     command(terminal, "/undo")
     terminal.until(lambda: text_of(home, "tale") == before)
 

@@ -164,7 +164,7 @@ class Sample:
                 self._end("stop")
         elif not self._banning.take(token):
             self.went_back = True
-        elif self._ends_with(token.id):
+        elif self._ends_with(token.id, self._banning):
             self._settle_rest()
         else:
             for settled in self._banning.settled():
@@ -176,13 +176,13 @@ class Sample:
             if not self.ended:
                 self._settle(token)
 
-    def _ends_with(self, token: int) -> bool:
+    def _ends_with(self, token: int, banning: Banning) -> bool:
         """Whether the text ends with the latest of the tokens that may be taken back."""
-        full = len(self._banning.tokens) >= self.request.most_tokens
-        count = self._new + self._banning.waiting_new
+        full = len(banning.tokens) >= self.request.most_tokens
         most = self._settings.max_new_tokens + self._settings.finish_within
-        return (token in self.request.stop_tokens or full or 0 < self._settings.max_new_tokens and most <= count
-                or bool(self.request.stops) and self._stream.would_stop(self._banning.waiting))
+        over = self._settings.max_new_tokens > 0 and self._new + banning.waiting_new >= most
+        return (token in self.request.stop_tokens or full or over
+                or bool(self.request.stops) and self._stream.would_stop(banning.waiting))
 
     def _settle(self, token: Token) -> None:
         """A token that stays."""
