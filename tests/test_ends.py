@@ -90,6 +90,7 @@ def test_nothing_is_left_where_pytest_itself_is_killed(tmp_path):
     assert gone(int((tmp_path / "pid").read_text()))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tests", [
     "def test_it(): time.sleep(1000)\n",
     pytest.param("@pytest.mark.parametrize('number', range(10_000))\n"

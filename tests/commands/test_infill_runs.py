@@ -51,6 +51,7 @@ def test_a_run_fills_in_and_its_card_says_how(taught, tiny_model, method):
     assert b"infill " in shown.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["lora", pytest.param("full", marks=pytest.mark.slow)])
 def test_it_stays_taught_when_it_is_merged_exported_or_trained_further(taught, code, method, tmp_path):
     name = taught[method]

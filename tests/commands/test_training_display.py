@@ -113,6 +113,7 @@ def test_ctrl_c_leaves_no_sign_of_itself_and_the_estimate_ends_at_nothing(column
     assert "READY" in text and " ".join(lines[ready + 1:]).split()[-1] == "on."
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("more", [
     {"TERM": "dumb"}, pytest.param({"PYTHONIOENCODING": "ascii"}, marks=pytest.mark.slow)])
 def test_terminals_that_can_do_little_get_what_they_can_show(more):

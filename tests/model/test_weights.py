@@ -88,6 +88,7 @@ def test_every_parameter_of_a_loaded_model_is_real(folder):
     assert all(not value.is_meta for value in [*model.parameters(), *model.buffers()])
 
 
+@pytest.mark.slow
 def test_loading_does_not_pull_in_torchs_symbolic_half(tiny_model):
     program = ("import sys, pathlib; from gpt2_assist.model.weights import load_model; "
                "load_model(pathlib.Path(sys.argv[1])); print('sympy' in sys.modules)")

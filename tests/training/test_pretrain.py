@@ -74,6 +74,7 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
     return load_checkpoint(folder / "checkpoint.safetensors")[0]
 
 
+@pytest.mark.slow
 def test_a_killed_training_ends_with_the_weights_of_an_undisturbed_one(recipe, undisturbed, tmp_path):
     killed = tmp_path / "killed"
     command = [sys.executable, "-c", PROGRAM, str(recipe), str(killed)]
