@@ -50,7 +50,7 @@ def test_whatever_happens_around_it_many_times_a_sample_is_the_same(kind):
 
 
 def rounds_are_exact(kind: str, few: bool) -> None:
-    rounds = {"cpu": 100, "torch": 8, "cuda": 4, "card": 4}[kind.split("-")[0]] // (8 if few else 1) or 1
+    rounds = {"cpu": 100, "torch": 8, "cuda": 4, "card": 4}[kind.split("-")[0]] // (12 if few else 1) or 1
     if " " in kind and few:
         rounds = -(-rounds // 2)
     compared = sum(one_round(kind, random.Random(f"{kind} {number}")) for number in range(rounds))

@@ -39,7 +39,7 @@ SHAPES = {
     "StarCoder2": ("starcoder2", {**LLAMA, "sliding_window": None, "hidden_act": "gelu_pytorch_tanh"}),
     "Qwen3 with wide heads": ("qwen3", {**LLAMA, "head_dim": 70, "attention_bias": True}),
 }
-SLOW = ("GPT-2 355M", "GPT-2 124M")
+SLOW = ("GPT-2 355M", "GPT-2 124M", "GPT-2 of 8 layers")
 
 
 def saved(name: str, folder: Path) -> "transformers.PreTrainedModel":

@@ -132,6 +132,7 @@ def test_a_killed_terminal_loses_nothing(tiny_model, home):
     child.expect(pexpect.EOF)
 
 
+@pytest.mark.slow
 def test_several_lines_and_a_killed_daemon(tiny_model, home):
     from gpt2_assist.ipc.client import Client
     child = start(tiny_model, "--session", "lines")

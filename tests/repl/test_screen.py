@@ -15,7 +15,7 @@ from gpt2_assist.writing.store import SavedSession, SessionStore
 from gpt2_assist.writing.tree import PassageTree
 
 pytestmark = [pytest.mark.skipif(bool(MISSING), reason=MISSING)]
-SIZES = [(120, 40), (80, 24), (40, 15), (20, 10)]
+SIZES = [(80, 24), (20, 10), *(pytest.param(*size, marks=pytest.mark.slow) for size in ((120, 40), (40, 15)))]
 
 
 @pytest.fixture
@@ -116,6 +116,7 @@ def test_nothing_is_lost_by_retry_undo_and_redo(wordy_model, home, open_screen):
     terminal.until(lambda: text_of(home, "tale") == last)
 
 
+@pytest.mark.slow
 def test_a_retry_that_comes_to_nothing_leaves_what_was(wordy_model, home, open_screen):
     terminal = open_screen(wordy_model, "--session", "tale")
     command(terminal, "/set max_new_tokens 12", "max_new_tokens = 12")
@@ -127,6 +128,7 @@ def test_a_retry_that_comes_to_nothing_leaves_what_was(wordy_model, home, open_s
         "Once upon a time" + passage.text for passage in saved_session(home, "tale").passages.values()]
 
 
+@pytest.mark.slow
 def test_ones_own_words_come_back_to_be_changed(wordy_model, home, open_screen):
     terminal = open_screen(wordy_model, "--session", "tale")
     command(terminal, "/set max_new_tokens 5", "max_new_tokens = 5")
@@ -143,8 +145,10 @@ def test_ones_own_words_come_back_to_be_changed(wordy_model, home, open_screen):
 
 
 @pytest.mark.parametrize("line, says", [
-    ("/quit is how the poem began", "takes nothing behind it"), ("/undo three", "whole number"),
-    ("/retyr", "did you mean /retry"), ("/set temperature warm", "temperature must be a number")])
+    ("/quit is how the poem began", "takes nothing behind it"),
+    *(pytest.param(*case, marks=pytest.mark.slow) for case in (
+        ("/undo three", "whole number"), ("/retyr", "did you mean /retry"),
+        ("/set temperature warm", "temperature must be a number")))])
 def test_what_means_nothing_is_refused_and_stays_in_the_draft(wordy_model, home, open_screen, line, says):
     terminal = open_screen(wordy_model, "--session", "tale")
     command(terminal, line, says)
@@ -190,6 +194,7 @@ def test_a_draft_outlives_its_terminal(wordy_model, home, open_screen):
     assert "nobody has sent this" in again.screen() and "tale" in again.screen()
 
 
+@pytest.mark.slow
 def test_after_the_daemon_was_stopped_it_starts_again(wordy_model, home, open_screen):
     terminal = open_screen(wordy_model, "--session", "tale")
     command(terminal, "/set max_new_tokens 3", "max_new_tokens = 3")
@@ -231,6 +236,7 @@ def test_the_editor_changes_what_it_changes_and_nothing_else(wordy_model, home, 
     terminal.until(lambda: text_of(home, "tale") == before)
 
 
+@pytest.mark.slow
 def test_the_tree_opens_other_branches_and_keeps_bookmarks(wordy_model, home, open_screen):
     terminal = open_screen(wordy_model, "--session", "tale")
     command(terminal, "/set max_new_tokens 8", "max_new_tokens = 8")
@@ -271,6 +277,7 @@ def test_it_comes_back_from_being_suspended(wordy_model, home, open_screen):
         terminal.close()
 
 
+@pytest.mark.slow
 def test_leaving_says_how_to_come_back_and_json_has_it_all(wordy_model, home, open_screen):
     terminal = Terminal("bash", "--norc", columns=80, rows=24)
     variables = " ".join(f"{name}={value}" for name, value in os.environ.items() if name.startswith("GPT2_ASSIST"))
