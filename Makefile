@@ -12,7 +12,7 @@ test: .venv/dev
 	.venv/bin/python -m pytest -q -n 2 --dist loadfile -m "not slow"
 
 test-slow: .venv/dev
-	.venv/bin/python -m pytest -q -n 2 --dist loadfile -m slow -o suite_timeout=5400
+	.venv/bin/python -m pytest -q -m slow -o suite_timeout=5400
 
 # A machine on which others work too: what is only sometimes right fails here.
 test-busy: .venv/dev

@@ -75,11 +75,11 @@ def test_a_run_has_all_that_belongs_to_it_and_is_listed(trained):
 def test_without_the_extra_a_run_has_no_picture_and_says_what_draws_it(notes, tiny_model, tmp_path):
     """A module of that name that can't be imported stands before the real one."""
     (tmp_path / "matplotlib.py").write_text("raise ImportError")
-    done = assist("finetune", str(notes), "--model", str(tiny_model), "--run", "plain", "--steps", "2", *QUICK,
+    done = assist("finetune", str(notes), "--model", str(tiny_model), "--run", "undrawn", "--steps", "2", *QUICK,
                   env={**os.environ, "PYTHONPATH": str(tmp_path)})
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == "What draws the curve as a picture is installed with gpt2-assist[plots]."
-    run = find_run("plain")
+    run = find_run("undrawn")
     assert run.curve() and not (run.folder / "curve.png").exists()
 
 

@@ -102,6 +102,7 @@ def world(tmp_path, monkeypatch) -> Iterator[Path]:
     design = (ROOT / "docs" / "design.md").read_text(encoding="utf-8")
     (work / "tinyshakespeare.txt").write_text(design, encoding="utf-8")
     (work / "chapter.txt").write_text(design[:1000], encoding="utf-8")
+    (work / "worn.txt").write_text("at the end of the day\nneedless to say\n", encoding="utf-8")
     sentences = [words for words in re.split(r"[.:;]\s", design) if words.isprintable() and '"' not in words]
     (work / "wikinews_titles.csv").write_text(
         "id;title\n" + "".join(f"{number};{sentence}\n" for number, sentence in enumerate(sentences)), encoding="utf-8")

@@ -52,11 +52,11 @@ def kill_daemon() -> None:
         os.kill(client.status()["pid"], signal.SIGKILL)
 
 
-def test_storm(tiny_model, tmp_path, monkeypatch):
+def test_storm(wordy_model, tmp_path, monkeypatch):
     monkeypatch.setenv("GPT2_ASSIST_HOME", str(tmp_path))
     dice = random.Random(SEED)
     columns, rows = SIZES[1]
-    terminal = begin(tiny_model, columns, rows)
+    terminal = begin(wordy_model, columns, rows)
     known: dict[int, str] = {}
     done: list[str] = []
     try:
@@ -83,7 +83,7 @@ def test_storm(tiny_model, tmp_path, monkeypatch):
                 done.append("kill")
                 os.kill(terminal.pid(), signal.SIGKILL)
                 terminal.close()
-                terminal = begin(tiny_model, *dice.choice(SIZES))
+                terminal = begin(wordy_model, *dice.choice(SIZES))
             screen = terminal.screen()
             assert "Traceback" not in screen and "Something went wrong" not in screen, (done[-20:], screen)
             assert not (tmp_path / "error.log").exists(), (tmp_path / "error.log").read_text()
