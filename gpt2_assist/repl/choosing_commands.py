@@ -32,11 +32,15 @@ async def considered(state: OpenSession, argument: str) -> None:
     if last is None or last.author != "model":
         raise UsageError("The last passage is yours; this is about the model's.")
     _, tokens = await state.writer.again(session, last.number, CONSIDERED)
+    if not tokens:
+        raise UsageError("There is no word to change in the last reply.")
     words = [f"{exp(chance):4.0%} {text.strip() or repr(text)}" for text, chance, _ in tokens]
     place = await state.face.choose("At which word?", words)
     if place is None:
         return
     others = tokens[place][2]
+    if not others:
+        raise UsageError("Nothing else was likely there.")
     other = await state.face.choose(f"Instead of {tokens[place][0].strip()!r}",
                                     [f"{exp(chance):4.0%} {text.strip() or repr(text)}" for text, chance in others])
     if other is None or others[other][0] == tokens[place][0]:

@@ -162,6 +162,8 @@ class LineMode:
         return (await self._asked(f"{question} (y/n) ")).strip().lower() in ("y", "yes")
 
     async def choose(self, title: str, items: Sequence[str]) -> int | None:
+        if not items:
+            return None
         self.note("\n".join([title, *(f"{number} {item}" for number, item in enumerate(items, 1))]))
         answer = (await self._asked("number, or Enter for none: ")).strip()
         return int(answer) - 1 if answer.isdecimal() and 1 <= int(answer) <= len(items) else None

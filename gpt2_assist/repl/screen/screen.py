@@ -108,6 +108,8 @@ class WritingScreen:
         return await run_in_terminal(lambda: external_editor.edited(text, editor), in_executor=True)
 
     async def choose(self, title: str, items: Sequence[str]) -> int | None:
+        if not items:
+            return None
         answered: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
 
         def end(place: int | None) -> None:
