@@ -84,12 +84,15 @@ class LineMode:
                 continue
             finally:
                 self._prompts, draft = False, ""
+            session = self.state.session
             try:
                 await self._do(line)
             except Quit:
                 return
             except AssistError as error:
                 self.note(str(error))
+            if self.state.session is not session:
+                draft = self.state.session.draft
 
     async def _save_drafts(self) -> None:
         """What is typed outlives the terminal."""
@@ -107,15 +110,14 @@ class LineMode:
         def stop() -> None:
             loop.call_soon_threadsafe(self.state.writer.stop)
 
+        with suppress(AssistError):  # it is sent
+            self.state.session.save_draft("", 0)
         with without_echo(), on_interrupt(stop):
             if commands.is_command(line):
                 await commands.run(self._table, self.state, line)
             else:
                 await self._write(commands.as_text(line))
             self._line_begins()
-            if self.state.session.draft:
-                with suppress(AssistError):
-                    self.state.session.save_draft("", 0)
 
     async def _write(self, line: str) -> None:
         trouble = None

@@ -1,11 +1,14 @@
 """`gpt2-repl`: opens a writing session in a terminal; without one, continues what standard input says."""
 import argparse
 import os
+import shlex
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from gpt2_assist import __version__
 from gpt2_assist.console.terminal import end_on_signals, ended_by_signals, interrupted
+from gpt2_assist.errors import AssistError
 from gpt2_assist.frontend.guard import guarded
 from gpt2_assist.frontend.help import Help
 
@@ -67,14 +70,18 @@ def _converse(args: argparse.Namespace) -> int:
     names = store.names()
     name = args.session or (names[0] if args.go_on and names else "")
     session = reopen(store, name) if name in names else new(store, model, name)
-    if args.model:
+    if args.model and session.model != model:
         session.model = model
+        with suppress(AssistError):  # the status says what isn't saved
+            session.save()
     try:
         session = asyncio.run(_run_session(args, settings, store, session))
+        latest = store.names()[:1]
     finally:
         store.close()
     if session.last or session.draft:
-        print(f"{session.name} is saved; `gpt2-repl -c` goes on with it.")
+        again = "-c" if latest == [session.name] else f"--session {shlex.quote(session.name)}"
+        print(f"{session.name} is saved; `gpt2-repl {again}` goes on with it.")
     return 0
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 
+from gpt2_assist.text.common import common_start
 from gpt2_assist.writing.passage import Passage
 
 _MOST_WORDS = 4000
@@ -61,8 +62,8 @@ class _Place:
 
 def _kept(old: str, new: str) -> Iterator[tuple[int, int, int, int]]:
     """Stretches that both have, in order: first and last of the old, first and last of the new."""
-    first = common_prefix(old, new)
-    last = common_prefix(old[:first - 1 if first else None:-1], new[:first - 1 if first else None:-1])
+    first = common_start(old, new)
+    last = common_start(old[:first - 1 if first else None:-1], new[:first - 1 if first else None:-1])
     if first:
         yield 0, first, 0, first
     yield from _kept_within(old[first:len(old) - last], new[first:len(new) - last], first)
@@ -91,15 +92,3 @@ def _starts(units: list[str], start: int) -> list[int]:
     for unit in units:
         places.append(places[-1] + len(unit))
     return places
-
-
-def common_prefix(one: str, other: str) -> int:
-    """How many characters both begin with, by halving: slices are compared at memory's speed."""
-    low, high = 0, min(len(one), len(other))
-    while low < high:
-        middle = (low + high + 1) // 2
-        if one[low:middle] == other[low:middle]:
-            low = middle
-        else:
-            high = middle - 1
-    return low

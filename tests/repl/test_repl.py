@@ -12,6 +12,7 @@ from safetensors.numpy import load_file, save_file
 from tokenizers import Tokenizer
 
 from gpt2_assist.console.terminal import visible
+from gpt2_assist.writing.session import Session
 from gpt2_assist.writing.store import SessionStore
 from gpt2_assist.writing.tree import PassageTree
 
@@ -240,3 +241,17 @@ def test_what_is_typed_ahead_survives_ctrl_c_and_echo_stays_off_after_fg(tiny_mo
     shell.send("\r")
     enter(shell, "/set max_new_tokens 3")
     shell.close(force=True)
+
+
+def test_another_sessions_draft_is_taken_up(tiny_model, home):
+    store = SessionStore(home / "sessions.sqlite")
+    session = Session(store, home / "locks", "mini", "other")
+    session.save_draft("unsent words", 12)
+    session.close()
+    store.close()
+    child = start(tiny_model)
+    enter(child, "/load other", "unsent words")
+    child.kill(signal.SIGKILL)
+    store = SessionStore(home / "sessions.sqlite")
+    assert store.read("other").state.draft == "unsent words"
+    store.close()

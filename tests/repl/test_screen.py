@@ -11,6 +11,7 @@ from tmux import MISSING, Terminal
 
 from gpt2_assist.ipc.client import Client
 from gpt2_assist.writing.passage import Passage
+from gpt2_assist.writing.session import Session
 from gpt2_assist.writing.store import SavedSession, SessionStore
 from gpt2_assist.writing.tree import PassageTree
 
@@ -299,3 +300,20 @@ def test_leaving_says_how_to_come_back_and_json_has_it_all(wordy_model, home, op
         command(terminal, "/quit", "gpt2-repl -c")
     finally:
         terminal.close()
+
+
+def test_another_sessions_draft_is_taken_up_and_none_is_lost(wordy_model, home, open_screen):
+    store = SessionStore(home / "sessions.sqlite")
+    for name in ("first", "second"):
+        session = Session(store, home / "locks", "mini", name)
+        session.write(f"The {name} text.")
+        session.save_draft(f" {name} words", 3)
+        session.close()
+    store.close()
+    terminal = open_screen(wordy_model, "--session", "first")
+    terminal.until(lambda: "The first text. first words" in terminal.screen())
+    terminal.press("M-t", "q", "C-a", "C-k")
+    command(terminal, "/load second", "The second text. second words")
+    terminal.press("End")
+    terminal.type(" and more")
+    terminal.until(lambda: saved_session(home, "second").state.draft == " second words and more")

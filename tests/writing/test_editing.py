@@ -2,7 +2,8 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gpt2_assist.writing.editing import common_prefix, stretches
+from gpt2_assist.text.common import common_start
+from gpt2_assist.writing.editing import stretches
 from gpt2_assist.writing.passage import Passage
 
 TEXT = st.text(st.sampled_from("ab \n."), max_size=12)
@@ -34,7 +35,7 @@ def test_common_prefix_is_the_plain_one(one, other):
     plain = 0
     while plain < min(len(one), len(other)) and one[plain] == other[plain]:
         plain += 1
-    assert common_prefix(one, other) == plain
+    assert common_start(one, other) == plain
 
 
 def test_a_long_story_that_is_quite_another_is_no_reason_to_compare_word_by_word():

@@ -21,6 +21,7 @@ from gpt2_assist.repl.screen.story_control import Picture
 from gpt2_assist.repl.screen.tree_page import TreePage
 from gpt2_assist.repl.typed import cleaned
 from gpt2_assist.repl.writer import asked_of
+from gpt2_assist.writing.session import Session
 
 DRAFT_S = 1.0
 """How often the draft is saved, where it changed."""
@@ -47,14 +48,14 @@ class Composer:
         """What taking back has put into the draft."""
         self._work: asyncio.Task | None = None
         self._kept = ("", 0)
+        self._drafted: Session | None = None
+        """Of which session the draft is."""
         self.screen = WritingScreen(self.draft, self._picture, self._status, self._alternatives, self._came,
                                     writing_keys(self), vi)
 
     async def run(self) -> None:
         """Until the user leaves."""
-        session = self.state.session
-        self.draft.reset(Document(session.draft, min(session.draft_cursor, len(session.draft))))
-        self._origins.change(session.draft)
+        self._take_up_draft()
         saving = asyncio.ensure_future(self._save_drafts())
         try:
             await self.screen.app.run_async(handle_sigint=False)
@@ -64,6 +65,13 @@ class Composer:
             if self._work:
                 await asyncio.wait([self._work], timeout=2)
             self._save_draft()
+
+    def _take_up_draft(self) -> None:
+        """Goes on with what wasn't sent in the session that is open now."""
+        self._drafted = session = self.state.session
+        self.draft.reset(Document(session.draft, min(session.draft_cursor, len(session.draft))))
+        self._kept, self._returned = (session.draft, self.draft.cursor_position), ""
+        self._changed()
 
     # Writing
 
@@ -300,6 +308,8 @@ class Composer:
             self.screen.note(str(error))
         except Exception as error:  # the text is still there to be worked with
             self.screen.note(recorded(error))
+        if self.state.session is not self._drafted:
+            self._take_up_draft()
         self._moved()
         self.screen.changed()
 
@@ -309,6 +319,8 @@ class Composer:
             self._save_draft()
 
     def _save_draft(self) -> None:
+        if self.state.session is not self._drafted:
+            return  # another one has just been opened, whose draft isn't here yet
         now = (self.draft.text, self.draft.cursor_position)
         if now != self._kept:
             try:
